@@ -1,0 +1,1 @@
+"""The bifurk service: measures, judges, stores and serves."""

@@ -1,0 +1,1 @@
+"""Detectors: streams of statistics in, detections and alerts out; pure, no I/O."""

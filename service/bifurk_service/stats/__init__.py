@@ -1,0 +1,1 @@
+"""Statistics of one tensor: pure numerics, float64, no I/O."""
