@@ -45,12 +45,14 @@ class Exact:
 
     def float64(self) -> NDArray[np.float64]:
         """The same values as float64, same shape; no value changes."""
-        return self.float32_or_wider().astype(np.float64, copy=False)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is still only a NaN
+            return self.float32_or_wider().astype(np.float64, copy=False)
 
     def float32_or_wider(self) -> NDArray[np.floating]:
         """The values as float32, or float64 where the dtype is float64; no value changes."""
         if self.dtype == "bfloat16":
             return (self.data.astype(np.uint32) << np.uint32(16)).view(np.float32)
         if self.dtype == "float16":
-            return self.data.astype(np.float32)
+            with np.errstate(invalid="ignore"):
+                return self.data.astype(np.float32)
         return self.data  # type: ignore[return-value]

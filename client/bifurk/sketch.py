@@ -40,7 +40,9 @@ class Sketch:
         format: which 16-bit float the keys stand for; only equal formats merge.
         keys: ordered keys of the finite values that occur, uint16, strictly ascending.
         counts: how often each occurs, int64, at least 1, same length as ``keys``.
-        nan: number of NaN. positive_infinite, negative_infinite: number of infinities.
+        nan: number of NaN.
+        positive_infinite: number of +inf.
+        negative_infinite: number of -inf.
     """
 
     format: KeyFormat
@@ -49,6 +51,15 @@ class Sketch:
     nan: int = 0
     positive_infinite: int = 0
     negative_infinite: int = 0
+
+    def __post_init__(self) -> None:
+        keys, counts = self.keys, self.counts
+        if keys.dtype != np.uint16 or counts.dtype != np.int64:
+            raise ValueError(
+                f"expected uint16 keys, int64 counts, got {keys.dtype}, {counts.dtype}"
+            )
+        if keys.ndim != 1 or keys.shape != counts.shape:
+            raise ValueError(f"expected equal lengths, got shapes {keys.shape}, {counts.shape}")
 
     @property
     def finite_count(self) -> int:
@@ -123,8 +134,10 @@ def merge(sketches: Iterable[Sketch]) -> Sketch:
         ValueError: no sketch was given, or their formats differ.
     """
     parts = list(sketches)
+    if not parts:
+        raise ValueError("at least one sketch is needed to merge")
     formats = {part.format for part in parts}
-    if len(formats) != 1:
+    if len(formats) > 1:
         raise ValueError(f"only sketches of one key format merge, got {sorted(formats)}")
     ordered = np.zeros(KEYS, dtype=np.int64)
     for part in parts:
@@ -162,7 +175,7 @@ def bfloat16_bits(values: NDArray[np.floating]) -> NDArray[np.uint16]:
     NaN stays NaN; what exceeds the largest finite bfloat16 by half a step or more
     becomes infinite. float64 passes through float32 first, as ``tensor.bfloat16()`` does.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     rounded = (bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))) >> np.uint32(
         16

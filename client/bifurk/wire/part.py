@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from bifurk.exact import Exact
@@ -16,8 +16,6 @@ from bifurk.sketch import Sketch
 
 WIRE_VERSION: Final = "1.0"
 """``major.minor``; a server takes its own major, and minors up to two older or any newer."""
-
-MAX_NAME_CHARACTERS: Final = 512
 
 Detail: TypeAlias = str | float | int | bool | None
 """A value in marks and optimizer settings."""
@@ -135,3 +133,8 @@ class Part:
 
     manifest: Manifest
     tensors: tuple[TensorPart, ...]
+
+
+def strip_full(part: Part) -> Part:
+    """The same part without full values: what is kept once they have been measured."""
+    return replace(part, tensors=tuple(replace(tensor, full=None) for tensor in part.tensors))

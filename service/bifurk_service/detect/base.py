@@ -73,7 +73,9 @@ class Detector(Protocol):
 class DetectorFactory(Protocol):
     """Makes a fresh detector for one statistic."""
 
-    def __call__(self, statistic: Statistic) -> Detector: ...
+    def __call__(self, statistic: Statistic) -> Detector:
+        """A detector that has seen nothing yet."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

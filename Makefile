@@ -1,0 +1,89 @@
+# Every target creates .venv and installs what it needs; the second time it is quick.
+# `make help` lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+# Several thread pools on few cores spin against each other and slow everything down tenfold.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export OMP_WAIT_POLICY := PASSIVE
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help install demo serve test lint format bench clean system
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+install: $(VENV)/.service  ## the client and the service, into .venv
+
+demo: $(VENV)/.demo  ## start a server, train through the hook, tell what happened (ARGS=--exit ends by itself)
+	@$(BIN)/bifurk demo $(ARGS)
+
+serve: $(VENV)/.service  ## start the server on 127.0.0.1:8700
+	@$(BIN)/bifurk serve $(ARGS)
+
+test: $(VENV)/.test system  ## the whole test suite (ARGS='-k name' for a part of it)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint  ## ruff, mypy, import contracts, migrations, licences
+	@echo '== ruff'; $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@echo '== mypy'; $(BIN)/mypy
+	@echo '== import contracts'; $(BIN)/lint-imports --no-cache
+	@echo '== migrations against models'; $(BIN)/bifurk db check
+	@echo '== licences of runtime dependencies'; $(BIN)/python tests/meta/licences.py
+
+format: $(VENV)/.lint  ## format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: $(VENV)/.bench  ## every benchmark, peers side by side; prints tables (minutes)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+
+clean:  ## remove .venv, caches and what the demo left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bifurk-demo
+
+$(VENV)/.python:
+	@echo '== creating $(VENV)'
+	@python3 -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.service: $(VENV)/.python pyproject.toml constraints.txt
+	@echo '== installing bifurk and its service'
+	@$(PIP) install -c constraints.txt -e '.[service]'
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.python constraints.txt
+	@echo '== installing $(TORCH)'
+	@$(PIP) install -c constraints.txt '$(TORCH)'
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.torch $(VENV)/.service
+	@echo '== installing what the demo draws with'
+	@$(PIP) install -c constraints.txt -e '.[service,demo]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@echo '== installing the test tools'
+	@$(PIP) install -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py test)
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	@echo '== installing the lint tools'
+	@$(PIP) install -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py lint)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	@echo '== installing the peers that benchmarks compare with'
+	@$(PIP) install -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py bench)
+	@touch $@
+
+# Prometheus is installed where this is root on Debian; elsewhere its tests say that it is missing.
+system:
+	@if ! command -v prometheus >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo '== installing prometheus'; \
+	  apt-get update -qq >/dev/null && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null; \
+	fi

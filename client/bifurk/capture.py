@@ -1,0 +1,177 @@
+"""Reads a model's weights at one step into buffers that are kept, on the training thread."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections import deque
+from typing import Final
+
+import torch
+
+from bifurk.cadence import FullRotation
+from bifurk.config import WatchConfig
+from bifurk.device_counts import DeviceCounts, cuda_devices
+from bifurk.selection import Selection, Watched, select, signature
+from bifurk.staging import Stage, StagedTensor, pool_bytes
+
+MIN_STAGES: Final = 2
+"""One is encoded while the next is filled."""
+MAX_STAGES: Final = 8
+STAGING_BYTES: Final = 64 << 20
+"""Small models get more than two stages, up to this much memory: a server that measures on the
+same cores then costs no snapshot."""
+
+_log = logging.getLogger("bifurk")
+
+
+class Capture:
+    """Takes snapshots of one model's weights; never keeps the model alive.
+
+    Args:
+        model: whose parameters are read. config: which of them, and how much of each.
+
+    Raises:
+        ValueError: the model has no parameter that can be watched.
+    """
+
+    def __init__(self, model: torch.nn.Module, *, config: WatchConfig) -> None:
+        self._model = weakref.ref(model)
+        self._config = config
+        self._warned: str | None = None
+        self._signature = signature(model)
+        self._plan = self._new_plan(model)
+        if not self._plan.tensors:
+            raise ValueError(
+                f"the model has no parameter to watch ({self._warned or 'none at all'})"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the watched tensors, in the order of the model."""
+        return tuple(tensor.name for tensor in self._plan.tensors)
+
+    def take(self, *, full: bool) -> Snapshot | None:
+        """Copies the weights as they are now; None when every buffer is still being encoded.
+
+        Args:
+            full: whether full values may travel with this snapshot.
+
+        Raises:
+            ReferenceError: the parameters are gone.
+        """
+        model = self._model()
+        # A wrapper may be gone (``watch(torch.compile(model), ...)``) while its weights train on.
+        if model is not None and (present := signature(model)) != self._signature:
+            self._plan = self._new_plan(model)
+            self._signature = present
+        return self._plan.take(full=full)
+
+    def free(self) -> None:
+        """Lets go of the buffers; no snapshot is taken afterwards."""
+        self._plan.free()
+
+    def _new_plan(self, model: torch.nn.Module) -> _Plan:
+        config = self._config
+        selection = select(
+            model, include=config.include, exclude=config.exclude, roles=config.roles
+        )
+        self._warn(selection)
+        return _Plan(selection.tensors, full_bytes=_full_bytes(config))
+
+    def _warn(self, selection: Selection) -> None:
+        warning = selection.warning()
+        if warning is not None and warning != self._warned:
+            _log.warning(warning)
+        self._warned = warning
+
+
+class Snapshot:
+    """One step's values, in buffers that ``release`` gives back.
+
+    Args:
+        stage: filled. free: where it goes afterwards.
+    """
+
+    def __init__(self, stage: Stage, free: deque[Stage]) -> None:
+        self._stage: Stage | None = stage
+        self._free = free
+
+    def tensors(self) -> tuple[StagedTensor, ...]:
+        """The values, once they have all arrived on the host; for the background thread."""
+        assert self._stage is not None, "a released snapshot has no values"
+        self._stage.wait()
+        return self._stage.staged
+
+    def release(self) -> None:
+        """Gives the buffers back; once is enough, more does no harm."""
+        if self._stage is not None:
+            self._free.append(self._stage)
+            self._stage = None
+
+
+class _Plan:
+    """The buffers for one selection: a ring of stages, and whose turn it is to travel in full."""
+
+    def __init__(self, tensors: tuple[Watched, ...], *, full_bytes: int | None) -> None:
+        self.tensors = tensors
+        self._matrices = [
+            index
+            for index, tensor in enumerate(tensors)
+            if not tensor.is_small and len(tensor.shape) >= 2
+        ]
+        sizes = [pool_bytes(tensors[index]) for index in self._matrices]
+        self._rotation = FullRotation(sizes, full_bytes=full_bytes)
+        self._devices = tuple(
+            DeviceCounts(tensors, device=device) for device in cuda_devices(tensors)
+        )
+        self._free: deque[Stage] = deque()
+        self._made = 0
+
+    def take(self, *, full: bool) -> Snapshot | None:
+        stage = self._stage()
+        if stage is None:
+            return None
+        snapshot = Snapshot(stage, self._free)
+        try:
+            due = [self._matrices[turn] for turn in self._rotation.take()] if full else []
+            stage.read(self._parameters(), full=due)
+        except BaseException:
+            snapshot.release()
+            raise
+        return snapshot
+
+    def free(self) -> None:
+        self._free.clear()
+
+    def _parameters(self) -> list[torch.Tensor]:
+        parameters = [tensor.parameter() for tensor in self.tensors]
+        alive = [parameter for parameter in parameters if parameter is not None]
+        if len(alive) < len(parameters):
+            raise ReferenceError("watched parameters no longer exist")
+        return alive
+
+    def _stage(self) -> Stage | None:
+        try:
+            return self._free.popleft()
+        except IndexError:
+            pass
+        if self._made >= self._most_stages():
+            return None
+        self._made += 1
+        pool = self._rotation.largest_turn_bytes
+        return Stage(self.tensors, pool_bytes=pool, devices=self._devices)
+
+    def _most_stages(self) -> int:
+        keys_bytes = sum(2 * tensor.size for tensor in self.tensors)
+        stage_bytes = keys_bytes + self._rotation.largest_turn_bytes
+        return max(MIN_STAGES, min(MAX_STAGES, STAGING_BYTES // max(1, stage_bytes)))
+
+
+def _full_bytes(config: WatchConfig) -> int | None:
+    """The most bytes of full values in one snapshot; None for no limit."""
+    if config.payload == "full":
+        return None
+    if config.payload == "sketch" or config.mode == "offline":
+        return 0
+    return config.full_bytes

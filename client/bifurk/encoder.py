@@ -1,0 +1,202 @@
+"""The background thread that turns snapshots into requests: counts, part, bytes, delivery."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+
+from bifurk import sketch_torch
+from bifurk.capture import Snapshot
+from bifurk.exact import STORAGE, Exact
+from bifurk.guard import Wall
+from bifurk.identity import Identity, client_versions
+from bifurk.losses import LossLedger
+from bifurk.scalars import Interval
+from bifurk.sketch import Sketch, key_format, sample_positions
+from bifurk.staging import StagedTensor
+from bifurk.transport import Request
+from bifurk.wire import Detail, Manifest, Mark, Part, TensorPart, content_digest, encode
+
+THREAD_NAME: Final = "bifurk-encode"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Taken:
+    """A snapshot as the training thread left it.
+
+    Attributes:
+        learning_rates: floats, or copies of tensors that still lie on a device.
+    """
+
+    snapshot: Snapshot
+    step: int
+    sequence: int
+    previous_step: int | None
+    wall_clock_seconds: float
+    optimizer: str
+    optimizer_settings: Mapping[str, Detail]
+    learning_rates: tuple[float | torch.Tensor, ...]
+    scalars: Interval
+    marks: tuple[Mark, ...]
+
+
+class Encoder:
+    """Encodes snapshots one after the other on its own thread.
+
+    Args:
+        identity: whose parts they are.
+        deliver: takes each finished request.
+        ledger: told of snapshots that could not be encoded, and asked for the loss report.
+        wall: what a failure stops at.
+        overhead_ratio: measured so far, for the loss report.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        deliver: Callable[[Request], None],
+        ledger: LossLedger,
+        wall: Wall,
+        overhead_ratio: Callable[[], float | None],
+    ) -> None:
+        self._identity = identity
+        self._deliver = deliver
+        self._ledger = ledger
+        self._wall = wall
+        self._overhead_ratio = overhead_ratio
+        self._versions = client_versions()
+        self._counter = sketch_torch.Counter()
+        # SimpleQueue, because a finaliser may put into it at any moment.
+        self._queue: queue.SimpleQueue[Taken | Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
+        self.cpu_seconds = 0.0
+        """Processor time of the thread so far."""
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def submit(self, taken: Taken) -> None:
+        """Queues a snapshot; returns at once."""
+        self._queue.put(taken)
+
+    def call(self, job: Callable[[], None]) -> None:
+        """Queues something else to be done on the thread, in order; it must not raise."""
+        self._queue.put(job)
+
+    def drain(self, deadline_seconds: float) -> bool:
+        """Whether all that was queued before is encoded within ``deadline_seconds``."""
+        if not self._thread.is_alive():
+            return True
+        done = threading.Event()
+        self._queue.put(done.set)
+        return done.wait(deadline_seconds)
+
+    def close(self, deadline_seconds: float) -> bool:
+        """Whether all is encoded, and the thread over, within ``deadline_seconds``."""
+        self._queue.put(None)
+        if threading.current_thread() is self._thread:
+            return True
+        self._thread.join(deadline_seconds)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, Taken):
+                self._wall.run(self._encode_or_count, item)
+            else:
+                item()
+            self.cpu_seconds = time.thread_time()
+            del item
+
+    def _encode_or_count(self, taken: Taken) -> None:
+        try:
+            request = self._encode(taken)
+        except BaseException:
+            self._ledger.drop("encode_failed", taken.sequence)
+            raise
+        finally:
+            taken.snapshot.release()
+        self._deliver(request)
+
+    def _encode(self, taken: Taken) -> Request:
+        tensors = tuple(self._tensor(staged) for staged in taken.snapshot.tensors())
+        body = encode(Part(manifest=self._manifest(taken), tensors=tensors))
+        return Request(
+            method="PUT",
+            path=self._identity.part_path(taken.step),
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Encoding": "zstd",
+                "Content-Digest": content_digest(body),
+            },
+            body=body,
+            sequence=taken.sequence,
+        )
+
+    def _manifest(self, taken: Taken) -> Manifest:
+        identity = self._identity
+        return Manifest(
+            project=identity.project,
+            run=identity.run,
+            attempt=identity.attempt,
+            step=taken.step,
+            sequence=taken.sequence,
+            previous_step=taken.previous_step,
+            wall_clock_seconds=taken.wall_clock_seconds,
+            display_name=identity.display_name,
+            optimizer=taken.optimizer,
+            optimizer_settings=taken.optimizer_settings,
+            learning_rates=tuple(float(rate) for rate in taken.learning_rates),
+            scalars=taken.scalars.summaries(),
+            marks=taken.marks,
+            loss_report=self._ledger.report(self._overhead_ratio()),
+            client=self._versions,
+        )
+
+    def _tensor(self, staged: StagedTensor) -> TensorPart:
+        watched = staged.watched
+        own = watched.dtype
+        return TensorPart(
+            name=watched.name,
+            shape=watched.shape,
+            dtype=own,
+            role=watched.role,
+            layer=watched.layer,
+            counts=self._counts(staged),
+            values=None if staged.values is None else exact(staged.values, own),
+            sample=_sample(staged),
+            full=None if staged.full is None else exact(staged.full, own),
+        )
+
+    def _counts(self, staged: StagedTensor) -> Sketch | None:
+        if staged.table is not None:
+            return sketch_torch.sketch_table(staged.table, key_format(staged.watched.dtype))
+        values = staged.keys if staged.keys is not None else staged.full
+        return None if values is None else sketch_torch.sketch(values, counter=self._counter)
+
+
+def exact(values: torch.Tensor, dtype: str) -> Exact:
+    """The values of a CPU tensor of this dtype, sharing its memory."""
+    bits = values.view(torch.int16) if dtype == "bfloat16" else values
+    return Exact(dtype=dtype, data=bits.numpy().view(STORAGE[dtype]))
+
+
+def _sample(staged: StagedTensor) -> Exact | None:
+    dtype = staged.watched.dtype
+    if staged.sample is not None:
+        return exact(staged.sample, dtype)
+    held = staged.full if staged.full is not None else staged.keys
+    if held is None:
+        return None
+    everything = exact(held, dtype)
+    positions = sample_positions(staged.watched.size)
+    return Exact(dtype=dtype, data=np.take(everything.data, positions))

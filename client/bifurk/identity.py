@@ -1,0 +1,103 @@
+"""Who posts: project, run, attempt, and this process's rank among the others.
+
+An attempt is one process's try at a run. Several ranks have to agree on its name without
+talking, so the launcher's job and restart ids make it; a single process draws a fresh one.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import bifurk
+
+NO_JOB: Final = "none"
+"""What torchrun calls its job when nobody named it: no name that two attempts could share."""
+
+_NOT_SLUG: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rank:
+    """This process among those that train together: ``0 <= rank < ranks``."""
+
+    rank: int = 0
+    ranks: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What every request of one attempt has in common."""
+
+    project: str
+    run: str
+    attempt: str
+    display_name: str | None = None
+    rank: Rank = Rank()
+
+    @property
+    def attempt_path(self) -> str:
+        """The attempt's resource, from the server's root."""
+        return f"/api/v1/projects/{self.project}/runs/{self.run}/attempts/{self.attempt}"
+
+    def part_path(self, step: int) -> str:
+        """The resource of this rank's part of the snapshot at ``step``."""
+        return f"{self.attempt_path}/snapshots/{step}/parts/{self.rank.rank}"
+
+
+def current_rank() -> Rank:
+    """The rank that torch.distributed gave this process; 0 of 1 when it is not up."""
+    import torch.distributed as dist  # noqa: PLC0415  torch only when watching
+
+    if not (dist.is_available() and dist.is_initialized()):
+        return Rank()
+    return Rank(rank=dist.get_rank(), ranks=dist.get_world_size())
+
+
+def choose_attempt(*, environ: Mapping[str, str], rank: Rank) -> str:
+    """The attempt's name when the user gave none: the launcher's when ranks must agree."""
+    if rank.ranks > 1:
+        launched = launcher_attempt(environ)
+        if launched is not None:
+            return launched
+    return fresh_attempt()
+
+
+def launcher_attempt(environ: Mapping[str, str]) -> str | None:
+    """A slug from the job and restart ids of torchrun or Slurm; None under neither.
+
+    Slurm's step id is part of it, so that two ``srun`` in one allocation are two attempts.
+    """
+    job = environ.get("TORCHELASTIC_RUN_ID")
+    if job and job != NO_JOB:
+        return _slug("torchelastic", job, environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    if environ.get("SLURM_JOB_ID"):
+        step = environ.get("SLURM_STEP_ID", "batch")
+        restart = environ.get("SLURM_RESTART_COUNT", "0")
+        return _slug("slurm", environ["SLURM_JOB_ID"], step, restart)
+    return None
+
+
+def fresh_attempt() -> str:
+    """A name no other attempt has; sorts by time. The random states of the user stay untouched."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
+
+
+def fresh_run() -> str:
+    """A name for a run that was given none."""
+    return f"run-{fresh_attempt()}"
+
+
+def client_versions() -> dict[str, str]:
+    """What made the parts, for the manifest."""
+    import torch  # noqa: PLC0415  torch only when watching
+
+    return {"bifurk": bifurk.__version__, "torch": str(torch.__version__)}
+
+
+def _slug(*parts: str) -> str:
+    return _NOT_SLUG.sub("-", "-".join(parts))[:128]

@@ -1,0 +1,74 @@
+"""Marks the user sets between two snapshots; bounded, thread-safe."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+from bifurk.wire import Detail, Mark
+
+MAX_MARKS: Final = 1_000
+"""Between two snapshots; of more the newest are kept."""
+MAX_KIND_CHARACTERS: Final = 64
+MAX_TEXT_CHARACTERS: Final = 512
+
+_log = logging.getLogger("bifurk")
+
+
+class MarkLog:
+    """Collects marks until ``take``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._marks: list[Mark] = []
+        self._overflowed = False
+
+    def add(self, kind: str, *, step: int, details: Mapping[str, object]) -> None:
+        """Notes one mark.
+
+        Raises:
+            ValueError: the kind is no short printable text.
+        """
+        if not kind or len(kind) > MAX_KIND_CHARACTERS or not kind.isprintable():
+            raise ValueError(
+                f"a mark's kind is 1 to {MAX_KIND_CHARACTERS} printable characters, got {kind!r}"
+            )
+        mark = Mark(
+            kind=kind,
+            step=step,
+            details={n: _detail(value) for n, value in details.items() if n.isprintable()},
+        )
+        with self._lock:
+            self._marks.append(mark)
+            overflowing = len(self._marks) > MAX_MARKS
+            if overflowing:
+                del self._marks[0]
+        if overflowing and not self._overflowed:
+            self._overflowed = True
+            _log.warning("more than %d marks since the last snapshot: the oldest go", MAX_MARKS)
+
+    def take(self) -> tuple[Mark, ...]:
+        """All since the last call, in order."""
+        with self._lock:
+            taken, self._marks = tuple(self._marks), []
+        return taken
+
+
+def _detail(value: object) -> Detail:
+    """Text and numbers as they are, the rest as text; never the values of a tensor."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, str):
+        return value[:MAX_TEXT_CHARACTERS]
+    if hasattr(value, "detach"):
+        # Writing it out would wait for the device.
+        return f"<{type(value).__name__}>"
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "size", None) == 1:
+        return _detail(item())
+    return repr(value)[:MAX_TEXT_CHARACTERS]

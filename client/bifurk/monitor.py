@@ -1,0 +1,98 @@
+"""What the training loop holds after ``watch``: the interface, and the one that does nothing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Final, Self
+
+FLUSH_SECONDS: Final = 30.0
+"""How long ``flush`` and ``close`` wait for the network unless told otherwise."""
+
+
+class Monitor(ABC):
+    """A run being watched. No method raises because of bifurk's own troubles.
+
+    As a context manager it closes at the end of the block, as failed when the block raised.
+    """
+
+    @abstractmethod
+    def log(self, **scalars: object) -> None:
+        """Keeps last, mean, min and max of each name until the next snapshot.
+
+        Args:
+            scalars: numbers, or tensors of one element; a tensor on a device is copied there and
+                read later, so that nothing waits.
+        """
+
+    @abstractmethod
+    def mark(self, kind: str, /, **details: object) -> None:
+        """Notes something the run does at the present step.
+
+        Args:
+            kind: ``checkpoint`` (with ``path=``), ``evaluation``, ``resume``, ``schedule`` or a
+                word of your own, at most 64 characters.
+            details: texts, numbers, true or false.
+        """
+
+    @abstractmethod
+    def set_step(self, step: int) -> None:
+        """Sets the number of optimizer steps done so far, at least 0.
+
+        Behind a snapshot that was already taken there are no new ones until the steps have
+        passed it: an attempt never goes back.
+        """
+
+    @abstractmethod
+    def flush(self, deadline_seconds: float = FLUSH_SECONDS) -> bool:
+        """Whether everything taken so far has arrived within ``deadline_seconds``."""
+
+    @abstractmethod
+    def close(self, deadline_seconds: float = FLUSH_SECONDS) -> None:
+        """Ends the watch: unhooks, delivers for at most ``deadline_seconds``; idempotent.
+
+        What has not arrived by then stays on disk and is sent by the next run.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave(failed=error is not None and not _clean_exit(error))
+
+    @abstractmethod
+    def _leave(self, *, failed: bool) -> None:
+        """Closes at the end of a ``with`` block."""
+
+
+class InertMonitor(Monitor):
+    """Does nothing: ``mode="disabled"``, and ranks that have nothing to send."""
+
+    def log(self, **scalars: object) -> None:
+        """Does nothing."""
+
+    def mark(self, kind: str, /, **details: object) -> None:
+        """Does nothing."""
+
+    def set_step(self, step: int) -> None:
+        """Does nothing."""
+
+    def flush(self, deadline_seconds: float = FLUSH_SECONDS) -> bool:
+        """Nothing is ever left to send."""
+        del deadline_seconds
+        return True
+
+    def close(self, deadline_seconds: float = FLUSH_SECONDS) -> None:
+        """Does nothing."""
+
+    def _leave(self, *, failed: bool) -> None:
+        del failed
+
+
+def _clean_exit(error: BaseException) -> bool:
+    return isinstance(error, SystemExit) and error.code in (None, 0)

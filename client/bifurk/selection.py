@@ -1,0 +1,176 @@
+"""Which parameters of a model are watched, under which names, and which are left out and why."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import torch
+from torch.nn.parameter import is_lazy
+
+from bifurk.layout import layout_of, strip_wrappers
+from bifurk.sketch import SMALL_TENSOR_ELEMENTS
+from bifurk.wire import WireLimits
+
+DTYPES: Final = {
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
+    torch.float32: "float32",
+    torch.float64: "float64",
+}
+MAX_NAME_CHARACTERS: Final = 512
+"""What a reader of the wire accepts."""
+NAMES_SHOWN: Final = 3
+"""Per reason in the warning: a list of thousands is read by nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Watched:
+    """One watched parameter.
+
+    Attributes:
+        name: as the model names it, wrappers stripped.
+        parameter: weak, so that watching a model never keeps it alive.
+        dtype: as the wire names it. layer, role: see ``bifurk.layout``.
+    """
+
+    name: str
+    parameter: weakref.ref[torch.Tensor]
+    shape: tuple[int, ...]
+    dtype: str
+    layer: int | None
+    role: str
+    device: torch.device
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The dtype as torch knows it."""
+        return getattr(torch, self.dtype)  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it travels as exact values rather than as counts."""
+        return self.size <= SMALL_TENSOR_ELEMENTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Selection:
+    """What is watched, in the order of the model, and what is not.
+
+    Attributes:
+        left_out: reason to names.
+    """
+
+    tensors: tuple[Watched, ...]
+    left_out: Mapping[str, tuple[str, ...]]
+
+    def warning(self) -> str | None:
+        """One line that says what is left out and why; None when nothing is."""
+        if not self.left_out:
+            return None
+        reasons = "; ".join(
+            f"{reason}: {_listed(names)}" for reason, names in sorted(self.left_out.items())
+        )
+        return f"not watched: {reasons}"
+
+
+def select(
+    model: torch.nn.Module,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    roles: Mapping[str, str] | None = None,
+) -> Selection:
+    """Chooses among the model's parameters; a parameter under two names counts once.
+
+    Args:
+        model: any module, wrapped or not.
+        include, exclude: globs of stripped names; what they rule out is not warned of.
+        roles: glob to role, over the built-in guess.
+    """
+    watched: list[Watched] = []
+    left_out: dict[str, list[str]] = {}
+    for name, parameter in _named(model):
+        if not _wanted(name, include, exclude):
+            continue
+        reason = _obstacle(name, parameter)
+        if reason is None and len(watched) >= WireLimits().tensors:
+            reason = f"beyond the first {WireLimits().tensors} tensors"
+        if reason is None:
+            watched.append(_watch(name, parameter, roles))
+        else:
+            left_out.setdefault(reason, []).append(name)
+    return Selection(
+        tensors=tuple(watched),
+        left_out={reason: tuple(names) for reason, names in left_out.items()},
+    )
+
+
+def signature(model: torch.nn.Module) -> tuple[object, ...]:
+    """Equal as long as a selection made earlier still fits the model; cheap."""
+    return tuple(
+        (id(p), p.requires_grad, p.dtype, None if is_lazy(p) else p.shape, p.device)
+        for p in model.parameters()
+    )
+
+
+def _named(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    seen: set[str] = set()
+    for raw, parameter in model.named_parameters():
+        name = strip_wrappers(raw)
+        if name in seen:
+            name = raw
+        seen.add(name)
+        yield name, parameter
+
+
+def _wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    if include and not any(fnmatchcase(name, glob) for glob in include):
+        return False
+    return not any(fnmatchcase(name, glob) for glob in exclude)
+
+
+def _obstacle(name: str, parameter: Any) -> str | None:
+    """Why this parameter cannot be watched, in the words of the warning; None when it can."""
+    checks = (
+        (lambda: not name.isprintable() or len(name) > MAX_NAME_CHARACTERS, "unusable name"),
+        (lambda: is_lazy(parameter), "not initialised yet"),
+        (lambda: not parameter.requires_grad, "frozen"),
+        (lambda: parameter.device.type == "meta", "on the meta device"),
+        (lambda: parameter.layout != torch.strided, "sparse"),
+        (lambda: parameter.is_quantized, "quantised"),
+        (parameter.is_complex, "complex"),
+        (lambda: hasattr(type(parameter), "__tensor_flatten__"), "a tensor subclass"),
+        (lambda: parameter.dtype not in DTYPES, f"dtype {parameter.dtype}"),
+        (lambda: parameter.numel() == 0, "empty"),
+    )
+    return next((reason for holds, reason in checks if holds()), None)
+
+
+def _watch(name: str, parameter: torch.nn.Parameter, roles: Mapping[str, str] | None) -> Watched:
+    shape = tuple(parameter.shape)
+    layout = layout_of(name, shape, roles=roles)
+    return Watched(
+        name=name,
+        parameter=weakref.ref(parameter),
+        shape=shape,
+        dtype=DTYPES[parameter.dtype],
+        layer=layout.layer,
+        role=layout.role,
+        device=parameter.device,
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:NAMES_SHOWN])
+    more = len(names) - NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

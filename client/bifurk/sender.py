@@ -1,0 +1,243 @@
+"""The one background thread that empties the outbox into the transport.
+
+It keeps the order, retries the same bytes until the server has them or refuses them for
+good, and never raises into anybody's code.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from bifurk.clock import SYSTEM_CLOCK, Clock
+from bifurk.losses import LossLedger
+from bifurk.outbox import Entry, Outbox
+from bifurk.retry import Backoff, Verdict, problem_text, retry_after_seconds, verdict
+from bifurk.transport import Request, Response, Transport, TransportError
+
+THREAD_NAME: Final = "bifurk-send"
+
+REQUEST_SECONDS: Final = 60.0
+"""For one exchange: a part with 16 MiB of full values takes 45 s at 3 Mbit/s."""
+
+HEARTBEAT_SECONDS: Final = 60.0
+UNREADABLE_PAUSE_SECONDS: Final = 1.0
+"""When the outbox holds something that cannot be read just now (no free descriptors)."""
+
+UNAUTHORISED: Final = frozenset({401, 403})
+
+logger = logging.getLogger("bifurk")
+
+
+class Sender:
+    """Delivers what an outbox holds, oldest first, and a heartbeat now and then.
+
+    Args:
+        spool: what to empty; the caller closes it after the sender.
+        transport: how to send; the caller closes it likewise.
+        ledger: told of what the server refuses: ``conflict``, ``rejected_<status>``.
+        heartbeat: makes the heartbeat's request; it is sent once, never retried or spooled.
+        heartbeat_seconds: between two of them.
+        on_reply: given every 2xx answer; it runs on the sender's thread.
+        clock, backoff: seams for tests.
+    """
+
+    def __init__(
+        self,
+        spool: Outbox,
+        transport: Transport,
+        ledger: LossLedger,
+        *,
+        heartbeat: Callable[[], Request] | None = None,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        on_reply: Callable[[Response], None] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._spool = spool
+        self._transport = transport
+        self._ledger = ledger
+        self._heartbeat = heartbeat
+        self._heartbeat_seconds = heartbeat_seconds
+        self._on_reply = on_reply
+        self._clock = clock
+        self._backoff = backoff or Backoff()
+        self._condition = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+        self._not_before = -math.inf
+        self._next_beat = math.inf
+        self._closing_at = math.inf
+        self._finished = False
+        self._away = False
+        self._logged: set[str] = set()
+
+    def start(self) -> None:
+        """Starts the thread; once."""
+        if self._heartbeat is not None:
+            self._next_beat = self._clock.now() + self._heartbeat_seconds
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Says that the outbox has something new."""
+        with self._condition:
+            self._condition.notify_all()
+
+    def flush(self, deadline_seconds: float) -> bool:
+        """Tries at once, whatever the backoff says, and waits until the outbox is empty.
+
+        Returns:
+            Whether it is, within ``deadline_seconds``.
+        """
+        end = self._clock.now() + deadline_seconds
+        with self._condition:
+            self._hurry()
+            while self._spool.pending():
+                remaining = end - self._clock.now()
+                if remaining <= 0 or self._finished or not self._thread.is_alive():
+                    return False
+                self._clock.wait(self._condition, remaining)
+        return True
+
+    def close(self, deadline_seconds: float) -> bool:
+        """Sends what it can within ``deadline_seconds`` and ends the thread; idempotent.
+
+        Returns:
+            Whether the outbox is empty. What is left stays there.
+        """
+        end = self._clock.now() + deadline_seconds
+        with self._condition:
+            self._closing_at = min(self._closing_at, end)
+            self._hurry()
+            while self._thread.is_alive() and not self._finished:
+                remaining = end - self._clock.now()
+                if remaining <= 0:
+                    break
+                self._clock.wait(self._condition, remaining)
+        return not self._spool.pending()
+
+    def _hurry(self) -> None:
+        self._not_before = -math.inf
+        self._backoff.reset()
+        self._condition.notify_all()
+
+    def _run(self) -> None:
+        while self._wait_for_work():
+            try:
+                self._beat()
+                self._deliver()
+            except Exception:  # noqa: BLE001 - a foreign callback must not end the thread
+                self._log_once("unexpected", logging.ERROR, "the sender failed", trace=True)
+                self._pause(self._backoff.next_seconds())
+            self.wake()
+        with self._condition:
+            self._finished = True
+            self._condition.notify_all()
+
+    def _wait_for_work(self) -> bool:
+        """Waits until something is due; False when it is time to end."""
+        with self._condition:
+            while True:
+                now = self._clock.now()
+                pending = self._spool.pending()
+                if now >= self._closing_at or (self._closing_at < math.inf and not pending):
+                    return False
+                due = min(self._next_beat, self._not_before if pending else math.inf)
+                if due <= now:
+                    return True
+                self._clock.wait(self._condition, min(due, self._closing_at) - now)
+
+    def _beat(self) -> None:
+        now = self._clock.now()
+        if self._heartbeat is None or now < self._next_beat:
+            return
+        self._next_beat = now + self._heartbeat_seconds
+        if self._closing_at < math.inf:
+            return
+        try:
+            response = self._exchange(self._heartbeat())
+        except TransportError as error:
+            logger.debug("a heartbeat did not get through: %s", error)
+            return
+        except Exception:  # noqa: BLE001 - its supplier is foreign, and the parts must go on
+            self._log_once("heartbeat", logging.ERROR, "no heartbeat could be made", trace=True)
+            return
+        self._tell(response)
+        if verdict(response.status) in (Verdict.CONFLICT, Verdict.REJECTED):
+            self._log_refusal(response)
+
+    def _deliver(self) -> None:
+        if not self._spool.pending() or self._clock.now() < self._not_before:
+            return
+        entry = self._spool.oldest()
+        if entry is None:
+            if self._spool.pending():
+                self._pause(UNREADABLE_PAUSE_SECONDS)
+            return
+        try:
+            response = self._exchange(entry.request)
+        except TransportError as error:
+            self._postpone(entry, str(error))
+        except BaseException:
+            self._spool.release(entry)
+            raise
+        else:
+            self._settle(entry, response)
+
+    def _exchange(self, request: Request) -> Response:
+        seconds = min(REQUEST_SECONDS, self._closing_at - self._clock.now())
+        return self._transport.send(request, deadline_seconds=seconds)
+
+    def _tell(self, response: Response) -> None:
+        if self._on_reply is None or verdict(response.status) is not Verdict.DELIVERED:
+            return
+        try:
+            self._on_reply(response)
+        except Exception:  # noqa: BLE001 - the request is delivered whatever its reader makes of it
+            self._log_once("reply", logging.ERROR, "an answer could not be read", trace=True)
+
+    def _settle(self, entry: Entry, response: Response) -> None:
+        answer = verdict(response.status)
+        if answer is Verdict.RETRY:
+            reason = f"status {response.status}: {problem_text(response)}"
+            self._postpone(entry, reason, at_least=retry_after_seconds(response))
+            return
+        if answer is Verdict.CONFLICT:
+            self._ledger.drop("conflict", entry.slot.sequence)
+            self._log_refusal(response)
+        elif answer is Verdict.REJECTED:
+            self._ledger.drop(f"rejected_{response.status}", entry.slot.sequence)
+            self._log_refusal(response)
+        self._spool.discard(entry)
+        self._backoff.reset()
+        if self._away:
+            logger.info("the server answers again")
+        self._away = False
+        self._tell(response)
+
+    def _postpone(self, entry: Entry, reason: str, *, at_least: float = 0.0) -> None:
+        self._spool.release(entry)
+        self._pause(self._backoff.next_seconds(at_least=at_least))
+        if not self._away:
+            logger.warning("snapshots wait for the server, training goes on: %s", reason)
+        self._away = True
+
+    def _pause(self, seconds: float) -> None:
+        with self._condition:
+            self._not_before = self._clock.now() + seconds
+
+    def _log_refusal(self, response: Response) -> None:
+        if response.status in UNAUTHORISED:
+            message = f"token refused ({response.status}): set BIFURK_TOKEN"
+        else:
+            message = f"the server refused a request ({response.status})"
+        self._log_once(
+            str(response.status), logging.WARNING, f"{message}: {problem_text(response)}"
+        )
+
+    def _log_once(self, key: str, level: int, message: str, *, trace: bool = False) -> None:
+        if key not in self._logged:
+            self._logged.add(key)
+            logger.log(level, "%s", message, exc_info=trace)

@@ -1,0 +1,178 @@
+"""Sends what folders hold: an offline run's record, or what a process left in its spool.
+
+Running it again goes on where it stopped: what arrived is deleted, or, when it is kept, the
+server answers that it has it already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bifurk.folder_lock import FolderInUseError, FolderLock
+from bifurk.record import TornRecordError, read_record
+from bifurk.retry import Backoff, Verdict, problem_text, retry_after_seconds, verdict
+from bifurk.sender import REQUEST_SECONDS, UNAUTHORISED
+from bifurk.spool import LOCK_NAME, recorded_target, records, remove_emptied
+from bifurk.transport import Request, Response, Transport, TransportError
+
+PATIENCE_SECONDS: Final = 60.0
+"""Of tries for one request before giving up: the next run of the command goes on from there."""
+
+PROGRESS_SECONDS: Final = 1.0
+"""Between two lines of progress."""
+
+
+class SyncStoppedError(Exception):
+    """It makes no sense to go on now: no server, or it refuses the token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What became of the requests.
+
+    Attributes:
+        sent: the server has them.
+        refused: the server will never take them, or the file is damaged; still in place.
+        left: not tried, or not answered; still in place.
+        stopped: why the rest was not tried; None when all was.
+    """
+
+    sent: int
+    refused: int
+    left: int
+    stopped: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0: all sent. 1: some refused or left in a folder in use. 2: stopped early."""
+        if self.stopped is not None:
+            return 2
+        return 1 if self.refused or self.left else 0
+
+
+def sync(
+    root: Path,
+    *,
+    connect: Callable[[str | None], Transport],
+    keep: bool = False,
+    report: Callable[[str], None],
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Summary:
+    """Sends all requests under a folder, each folder's in order.
+
+    Args:
+        root: the folder, with others in it or not.
+        connect: given the url a folder's requests are for (None: not recorded), gives the
+            transport; it raises ValueError when there is no url to use.
+        keep: leave the files where they are.
+        report: given lines of progress, for people.
+        patience_seconds: of tries for one request.
+
+    Raises:
+        ValueError: from ``connect``. NotADirectoryError: ``root`` is not a folder.
+    """
+    if not root.is_dir():
+        raise NotADirectoryError(f"{root} is not a folder")
+    folders = {folder: records(folder) for folder in _folders(root)}
+    errand = _Errand(keep=keep, report=report, patience_seconds=patience_seconds)
+    total = sum(map(len, folders.values()))
+    stopped = None
+    try:
+        for folder, paths in folders.items():
+            errand.run(folder, paths, connect(recorded_target(folder)))
+    except SyncStoppedError as stop:
+        stopped = str(stop)
+    sent, refused = errand.counts["sent"], errand.counts["refused"]
+    return Summary(sent=sent, refused=refused, left=total - sent - refused, stopped=stopped)
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """All with requests in them, in the order of their names."""
+    for name, inside, _ in os.walk(root):
+        inside.sort()
+        with contextlib.suppress(OSError):
+            if records(Path(name)):
+                yield Path(name)
+
+
+class _Errand:
+    def __init__(
+        self, *, keep: bool, report: Callable[[str], None], patience_seconds: float
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._keep = keep
+        self._report = report
+        self._patience_seconds = patience_seconds
+        self._reported_at = time.monotonic()
+
+    def run(self, folder: Path, paths: list[Path], transport: Transport) -> None:
+        with contextlib.ExitStack() as held:
+            if not self._keep:
+                try:
+                    held.callback(FolderLock(folder / LOCK_NAME).release)
+                except FolderInUseError:
+                    self._report(f"{folder}: in use by a running training, left alone")
+                    return
+                except OSError as error:
+                    raise SyncStoppedError(
+                        f"{folder} cannot be changed ({error}); --keep only reads"
+                    ) from error
+            self._report(f"{folder}: {len(paths)} requests")
+            for index, path in enumerate(paths):
+                self._one(path, transport)
+                self._progress(folder, index + 1, len(paths))
+            if not self._keep and not records(folder):
+                remove_emptied(folder)
+
+    def _one(self, path: Path, transport: Transport) -> None:
+        try:
+            request = read_record(path)
+        except (TornRecordError, OSError) as error:
+            self._refuse(path, str(error))
+            return
+        response = self._exchange(request, transport)
+        if verdict(response.status) is Verdict.DELIVERED:
+            self.counts["sent"] += 1
+            if not self._keep:
+                path.unlink(missing_ok=True)
+            return
+        if response.status in UNAUTHORISED:
+            raise SyncStoppedError(f"token refused ({response.status}): {problem_text(response)}")
+        self._refuse(path, f"refused ({response.status}): {problem_text(response)}")
+
+    def _exchange(self, request: Request, transport: Transport) -> Response:
+        """Tries until there is an answer that settles the request."""
+        end = time.monotonic() + self._patience_seconds
+        backoff = Backoff()
+        while True:
+            asked = 0.0
+            try:
+                response = transport.send(request, deadline_seconds=REQUEST_SECONDS)
+            except TransportError as error:
+                problem = str(error)
+            else:
+                if verdict(response.status) is not Verdict.RETRY:
+                    return response
+                problem = f"status {response.status}: {problem_text(response)}"
+                asked = retry_after_seconds(response)
+            pause = backoff.next_seconds(at_least=asked)
+            if time.monotonic() + pause > end:
+                raise SyncStoppedError(f"the server does not take it now: {problem}")
+            time.sleep(pause)
+
+    def _refuse(self, path: Path, problem: str) -> None:
+        self.counts["refused"] += 1
+        self._report(f"{path}: {problem}")
+
+    def _progress(self, folder: Path, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total or now - self._reported_at >= PROGRESS_SECONDS:
+            self._reported_at = now
+            self._report(f"{folder}: {done} of {total}")

@@ -1,0 +1,114 @@
+"""``watch``: the one call that attaches bifurk to a training loop."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import TYPE_CHECKING, Unpack
+
+import torch
+from torch.optim import Optimizer
+
+from bifurk.capture import Capture
+from bifurk.config import WatchConfig, WatchSettings
+from bifurk.configure import resolve
+from bifurk.identity import Identity, Rank, current_rank
+from bifurk.monitor import InertMonitor, Monitor
+from bifurk.optimizers import as_optimizers
+from bifurk.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bifurk.transport import Transport
+
+_log = logging.getLogger("bifurk")
+
+_sessions: weakref.WeakKeyDictionary[Optimizer, Session] = weakref.WeakKeyDictionary()
+"""The open session of each optimizer that is a clock."""
+
+
+def watch(
+    model: torch.nn.Module,
+    optimizer: Optimizer | Sequence[Optimizer],
+    *,
+    transport: Transport | None = None,
+    **settings: Unpack[WatchSettings],
+) -> Monitor:
+    """Posts snapshots of the model's weights while the optimizer steps.
+
+    ::
+
+        monitor = bifurk.watch(model, optimizer, run="gpt-small", every=100)
+        for batch in loader:
+            ...
+            optimizer.step()
+            monitor.log(loss=loss)
+        monitor.close()
+
+    Weights are read before the first step and after each step of the grid, never inside
+    forward or backward. After this call has returned nothing of bifurk's raises into the
+    training loop. The same optimizer twice gives the same monitor.
+
+    Args:
+        model: any module; wrapped by DDP or ``torch.compile`` or not. Under DDP every rank may
+            call this; rank 0 posts.
+        optimizer: one, or several of which the first is the clock.
+        transport: instead of HTTP, see ``bifurk.testing``.
+        settings: fields of ``WatchConfig``, each also ``BIFURK_<NAME>`` in the environment;
+            an argument wins over the environment, that over the default. The most used:
+            ``project``, ``run``, ``every`` (100 steps), ``url`` (without it snapshots go to
+            ``./bifurk/``), ``include``, ``exclude`` and ``roles`` (globs of names), ``payload``
+            (``auto``, ``sketch``, ``full``), ``mode`` (``online``, ``offline``, ``disabled``),
+            ``token``, ``start_step``, ``attempt``.
+
+    Raises:
+        TypeError: model or optimizer is something else, or a setting does not exist.
+        ValueError: a setting is out of range, or the model has nothing to watch.
+    """
+    optimizers = as_optimizers(optimizer)
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    rank = current_rank()
+    config = resolve(settings, rank=rank, transport_given=transport is not None)
+    known = _sessions.get(optimizers[0])
+    if known is not None and not known.closed:
+        _log.warning("this optimizer is watched already: its first monitor and settings stay")
+        return known
+    if config.mode == "disabled" or rank.rank > 0:
+        return InertMonitor()
+    return _open(model, optimizers, config=config, rank=rank, transport=transport)
+
+
+def _open(
+    model: torch.nn.Module,
+    optimizers: tuple[Optimizer, ...],
+    *,
+    config: WatchConfig,
+    rank: Rank,
+    transport: Transport | None,
+) -> Session:
+    capture = Capture(model, config=config)
+    identity = Identity(
+        project=config.project,
+        run=config.run,
+        attempt=config.attempt,
+        display_name=config.display_name,
+        rank=rank,
+    )
+    session = Session(
+        capture=capture,
+        optimizers=optimizers,
+        config=config,
+        identity=identity,
+        transport=transport,
+    )
+    _sessions[optimizers[0]] = session
+    _log.info(
+        "watching %d tensors as %s/%s, attempt %s",
+        len(capture.names),
+        config.project,
+        config.run,
+        config.attempt,
+    )
+    return session

@@ -1,0 +1,65 @@
+"""Who may do what: tokens and their scopes; loopback is open as long as there is no token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from bifurk_service.errors import ForbiddenError, NotFoundError, UnauthenticatedError
+from bifurk_service.services import services
+from bifurk_service.store.tokens import SCOPES, Grant, any_token, find_grant
+
+ANYONE = Grant(scopes=SCOPES["admin"])
+
+Credentials = Annotated[
+    HTTPAuthorizationCredentials | None,
+    Depends(HTTPBearer(scheme_name="token", description="A token of `bifurk token create`.", auto_error=False)),
+]
+
+
+def require(scope: str, *, every_project: bool = False) -> Callable[..., Grant]:
+    """A dependency that lets a request pass only if its token has this scope; gives its grant.
+
+    Args:
+        scope: write, read or admin.
+        every_project: whether a token that is confined to one project is turned away.
+    """
+
+    def check(request: Request, credentials: Credentials) -> Grant:
+        grant = _grant(request, credentials)
+        if scope not in grant.scopes:
+            needed = "admin" if scope == "admin" else f"{scope} or admin"
+            raise ForbiddenError(f"this needs a token of scope {needed}")
+        if every_project and grant.project is not None:
+            raise ForbiddenError("this is of all projects, and the token is confined to one")
+        return grant
+
+    return check
+
+
+def check_project(grant: Grant, project: str) -> None:
+    """Raises ``NotFoundError`` when a grant is confined to another project.
+
+    The same answer as for something that is not there: a token does not tell what else exists.
+    """
+    if grant.project not in (None, project):
+        raise NotFoundError("nothing of that name or number that this token may see")
+
+
+def _grant(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Grant:
+    house = services(request)
+    with house.database.read() as session:
+        if house.settings.on_loopback and not any_token(session):
+            return ANYONE
+        if credentials is not None:
+            grant = find_grant(session, credentials.credentials.strip(), now=time.time())
+            if grant is not None:
+                return grant
+    raise UnauthenticatedError(
+        "send `Authorization: Bearer TOKEN`; `bifurk token create` makes one, "
+        "clients read it from BIFURK_TOKEN"
+    )

@@ -1,0 +1,1 @@
+"""REST: routers by subject, their shapes, and pagination."""

@@ -1,0 +1,31 @@
+"""The tables that everything is derived from: statistics and detectors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+
+from bifurk_service.api.grants import Reader
+from bifurk_service.api.schemas import DetectorAnswer, Page, StatisticAnswer
+from bifurk_service.detect.registry import WATCHES
+from bifurk_service.stats.registry import STATISTICS
+
+router = APIRouter(prefix="/api/v1", tags=["catalog"])
+
+
+@router.get("/stats")
+def get_stats(_grant: Reader) -> Page[StatisticAnswer]:
+    """Every statistic: name, formula, unit, source, nature."""
+    return Page(items=[StatisticAnswer.model_validate(asdict(row)) for row in STATISTICS])
+
+
+@router.get("/detectors")
+def get_detectors(_grant: Reader) -> Page[DetectorAnswer]:
+    """Every detector and the statistics it watches."""
+    return Page(
+        items=[
+            DetectorAnswer(kind=row.kind, statistics=list(row.statistics), meaning=row.meaning)
+            for row in WATCHES
+        ]
+    )

@@ -1,0 +1,106 @@
+"""Turns requests away before any route sees them, and lets HEAD in where GET may go.
+
+A server on loopback is open as long as it has no token, and every web page that a browser on
+the same machine shows may try to reach it: by a name of its own that resolves to loopback, or
+by a form that posts here. Neither gets in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bifurk_service.errors import BifurkError, ForbiddenError, TooLargeError, UnknownHostError
+
+ANY_HOST: Final = "*"
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+FOREIGN_SITES: Final = frozenset({"cross-site", "same-site"})
+"""What browsers say in Sec-Fetch-Site; a page on another port of this machine is same-site."""
+MOST_BODY_BYTES: Final = 64 << 10
+"""Of everything but the uploads, which have limits of their own."""
+UPLOADS: Final = "PUT"
+STREAM_PATH: Final = "/api/v1/stream"
+"""The one GET whose answer has no end, so that there is no HEAD of it."""
+
+
+class Doorkeeper:
+    """ASGI middleware; see the module.
+
+    Args:
+        allowed_hosts: names that requests may name, ``*.example.org`` for all below it, or
+            ``*`` for any.
+        answer: makes the response to an error.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        allowed_hosts: Collection[str],
+        answer: Callable[[BifurkError], ASGIApp],
+    ) -> None:
+        self._app = app
+        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers, or hands on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope["method"], Headers(scope=scope))
+        except BifurkError as error:
+            await self._answer(error)(scope, receive, send)
+            return
+        if scope["method"] == "HEAD" and scope["path"] != STREAM_PATH:
+            # The server below sends no body in answer to HEAD, whatever comes from here.
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive if scope["method"] == UPLOADS else _limited(receive), send)
+
+    def _check(self, method: str, headers: Headers) -> None:
+        host = _name(headers.get("host", ""))
+        if not self._knows(host):
+            raise UnknownHostError(
+                f"this server does not go by the name {host!r}; BIFURK_ALLOWED_HOSTS lists its names",
+                where="Host",
+            )
+        if method not in READING and headers.get("sec-fetch-site") in FOREIGN_SITES:
+            raise ForbiddenError("a page of another site may change nothing here")
+        announced = headers.get("content-length", "")
+        if method != UPLOADS and announced.isdigit() and int(announced[:18]) > MOST_BODY_BYTES:
+            raise TooLargeError(
+                f"at most {MOST_BODY_BYTES} bytes, {announced} announced", where="body"
+            )
+
+    def _knows(self, host: str) -> bool:
+        if ANY_HOST in self._allowed_hosts or host in self._allowed_hosts:
+            return True
+        return any(
+            name.startswith("*.") and host.endswith(name[1:]) for name in self._allowed_hosts
+        )
+
+
+def _name(host: str) -> str:
+    """A Host header without its port; an IPv6 address keeps its brackets."""
+    end = host.find("]") + 1
+    name, _, _ = host[end:].partition(":")
+    return (host[:end] + name).lower()
+
+
+def _limited(receive: Receive) -> Receive:
+    size = 0
+
+    async def read() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MOST_BODY_BYTES:
+            raise HTTPException(413, f"at most {MOST_BODY_BYTES} bytes, more came")
+        return message
+
+    return read

@@ -1,0 +1,42 @@
+"""What paths and queries may say: numbers that fit their columns, text that any database takes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+from fastapi import Path, Query
+from pydantic import AfterValidator
+
+LARGEST: Final = 2**63 - 1
+"""What an integer column holds; numbers beyond it cannot be looked up."""
+
+
+def without_nul(text: str) -> str:
+    """The text itself, unless it holds NUL, which PostgreSQL stores nowhere.
+
+    Raises:
+        ValueError: it does.
+    """
+    if "\0" in text:
+        raise ValueError("a NUL character is no part of any name")
+    return text
+
+
+Text: TypeAlias = Annotated[str, AfterValidator(without_nul)]
+
+RunId: TypeAlias = Annotated[int, Path(ge=1, le=LARGEST, description="A run's id.")]
+TensorId: TypeAlias = Annotated[int, Path(ge=1, le=LARGEST, description="A tensor's id.")]
+AlertId: TypeAlias = Annotated[int, Path(ge=1, le=LARGEST, description="An alert's id.")]
+
+OfRun: TypeAlias = Annotated[
+    int | None, Query(ge=1, le=LARGEST, description="A run's id; without one, all runs.")
+]
+Step: TypeAlias = Annotated[
+    int | None, Query(ge=0, le=LARGEST, description="A stored step; without one, the last.")
+]
+Slug: TypeAlias = Annotated[Text | None, Query(max_length=128)]
+Glob: TypeAlias = Annotated[
+    Text | None, Query(max_length=512, description="Of the name: `*` and `?`.")
+]
+Layer: TypeAlias = Annotated[int | None, Query(ge=0, le=LARGEST)]
+Role: TypeAlias = Annotated[Text | None, Query(max_length=64)]

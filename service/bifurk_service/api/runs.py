@@ -1,0 +1,185 @@
+"""Projects, runs, tensors, snapshots, marks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from bifurk_service.api.grants import Admin, Reader, visible_run
+from bifurk_service.api.pagination import Cursor, Limit, decode_cursor, next_cursor
+from bifurk_service.api.schemas import (
+    AttemptAnswer,
+    MarkAnswer,
+    Page,
+    ProjectAnswer,
+    ReadinessAnswer,
+    RunAnswer,
+    RunChange,
+    RunDetailAnswer,
+    SnapshotAnswer,
+    TensorAnswer,
+)
+from bifurk_service.detect.readiness import readiness
+from bifurk_service.services import services
+from bifurk_service.store import runs as store
+from bifurk_service.store.engine import Session
+from bifurk_service.store.models import Attempt, Snapshot
+from bifurk_service.store.queries import (
+    judged_steps,
+    list_marks,
+    list_projects,
+    list_runs,
+    list_snapshots,
+)
+from bifurk_service.store.series import find_tensors, scalar_names
+from bifurk_service.store.snapshots import snapshot_counts
+from bifurk_service.store.tokens import Grant
+
+router = APIRouter(prefix="/api/v1", tags=["runs"])
+
+Slug = Annotated[str | None, Query(max_length=128)]
+
+
+@router.get("/projects")
+def get_projects(
+    request: Request, grant: Reader, limit: Limit = 100, cursor: Cursor = None
+) -> Page[ProjectAnswer]:
+    """Projects, oldest first."""
+    with services(request).database.read() as session:
+        found = list_projects(
+            session, after_id=decode_cursor(cursor), limit=limit, slug=grant.project
+        )
+    return Page(
+        items=[ProjectAnswer.model_validate(project) for project in found],
+        next_cursor=next_cursor([project.id for project in found], limit),
+    )
+
+
+@router.get("/runs")
+def get_runs(
+    request: Request,
+    grant: Reader,
+    *,
+    project: Slug = None,
+    run: Annotated[str | None, Query(max_length=128, description="The run's slug.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[RunAnswer]:
+    """Runs, oldest first."""
+    if grant.project is not None and project not in (None, grant.project):
+        return Page(items=[])
+    with services(request).database.read() as session:
+        found = list_runs(
+            session,
+            after_id=decode_cursor(cursor),
+            limit=limit,
+            project=grant.project or project,
+            name=run,
+        )
+    return Page(
+        items=[RunAnswer.model_validate(summary) for summary in found],
+        next_cursor=next_cursor([summary.id for summary in found], limit),
+    )
+
+
+@router.get("/runs/{run_id}")
+def get_run(request: Request, grant: Reader, run_id: int) -> RunDetailAnswer:
+    """A run in full: attempts, losses, where its snapshots are, how ready its verdicts are."""
+    with services(request).database.read() as session:
+        return _detail(session, grant, run_id)
+
+
+@router.patch("/runs/{run_id}")
+def patch_run(request: Request, grant: Admin, run_id: int, change: RunChange) -> RunDetailAnswer:
+    """Changes a run's display name or retention; what is not sent stays."""
+    with services(request).database.write() as session:
+        visible_run(session, run_id, grant)
+        run = store.get_run(session, run_id)
+        for name in change.model_fields_set:
+            setattr(run, name, getattr(change, name))
+        session.flush()
+        return _detail(session, grant, run_id)
+
+
+@router.delete("/runs/{run_id}", status_code=204)
+def delete_run(request: Request, grant: Admin, run_id: int) -> Response:
+    """Deletes a run: statistics, alerts, states and blobs."""
+    house = services(request)
+    with house.database.write() as session:
+        visible_run(session, run_id, grant)
+        keys = store.delete_run(session, run_id)
+    for key in keys:
+        house.blobs.delete(key)
+    return Response(status_code=204)
+
+
+@router.get("/runs/{run_id}/tensors")
+def get_tensors(
+    request: Request,
+    grant: Reader,
+    run_id: int,
+    *,
+    name: Annotated[str | None, Query(max_length=512, description="Glob: `*` and `?`.")] = None,
+    layer: Annotated[int | None, Query(ge=0)] = None,
+    role: Annotated[str | None, Query(max_length=64)] = None,
+) -> Page[TensorAnswer]:
+    """A run's tensors in the order of the model; all in one page."""
+    with services(request).database.read() as session:
+        visible_run(session, run_id, grant)
+        found = find_tensors(session, run_id, glob=name, layer=layer, role=role)
+    return Page(items=[TensorAnswer.model_validate(tensor) for tensor in found])
+
+
+@router.get("/runs/{run_id}/snapshots")
+def get_snapshots(
+    request: Request, grant: Reader, run_id: int, limit: Limit = 100, cursor: Cursor = None
+) -> Page[SnapshotAnswer]:
+    """A run's snapshots as they came in, and where each is on its way."""
+    with services(request).database.read() as session:
+        visible_run(session, run_id, grant)
+        found = list_snapshots(session, run_id, after_id=decode_cursor(cursor), limit=limit)
+    return Page(
+        items=[_snapshot(snapshot, attempt) for snapshot, attempt in found],
+        next_cursor=next_cursor([snapshot.id for snapshot, _ in found], limit),
+    )
+
+
+@router.get("/runs/{run_id}/marks")
+def get_marks(request: Request, grant: Reader, run_id: int) -> Page[MarkAnswer]:
+    """What the run marked: checkpoints, evaluations, resumes, changes of interval; by step."""
+    with services(request).database.read() as session:
+        visible_run(session, run_id, grant)
+        return Page(items=[MarkAnswer.model_validate(mark) for mark in list_marks(session, run_id)])
+
+
+def _detail(session: Session, grant: Grant, run_id: int) -> RunDetailAnswer:
+    summary = visible_run(session, run_id, grant)
+    attempts = store.attempts_of(session, run_id)
+    counts = snapshot_counts(session, run_id)
+    return RunDetailAnswer(
+        **RunAnswer.model_validate(summary).model_dump(),
+        attempts=[AttemptAnswer.model_validate(attempt) for attempt in attempts],
+        snapshots={**counts, "total": sum(counts.values())},
+        readiness=_readiness(session, attempts),
+        scalars=scalar_names(session, run_id),
+        retention_days=store.get_run(session, run_id).retention_days,
+    )
+
+
+def _readiness(session: Session, attempts: list[Attempt]) -> ReadinessAnswer:
+    steps = judged_steps(session, attempts[-1].id) if attempts else []
+    return ReadinessAnswer.model_validate(
+        readiness(
+            judged=len(steps),
+            last_step=steps[-1] if steps else None,
+            interval_steps=steps[-1] - steps[-2] if len(steps) > 1 else None,
+        )
+    )
+
+
+def _snapshot(snapshot: Snapshot, attempt: str) -> SnapshotAnswer:
+    columns = {
+        name: getattr(snapshot, name) for name in SnapshotAnswer.model_fields if name != "attempt"
+    }
+    return SnapshotAnswer(attempt=attempt, **columns)

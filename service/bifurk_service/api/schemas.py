@@ -1,0 +1,260 @@
+"""The shapes of REST answers; every field is documented in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+
+class Shape(BaseModel):
+    """The base of all answers."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Page(Shape, Generic[Item]):
+    """A page of a list; ``next_cursor`` goes into ``cursor`` for the next one, null at the end."""
+
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+class ProjectAnswer(Shape):
+    """A project."""
+
+    id: int
+    project: str
+    runs: int
+
+
+class RunAnswer(Shape):
+    """A run in a list."""
+
+    id: int
+    project: str
+    run: str
+    display_name: str | None
+    state: str = Field(description="Of the newest attempt: running, finished, failed or lost.")
+    created_at: float = Field(description="Seconds since 1970 UTC.")
+    updated_at: float = Field(description="When the server last heard of it.")
+    last_step: int | None
+    overhead_ratio: float | None = Field(description="Share of the training time the hook took.")
+    alerts: dict[str, int] = Field(description="Unresolved alerts by severity.")
+
+
+class AttemptAnswer(Shape):
+    """One process lifetime of a run."""
+
+    id: int
+    attempt: str = Field(validation_alias="slug")
+    state: str
+    created_at: float
+    seen_at: float
+    ended_at: float | None
+    last_sequence: int | None
+    last_step: int | None
+    dropped: dict[str, int] = Field(description="Snapshots that never came, by reason.")
+    lost_sequences: list[list[int]] = Field(description="Which: closed ranges of sequences.")
+    overhead_ratio: float | None
+    optimizer: str
+    optimizer_settings: dict[str, Any]
+    client: dict[str, Any]
+
+
+class ReadinessAnswer(Shape):
+    """How far the detectors of the newest attempt are."""
+
+    judged: int
+    needed: int
+    first_verdict_step: int | None
+    has_verdict: bool = Field(description="Whether shifts are judged already.")
+    ready: bool = Field(description="Whether the stated false-alarm rates hold.")
+    text: str
+
+
+class RunDetailAnswer(RunAnswer):
+    """A run in full."""
+
+    attempts: list[AttemptAnswer]
+    snapshots: dict[str, int] = Field(
+        description="Snapshots by where they are: received, measured, judged, late, failed; "
+        "`total` counts all."
+    )
+    readiness: ReadinessAnswer
+    scalars: list[str] = Field(description="Names of the scalars the run logs.")
+    retention_days: float | None
+
+
+class RunChange(BaseModel):
+    """What may be changed of a run."""
+
+    model_config = ConfigDict(extra="forbid")
+    display_name: str | None = Field(None, max_length=512)
+    retention_days: float | None = Field(None, gt=0)
+
+
+class TensorAnswer(Shape):
+    """A tensor of a run."""
+
+    id: int
+    name: str
+    layer: int | None
+    role: str
+    shape: list[int]
+    dtype: str
+
+
+class TensorReference(Shape):
+    """Which tensor a series is of."""
+
+    id: int
+    name: str
+    layer: int | None
+    role: str
+
+
+class SeriesAnswer(Shape):
+    """One statistic of one tensor over steps; null where it has no value."""
+
+    tensor: TensorReference
+    stat: str
+    steps: list[int]
+    values: list[float | None]
+
+
+class ScalarAnswer(Shape):
+    """A logged scalar: one entry a snapshot, over the steps since the one before."""
+
+    name: str
+    steps: list[int]
+    last: list[float | None]
+    mean: list[float | None]
+    min: list[float | None]
+    max: list[float | None]
+
+
+class MarkAnswer(Shape):
+    """Something the run did at a step."""
+
+    kind: str
+    step: int
+    details: dict[str, Any]
+
+
+class SnapshotAnswer(Shape):
+    """A snapshot and where it is on its way."""
+
+    id: int
+    attempt: str
+    sequence: int
+    step: int
+    state: str
+    off_grid: bool
+    tries: int
+    error: str | None
+    expected_parts: int
+    received_parts: int
+    coverage: float
+    received_at: float
+    measured_at: float | None
+    judged_at: float | None
+    learning_rates: list[float | None]
+
+
+class StatisticsAnswer(Shape):
+    """All statistics of one tensor at one step, and why some have no value."""
+
+    tensor: TensorReference
+    step: int
+    values: dict[str, float | None]
+    no_value: dict[str, str]
+
+
+class DistributionAnswer(Shape):
+    """How a tensor's values are distributed at one step: density over bins of equal width."""
+
+    tensor: TensorReference
+    step: int
+    unit: str
+    edges: list[float] = Field(description="B + 1 bin edges, ascending, in `unit`.")
+    density: list[float] = Field(description="B densities; with the widths they sum to `covered`.")
+    covered: float = Field(description="Share of the finite values that lies between the edges.")
+    finite: int
+    nonfinite: int
+
+
+class AffectedAnswer(Shape):
+    """A tensor of an alert."""
+
+    id: int
+    name: str
+    layer: int | None
+    role: str
+    statistics: list[str]
+    onset_first_step: int
+    onset_last_step: int
+    before: float | None
+    after: float | None
+    score: float | None
+
+
+class AlertAnswer(Shape):
+    """An alert."""
+
+    id: int
+    project: str
+    run_id: int
+    run: str
+    attempt: str
+    fingerprint: str
+    kind: str
+    severity: str
+    state: str
+    statistic: str
+    detected_step: int
+    detected_sequence: int
+    onset_first_step: int
+    onset_last_step: int
+    before: float | None
+    after: float | None
+    score: float | None
+    sentence: str
+    tensors: list[AffectedAnswer]
+    explained_by: list[MarkAnswer]
+    checkpoint: MarkAnswer | None
+    evidence: dict[str, Any]
+    created_at: float
+    updated_at: float
+
+
+class StatisticAnswer(Shape):
+    """A row of the table of statistics."""
+
+    name: str
+    family: str
+    nature: str
+    unit: str
+    formula: str
+    meaning: str
+    source: str
+    definition_version: int
+    metric: str | None
+
+
+class DetectorAnswer(Shape):
+    """A row of the table of detectors."""
+
+    kind: str
+    statistics: list[str]
+    meaning: str
+
+
+class StateAnswer(Shape):
+    """Whether the server is well, and what it has to say about it."""
+
+    status: str
+    version: str
+    detail: dict[str, Any] = {}

@@ -1,0 +1,136 @@
+"""The composition root: settings in, application out. Its lifespan owns all that runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import bifurk
+from bifurk.wire import WireLimits
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from bifurk_service.access import require
+from bifurk_service.api import alerts, catalog, runs, series, stream, system
+from bifurk_service.errors import ForbiddenError
+from bifurk_service.ingest import routes as ingest
+from bifurk_service.ingest.receive import Receiver
+from bifurk_service.metrics import CONTENT_TYPE, ServiceMetrics
+from bifurk_service.pipeline.housekeeping import Housekeeper
+from bifurk_service.pipeline.loop import Pipeline
+from bifurk_service.pipeline.workers import Workers
+from bifurk_service.problems import install_problem_handlers
+from bifurk_service.services import Services
+from bifurk_service.settings import Settings
+from bifurk_service.store.blobs import open_blobs
+from bifurk_service.store.engine import Database
+from bifurk_service.store.tokens import Grant
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+def create_app(
+    settings: Settings, *, make_executor: Callable[[int], Executor] | None = None
+) -> FastAPI:
+    """The application with everything behind it.
+
+    Args:
+        settings: all of them. make_executor: what measures; a process pool where None.
+    """
+    database = Database(settings.resolved_database_url)
+    app = FastAPI(
+        title="bifurk",
+        version=bifurk.__version__,
+        summary="How a model's weights move while it trains: statistics, alerts, series.",
+        lifespan=_lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    install_problem_handlers(app)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_allowed_hosts(settings))
+    for module in (ingest, runs, series, alerts, catalog, stream, system):
+        app.include_router(module.router)
+    app.add_api_route(
+        "/metrics",
+        get_metrics,
+        tags=["system"],
+        response_class=Response,
+    )
+    _wire(app, settings, database, make_executor)
+    return app
+
+
+def _wire(
+    app: FastAPI,
+    settings: Settings,
+    database: Database,
+    make_executor: Callable[[int], Executor] | None,
+) -> None:
+    blobs = open_blobs(settings.resolved_blob_url)
+    metrics = ServiceMetrics(database, settings)
+    housekeeper = Housekeeper(
+        database,
+        blobs,
+        silent_minimum_seconds=settings.silent_minimum_seconds,
+        retention_days=settings.retention_days,
+    )
+    pipeline = Pipeline(
+        database,
+        blobs,
+        Workers(settings.measure_workers, make_executor),
+        part_timeout_seconds=settings.part_timeout_seconds,
+        decoded_bytes=settings.max_decoded_bytes,
+        chores=lambda: housekeeper.run(time.time()),
+        observe=metrics.snapshot_moved,
+    )
+
+    def on_received(outcome: str, size_bytes: int) -> None:
+        metrics.part_received(outcome, size_bytes)
+        pipeline.wake()
+
+    app.state.metrics = metrics
+    app.state.services = Services(
+        settings=settings, database=database, blobs=blobs, pipeline=pipeline
+    )
+    app.state.receiver = Receiver(
+        database,
+        blobs,
+        limits=WireLimits(decoded_bytes=settings.max_decoded_bytes, tensors=settings.max_tensors),
+        max_concurrent=settings.max_concurrent_parts,
+        on_received=on_received,
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    house: Services = app.state.services
+    await run_in_threadpool(house.database.check_current)
+    house.pipeline.start()
+    try:
+        yield
+    finally:
+        await run_in_threadpool(house.pipeline.stop)
+        house.database.close()
+
+
+def get_metrics(request: Request, grant: Annotated[Grant, Depends(require("read"))]) -> Response:
+    """Prometheus metrics of the service and of the trainings it watches."""
+    if grant.project is not None:
+        raise ForbiddenError("metrics tell of all projects; this needs a token without a project")
+    metrics: ServiceMetrics = request.app.state.metrics
+    return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _allowed_hosts(settings: Settings) -> list[str]:
+    """On loopback only its own names: no page elsewhere may reach in by a DNS name of its own."""
+    if settings.allowed_hosts:
+        return list(settings.allowed_hosts)
+    return list(LOOPBACK_HOSTS) if settings.on_loopback else ["*"]

@@ -1,0 +1,1 @@
+"""The commands of ``bifurk``, a module a subject."""

@@ -1,0 +1,149 @@
+"""``bifurk runs``: what a server has of trainings."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from bifurk_service.commands.options import DEFAULT_URL, AsJson, Token, Url
+from bifurk_service.commands.output import show_facts, show_json, show_table, when
+from bifurk_service.commands.rest import Json, Rest, RestError
+
+app = typer.Typer(help="Runs on a server: list, look into, delete.", no_args_is_help=True)
+
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="An id, a name, or PROJECT/NAME.", show_default=False)
+]
+SEVERITIES: Final = ("critical", "warning", "info")
+NOT_FOUND: Final = 404
+
+
+@app.command("ls")
+def list_runs(
+    *,
+    project: Annotated[str | None, typer.Option(help="Only this project's.")] = None,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """List runs, oldest first."""
+    found = list(Rest(url, token).items("/api/v1/runs", project=project))
+    if as_json:
+        show_json(found)
+        return
+    show_table(
+        ("ID", "PROJECT", "RUN", "STATE", "STEP", "ALERTS", "LAST HEARD OF"),
+        [
+            (
+                run["id"],
+                run["project"],
+                run["run"],
+                run["state"],
+                run["last_step"],
+                _alerts(run),
+                when(run["updated_at"]),
+            )
+            for run in found
+        ],
+    )
+
+
+@app.command()
+def show(
+    name: RunName,
+    *,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Show one run: its attempts, where its snapshots are, how ready its verdicts are."""
+    rest = Rest(url, token)
+    run = rest.get(f"/api/v1/runs/{find_run(rest, name)['id']}")
+    if as_json:
+        show_json(run)
+        return
+    show_facts(_facts(run))
+    for attempt in run["attempts"]:
+        typer.echo("")
+        show_facts(_attempt_facts(attempt))
+
+
+@app.command("rm")
+def remove(
+    name: RunName,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Delete a run with its statistics, alerts and blobs; there is no way back."""
+    rest = Rest(url, token)
+    run = find_run(rest, name)
+    title = f"{run['project']}/{run['run']} (id {run['id']})"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter(f"nobody to ask whether to delete {title}; pass --yes")
+        typer.confirm(f"Delete {title} for good?", abort=True)
+    rest.delete(f"/api/v1/runs/{run['id']}")
+    typer.echo(f"deleted {title}")
+
+
+def find_run(rest: Rest, name: str) -> Json:
+    """The run that a person means: by id, by name where only one has it, or by project/name.
+
+    Raises:
+        RestError: none is meant, or several are.
+    """
+    project, slash, run = name.rpartition("/")
+    if not slash and name.isascii() and name.isdigit():
+        try:
+            return rest.get(f"/api/v1/runs/{name}")
+        except RestError as error:
+            if error.answered != NOT_FOUND:
+                raise
+    found = list(rest.items("/api/v1/runs", run=run, project=project or None))
+    if not found:
+        raise RestError(f"no run {name!r} at {rest.url}; `bifurk runs ls` lists them")
+    if len(found) > 1:
+        choices = ", ".join(f"{one['project']}/{one['run']}" for one in found)
+        raise RestError(f"{name!r} is the name of several runs; say which: {choices}")
+    return found[0]
+
+
+def _facts(run: Json) -> list[tuple[str, object]]:
+    snapshots = ", ".join(f"{count} {state}" for state, count in run["snapshots"].items() if count)
+    return [
+        ("id", run["id"]),
+        ("run", f"{run['project']}/{run['run']}"),
+        ("name", run["display_name"]),
+        ("state", run["state"]),
+        ("last step", run["last_step"]),
+        ("last heard of", when(run["updated_at"])),
+        ("alerts", _alerts(run)),
+        ("snapshots", snapshots or "none"),
+        ("verdicts", run["readiness"]["sentence"]),
+        ("scalars", ", ".join(run["scalars"]) or None),
+        ("kept for days", run["retention_days"]),
+    ]
+
+
+def _attempt_facts(attempt: Json) -> list[tuple[str, object]]:
+    dropped = ", ".join(f"{count} {reason}" for reason, count in attempt["dropped"].items())
+    overhead = attempt["overhead_ratio"]
+    return [
+        ("attempt", attempt["attempt"]),
+        ("state", attempt["state"]),
+        ("began", when(attempt["created_at"])),
+        ("ended", when(attempt["ended_at"])),
+        ("optimizer", attempt["optimizer"] or None),
+        ("last step", attempt["last_step"]),
+        ("never came", dropped or None),
+        ("overhead", None if overhead is None else f"{overhead:.2%} of the training time"),
+    ]
+
+
+def _alerts(run: Json) -> str:
+    counts = run["alerts"]
+    return ", ".join(f"{counts[s]} {s}" for s in SEVERITIES if counts.get(s)) or "none"

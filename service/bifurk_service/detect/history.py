@@ -1,0 +1,74 @@
+"""The last values of many series, right-aligned: the memory detectors share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bifurk_service.detect.base import State
+
+
+class History:
+    """The last ``length`` known values of S series and the steps they were taken at.
+
+    The newest value stands last; where a series has fewer, ``known`` is False on the left. A
+    series without a value at a snapshot is left as it was, so neighbours in ``values`` are
+    neighbours in what is known, however far apart in time.
+
+    Attributes:
+        steps, values: float64 [S, length]; zero where not known.
+        counts: int64 [S], how many are known.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.steps = np.zeros((0, length))
+        self.values = np.zeros((0, length))
+        self.counts = np.zeros(0, dtype=np.int64)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which places hold a value, bool [S, length]."""
+        places: NDArray[np.bool_] = (
+            np.arange(self.length)[None, :] >= self.length - self.counts[:, None]
+        )
+        return places
+
+    def grow(self, series: int) -> None:
+        """Adds empty series at the end until there are that many."""
+        added = series - len(self.counts)
+        if added < 0:
+            raise ValueError(f"series are only ever added: {len(self.counts)} before, now {series}")
+        if added:
+            self.steps = np.concatenate([self.steps, np.zeros((added, self.length))])
+            self.values = np.concatenate([self.values, np.zeros((added, self.length))])
+            self.counts = np.concatenate([self.counts, np.zeros(added, dtype=np.int64)])
+
+    def push(self, step: int, values: NDArray[np.float64], valid: NDArray[np.bool_]) -> None:
+        """Takes one value of every valid series; values float64 [S], valid bool [S]."""
+        moved = np.flatnonzero(valid)
+        for ring, new in ((self.steps, float(step)), (self.values, values[moved])):
+            ring[moved, :-1] = ring[moved, 1:]
+            ring[moved, -1] = new
+        self.counts[moved] = np.minimum(self.counts[moved] + 1, self.length)
+
+    def forget(self, series: NDArray[np.bool_], *, keep: NDArray[np.int64] | int = 0) -> None:
+        """Drops all but the newest ``keep`` values of the chosen series, bool [S]."""
+        self.counts = np.where(series, np.minimum(self.counts, keep), self.counts)
+        stale = ~self.known
+        self.steps[stale] = 0.0
+        self.values[stale] = 0.0
+
+    def snapshot(self) -> State:
+        """A copy of everything."""
+        return {
+            "steps": self.steps.copy(),
+            "values": self.values.copy(),
+            "counts": self.counts.copy(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Takes up what ``snapshot`` gave."""
+        self.steps = state["steps"].copy()
+        self.values = state["values"].copy()
+        self.counts = state["counts"].copy()

@@ -1,0 +1,221 @@
+"""The judge of one attempt: statistics of each snapshot in, alerts out, state in between."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bifurk_service.detect.base import Detector, Watch
+from bifurk_service.detect.finding import Finding
+from bifurk_service.detect.merge import Merger
+from bifurk_service.detect.registry import WATCHES
+from bifurk_service.detect.report import alert_of
+from bifurk_service.detect.schedule import RESUME, Schedule
+from bifurk_service.domain import Alert, Clock, TensorInfo
+from bifurk_service.stats.registry import BY_NAME
+
+VERSION: Final = 1
+"""Raised when merging or the layout of the state changes."""
+
+_MEMORY: Final = "judge"
+_DEFINITION: Final = "definition"
+
+
+class ForeignStateError(ValueError):
+    """A state that this build cannot take up; the attempt is to be judged anew from here on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seat:
+    watch: Watch
+    statistic: str
+    detector: Detector
+
+    @property
+    def key(self) -> str:
+        return f"{self.watch.kind}/{self.statistic}"
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "detector": self.watch.kind,
+            "version": self.detector.version,
+            "parameters": dict(self.detector.parameters()),
+        }
+
+
+class Judge:
+    """Runs every watch over the snapshots of one attempt, in ascending sequence.
+
+    Args:
+        run: its name, which sentences begin with.
+        watches: which detectors watch which statistics.
+    """
+
+    def __init__(self, run: str, *, watches: Sequence[Watch] = WATCHES) -> None:
+        self._run = run
+        self._seats = tuple(_seats(watches))
+        self._merger = Merger(run)
+        self._schedule = Schedule()
+        self._sequence: int | None = None
+        self._tensors: tuple[int, ...] = ()
+
+    @property
+    def definition(self) -> str:
+        """Hash of all that verdicts depend on: detectors, parameters, statistics' definitions."""
+        seats = [
+            [seat.key, BY_NAME[seat.statistic].definition_version, seat.describe()]
+            for seat in self._seats
+        ]
+        document = json.dumps([VERSION, seats], sort_keys=True)
+        return hashlib.sha256(document.encode()).hexdigest()[:16]
+
+    def update(
+        self,
+        clock: Clock,
+        tensors: Sequence[TensorInfo],
+        values: Mapping[str, NDArray[np.float64]],
+        valid: Mapping[str, NDArray[np.bool_]],
+    ) -> list[Alert]:
+        """Judges one snapshot.
+
+        Args:
+            clock: when it was taken; its sequence is above that of all before.
+            tensors: T tensors in the model's order; new ones only ever at the end.
+            values: float64 [T] by statistic; a statistic that is left out has no value.
+            valid: bool [T] by statistic, False where there is no value.
+
+        Returns:
+            Alerts that are new or have grown, told apart by their fingerprint.
+
+        Raises:
+            ValueError: the sequence goes back, tensors changed, or an array has another length.
+        """
+        self._check(clock, tensors)
+        self._schedule.take(clock)
+        if any(mark.kind == RESUME for mark in clock.marks):
+            self._merger.forget()
+        findings = [
+            found
+            for seat in self._seats
+            for found in _ask(seat, clock, len(tensors), values, valid)
+        ]
+        events = self._merger.update(clock.sequence, findings, tensors)
+        self._sequence, self._tensors = clock.sequence, tuple(tensor.id for tensor in tensors)
+        return [
+            alert_of(
+                event,
+                run=self._run,
+                tensors=tensors,
+                schedule=self._schedule,
+                detector=self._describe(event.kind, event.statistic),
+            )
+            for event in events
+        ]
+
+    def snapshot(self) -> bytes:
+        """The whole state as a numpy archive without pickles."""
+        memory = {
+            "run": self._run,
+            "sequence": self._sequence,
+            "tensors": self._tensors,
+            "merger": self._merger.as_json(),
+            "schedule": self._schedule.as_json(),
+        }
+        arrays: dict[str, NDArray[Any]] = {
+            _DEFINITION: _as_bytes(self.definition),
+            _MEMORY: _as_bytes(json.dumps(memory)),
+        }
+        for seat in self._seats:
+            for name, array in seat.detector.snapshot().items():
+                arrays[f"{seat.key}/{name}"] = array
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    def restore(self, state: bytes) -> None:
+        """Takes up what ``snapshot`` gave, and continues as if nothing had happened.
+
+        Raises:
+            ForeignStateError: the bytes are no such state, or come from another definition.
+        """
+        arrays = _read(state)
+        found = _as_text(arrays.get(_DEFINITION))
+        if found != self.definition:
+            raise ForeignStateError(f"state of definition {found!r}, this is {self.definition!r}")
+        memory = json.loads(_as_text(arrays[_MEMORY]))
+        for seat in self._seats:
+            prefix = f"{seat.key}/"
+            seat.detector.restore(
+                {
+                    name.removeprefix(prefix): array
+                    for name, array in arrays.items()
+                    if name.startswith(prefix)
+                }
+            )
+        self._sequence, self._tensors = memory["sequence"], tuple(memory["tensors"])
+        self._merger.restore(memory["merger"])
+        self._schedule.restore(memory["schedule"])
+
+    def _check(self, clock: Clock, tensors: Sequence[TensorInfo]) -> None:
+        if self._sequence is not None and clock.sequence <= self._sequence:
+            raise ValueError(f"sequence {clock.sequence} does not follow {self._sequence}")
+        known = self._tensors
+        if tuple(tensor.id for tensor in tensors[: len(known)]) != known:
+            raise ValueError(f"the first {len(known)} tensors are not those judged so far")
+
+    def _describe(self, kind: str, statistic: str) -> dict[str, Any]:
+        key = f"{kind}/{statistic}"
+        return next(seat.describe() for seat in self._seats if seat.key == key)
+
+
+def _seats(watches: Sequence[Watch]) -> Iterator[_Seat]:
+    for watch in watches:
+        for statistic in watch.statistics:
+            yield _Seat(watch=watch, statistic=statistic, detector=watch.make(BY_NAME[statistic]))
+
+
+def _ask(
+    seat: _Seat,
+    clock: Clock,
+    count: int,
+    values: Mapping[str, NDArray[np.float64]],
+    valid: Mapping[str, NDArray[np.bool_]],
+) -> Iterator[Finding]:
+    series = values.get(seat.statistic, np.zeros(count))
+    known = valid.get(seat.statistic, np.zeros(count, dtype=np.bool_))
+    if series.shape != (count,) or known.shape != (count,):
+        raise ValueError(
+            f"{seat.statistic}: expected {count} values, got {series.shape} and {known.shape}"
+        )
+    for detection in seat.detector.update(clock, series, known):
+        yield Finding.of(
+            detection,
+            kind=seat.watch.kind,
+            statistic=seat.statistic,
+            sequence=clock.sequence,
+            step=clock.step,
+        )
+
+
+def _read(state: bytes) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(io.BytesIO(state), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ForeignStateError(f"{len(state)} bytes that are no state") from error
+
+
+def _as_bytes(text: str) -> NDArray[np.uint8]:
+    return np.frombuffer(text.encode(), dtype=np.uint8)
+
+
+def _as_text(array: NDArray[Any] | None) -> str:
+    return "" if array is None else array.tobytes().decode(errors="replace")

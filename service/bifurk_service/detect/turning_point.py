@@ -1,0 +1,165 @@
+"""``turning_point``: a smooth, slow fall or rise from a statistic's running extremum.
+
+A reversal that takes longer than a reference window never misses its own extrapolation, so
+``regime_shift`` cannot see it; the running extremum does not move along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bifurk_service.detect.base import Detection, State
+from bifurk_service.detect.course import on_course, own_units
+from bifurk_service.detect.history import History
+from bifurk_service.detect.memory import Memory
+from bifurk_service.detect.robust_fit import GAUSSIAN_MAD, Array, Mask, masked_median
+from bifurk_service.detect.seam import Seam
+from bifurk_service.domain import Clock
+from bifurk_service.stats.registry import Statistic
+
+SECOND_DIFFERENCE_SD: Final = np.sqrt(6.0)
+"""Standard deviation of x[i+1] - 2 x[i] + x[i-1] in units of white noise's."""
+DIRECTIONS: Final = ("fall", "rise")
+SIGNS: Final = np.array([-1.0, 1.0])
+"""Of a change in either direction; a fall counts from the maximum, a rise from the minimum."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurningPointParameters:
+    """Windows, in snapshots, and thresholds.
+
+    Attributes:
+        settle: values of a series left aside before its extremum counts.
+        least_change: of the logarithm (of the value, for statistics that have none).
+        noise: least change in standard deviations of the noise around the course.
+        held: snapshots running for which both must hold.
+        noise_window: values the noise is estimated from.
+    """
+
+    settle: int = 30
+    least_change: float = 0.05
+    noise: float = 8.0
+    held: int = 6
+    noise_window: int = 60
+
+
+class TurningPoint:
+    """Fires once for each reversal: after a fall, the next to be told is a rise.
+
+    Both extrema then begin anew at the value reached.
+    """
+
+    kind: ClassVar[str] = "turning_point"
+    version: ClassVar[int] = 1
+
+    def __init__(
+        self, statistic: Statistic, *, parameters: TurningPointParameters | None = None
+    ) -> None:
+        self._statistic = statistic
+        self._parameters = parameters or TurningPointParameters()
+        self._history = History(self._parameters.noise_window + 2)
+        self._seam = Seam(restarts_at_interval=False)
+        self._memory = Memory(
+            seen=0,
+            extremum=np.zeros(2),
+            extremum_step=np.zeros(2),
+            step_before=np.zeros(2),
+            step_after=np.zeros(2),
+            running=np.zeros(2, dtype=np.int64),
+            armed=np.ones(2, dtype=np.bool_),
+        )
+
+    def update(
+        self, clock: Clock, values: NDArray[np.float64], valid: NDArray[np.bool_]
+    ) -> list[Detection]:
+        """See ``Detector``; a logarithmic statistic has no value where it is not positive."""
+        course, known = on_course(self._statistic, values, valid)
+        if self._seam.passed(clock):
+            self._history.forget(np.ones(len(self._history.counts), dtype=np.bool_))
+            self._memory.forget()
+        self._history.grow(len(values))
+        self._memory.grow(len(values))
+        self._history.push(clock.step, course, known)
+        self._memory["seen"] += known
+        self._follow_extrema(known)
+        return self._judge(known)
+
+    def snapshot(self) -> State:
+        """See ``Detector``."""
+        return {**self._history.snapshot(), **self._seam.snapshot(), **self._memory.snapshot()}
+
+    def restore(self, state: State) -> None:
+        """See ``Detector``."""
+        self._history.restore(state)
+        self._seam.restore(state)
+        self._memory.restore(state)
+
+    def parameters(self) -> Mapping[str, float | int | str]:
+        """See ``Detector``."""
+        return asdict(self._parameters)
+
+    def _follow_extrema(self, known: Mask) -> None:
+        memory, settle = self._memory, self._parameters.settle
+        beyond = (self._history.values[:, -1:] - memory["extremum"]) * SIGNS < 0
+        settled = (known & (memory["seen"] > settle))[:, None]
+        self._set_extrema(settled & (beyond | (memory["seen"] == settle + 1)[:, None]))
+        steps = self._history.steps[:, -1:]
+        first_after = (memory["step_after"] == 0) & (steps > memory["extremum_step"])
+        memory["step_after"] = np.where(settled & first_after, steps, memory["step_after"])
+
+    def _set_extrema(self, chosen: Mask) -> None:
+        memory, history = self._memory, self._history
+        steps = history.steps
+        for name, new in (
+            ("extremum", history.values[:, -1:]),
+            ("extremum_step", steps[:, -1:]),
+            ("step_before", steps[:, -2:-1]),
+            ("step_after", np.zeros((1, 1))),
+            ("running", np.zeros((1, 1), dtype=np.int64)),
+        ):
+            memory[name] = np.where(chosen, new, memory[name])
+
+    def _judge(self, known: Mask) -> list[Detection]:
+        memory, parameters = self._memory, self._parameters
+        needed = np.maximum(parameters.least_change, parameters.noise * self._noise())[:, None]
+        change = (self._history.values[:, -1:] - memory["extremum"]) * SIGNS
+        far = (memory["seen"][:, None] > parameters.settle) & (change > needed)
+        current = known[:, None]
+        memory["running"] = np.where(current, (memory["running"] + 1) * far, memory["running"])
+        fired = current & memory["armed"] & (memory["running"] >= parameters.held)
+        detections = [
+            self._detection(int(series), int(side), float(change[series, side] / needed[series, 0]))
+            for series, side in zip(*np.nonzero(fired), strict=True)
+        ]
+        turned = fired.any(axis=1)[:, None] & np.ones_like(fired)
+        memory["armed"] = np.where(turned, ~fired, memory["armed"])
+        self._set_extrema(turned)
+        return detections
+
+    def _noise(self) -> Array:
+        """Standard deviation around the course by second differences; 0 for fewer than 3 values."""
+        known, values = self._history.known, self._history.values
+        second = np.abs(np.diff(values, n=2, axis=1))
+        noise: Array = (
+            GAUSSIAN_MAD
+            * masked_median(second, known[:, :-2] & known[:, 2:])
+            / SECOND_DIFFERENCE_SD
+        )
+        return noise
+
+    def _detection(self, series: int, side: int, score: float) -> Detection:
+        memory = self._memory
+        return Detection(
+            series=series,
+            onset_first_step=int(memory["step_before"][series, side]),
+            onset_last_step=int(memory["step_after"][series, side]),
+            before=own_units(self._statistic, float(memory["extremum"][series, side])),
+            after=own_units(self._statistic, float(self._history.values[series, -1])),
+            score=score,
+            details={"direction": DIRECTIONS[side]},
+        )

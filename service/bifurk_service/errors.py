@@ -1,0 +1,111 @@
+"""The tree of errors that callers see, each with its HTTP status; one JSON shape for all."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class BifurkError(Exception):
+    """Something that a caller did or met; ``detail`` says what was expected, came, and helps.
+
+    Attributes:
+        status: the HTTP status it is answered with.
+        title: the same for every error of the class.
+        where: the part of the request it concerns, or None.
+        retry_after_seconds: when trying again may help, or None.
+    """
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self, detail: str, *, where: str | None = None, retry_after_seconds: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.where = where
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotFoundError(BifurkError):
+    """Nothing of that name or number is stored."""
+
+    status = HTTPStatus.NOT_FOUND
+    title = "Not found"
+
+
+class ConflictError(BifurkError):
+    """It contradicts something that is stored already."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Conflicts with what is stored"
+
+
+class TooLargeError(BifurkError):
+    """Beyond a limit of this server."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    title = "Too large"
+
+
+class UnsupportedMediaError(BifurkError):
+    """A body of a kind or encoding that this endpoint does not read."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    title = "Unsupported encoding"
+
+
+class InvalidError(BifurkError):
+    """The request is understood and wrong."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "Invalid"
+
+
+class UnknownHostError(BifurkError):
+    """Addressed by a name that this server does not go by."""
+
+    status = HTTPStatus.BAD_REQUEST
+    title = "Unknown host"
+
+
+class UnauthenticatedError(BifurkError):
+    """No token, or one that is not known, expired or revoked."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    title = "Token needed"
+
+
+class ForbiddenError(BifurkError):
+    """A token whose scope or project does not reach this far."""
+
+    status = HTTPStatus.FORBIDDEN
+    title = "Not allowed"
+
+
+class BusyError(BifurkError):
+    """More is under way than this server takes at once; nothing was stored."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "Busy"
+
+
+class StorageError(BifurkError):
+    """The disk or the database would not take it; nothing was stored."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "Storage unavailable"
+
+
+class NotReadyError(BifurkError):
+    """The server runs and cannot do its work now."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "Not ready"
+
+
+class SetupError(BifurkError):
+    """The service cannot start as it is set up."""
+
+    title = "Cannot start"

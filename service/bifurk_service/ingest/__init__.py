@@ -1,0 +1,1 @@
+"""Taking parts in: nothing is acknowledged before it is safe."""

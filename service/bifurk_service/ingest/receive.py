@@ -1,0 +1,160 @@
+"""One part: checked whole, its blob durable, its receipt committed; only then acknowledged."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bifurk.wire import Manifest, Part, PartTooLargeError, WireError, WireLimits, decode
+
+from bifurk_service.errors import BusyError, InvalidError, TooLargeError, UnsupportedMediaError
+from bifurk_service.store.blobs import BlobStore
+from bifurk_service.store.engine import Database
+from bifurk_service.store.receipts import BlobReceipt, check_same, find_part, receive_part
+
+ENCODINGS = ("zstd", "identity")
+RETRY_SECONDS = 2
+_DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartAddress:
+    """What the path of a part says; the manifest must say the same."""
+
+    project: str
+    run: str
+    attempt: str
+    step: int
+    rank: int
+
+
+class Receiver:
+    """Takes parts in, a bounded number at once.
+
+    Args:
+        limits: of unpacking. max_concurrent: parts in hand at once.
+        on_received: called after each with its outcome, stored or repeated, and its bytes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        *,
+        limits: WireLimits,
+        max_concurrent: int,
+        on_received: Callable[[str, int], None],
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._limits = limits
+        self._slots = threading.BoundedSemaphore(max_concurrent)
+        self._on_received = on_received
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """A place for one part, held from before its body is read.
+
+        Raises:
+            BusyError: all are taken.
+        """
+        if not self._slots.acquire(blocking=False):
+            raise BusyError(
+                "as many parts as this server takes at once are under way",
+                retry_after_seconds=RETRY_SECONDS,
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def receive(
+        self, body: bytes, address: PartAddress, *, encoding: str, content_digest: str | None
+    ) -> bool:
+        """Stores one part; False when it was there already.
+
+        Raises:
+            InvalidError, TooLargeError, UnsupportedMediaError: the part is refused.
+            ConflictError: another body is stored for it.
+            StorageError: it could not be made safe.
+        """
+        if encoding not in ENCODINGS:
+            raise UnsupportedMediaError(
+                f"Content-Encoding is one of {', '.join(ENCODINGS)}, got {encoding!r}",
+                where="Content-Encoding",
+            )
+        digest = _checked_digest(body, content_digest)
+        part = self._decode(body, encoding)
+        _check_address(part.manifest, address)
+        with self._database.read() as session:
+            stored = find_part(session, part.manifest)
+            if stored is not None:
+                check_same(stored, digest)
+                self._on_received("repeated", len(body))
+                return False
+        created = self._store(part, body, digest, encoding)
+        self._on_received("stored" if created else "repeated", len(body))
+        return created
+
+    def _decode(self, body: bytes, encoding: str) -> Part:
+        try:
+            return decode(body, encoding=encoding, limits=self._limits)
+        except PartTooLargeError as error:
+            raise TooLargeError(error.problem, where=error.where) from error
+        except WireError as error:
+            raise InvalidError(error.problem, where=error.where) from error
+
+    def _store(self, part: Part, body: bytes, digest: str, encoding: str) -> bool:
+        manifest = part.manifest
+        key = (
+            f"{manifest.project}/{manifest.run}/{manifest.attempt}/"
+            f"{manifest.sequence:010d}-{manifest.rank}-{digest[:16]}.part"
+        )
+        self._blobs.put(key, body)
+        receipt = BlobReceipt(key=key, digest=digest, encoding=encoding, size_bytes=len(body))
+        try:
+            with self._database.write() as session:
+                return receive_part(session, part, receipt, now=time.time())
+        except BaseException:
+            with self._database.read() as session:
+                stored = find_part(session, manifest)
+            if stored is None or stored.digest != digest:
+                self._blobs.delete(key)
+            raise
+
+
+def _checked_digest(body: bytes, header: str | None) -> str:
+    """The body's hex SHA-256, compared with the Content-Digest header (RFC 9530)."""
+    digest = hashlib.sha256(body)
+    match = _DIGEST.search(header or "")
+    if match is None:
+        raise InvalidError(
+            f"expected sha-256=:BASE64: (RFC 9530), got {header!r}", where="Content-Digest"
+        )
+    try:
+        announced = base64.b64decode(match[1], validate=True)
+    except binascii.Error:
+        raise InvalidError(f"not base64: {match[1]!r}", where="Content-Digest") from None
+    if announced != digest.digest():
+        raise InvalidError(
+            f"{len(body)} bytes came with SHA-256 {digest.hexdigest()[:16]}..., "
+            f"announced was {announced.hex()[:16]}...: the body changed on its way, send it again",
+            where="Content-Digest",
+        )
+    return digest.hexdigest()
+
+
+def _check_address(manifest: Manifest, address: PartAddress) -> None:
+    for name in ("project", "run", "attempt", "step", "rank"):
+        said, expected = getattr(manifest, name), getattr(address, name)
+        if said != expected:
+            raise InvalidError(
+                f"the path says {expected!r}, the manifest {said!r}", where=f"manifest.{name}"
+            )

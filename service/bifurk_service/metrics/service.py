@@ -1,0 +1,62 @@
+"""What this process counts as it happens, and the text that ``/metrics`` answers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bifurk_service.metrics.stored import StoredState
+from bifurk_service.metrics.table import BY_NAME, OUTCOMES, PART_OUTCOMES
+from bifurk_service.settings import Settings
+from bifurk_service.store.engine import Database
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+MEASURE_BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Seconds: from a small network to a thousand matrices with their spectra."""
+
+
+class ServiceMetrics:
+    """Counters of this process beside the stored state, in a registry of their own."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._parts = self._counter("bifurk_parts_total")
+        self._bytes = self._counter("bifurk_part_bytes_total")
+        self._snapshots = self._counter("bifurk_snapshots_total")
+        self._seconds = Histogram(
+            "bifurk_measure_seconds",
+            BY_NAME["bifurk_measure_seconds"].meaning,
+            buckets=MEASURE_BUCKETS,
+            registry=self._registry,
+        )
+        for outcome in PART_OUTCOMES:
+            self._parts.labels(outcome)
+        for outcome in OUTCOMES:
+            self._snapshots.labels(outcome)
+        self._registry.register(StoredState(database, settings))
+
+    def part_received(self, outcome: str, size_bytes: int) -> None:
+        """Counts a part: ``stored`` or ``repeated``."""
+        self._parts.labels(outcome).inc()
+        self._bytes.inc(size_bytes)
+
+    def snapshot_moved(self, outcome: str, seconds: float) -> None:
+        """Counts a snapshot: ``measured`` (with its seconds), ``judged``, ``late``, ``failed``."""
+        self._snapshots.labels(outcome).inc()
+        if outcome == "measured":
+            self._seconds.observe(seconds)
+
+    def text(self) -> bytes:
+        """The exposition, Prometheus text format."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str) -> Counter:
+        row = BY_NAME[name]
+        return Counter(name, row.meaning, row.labels, registry=self._registry)

@@ -1,0 +1,83 @@
+"""What is due now and then: attempts gone silent, runs past their retention, old events."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from bifurk_service.detect.silent import is_silent, silent_alert
+from bifurk_service.domain import AttemptState
+from bifurk_service.store.alerts import keep_alert
+from bifurk_service.store.blobs import BlobStore
+from bifurk_service.store.engine import Database
+from bifurk_service.store.events import trim_events
+from bifurk_service.store.models import Attempt
+from bifurk_service.store.runs import (
+    delete_run,
+    expired_runs,
+    run_of,
+    running_attempts,
+    set_attempt_state,
+)
+
+log = logging.getLogger("bifurk.service")
+
+EVENT_SECONDS: Final = 7 * 86_400
+"""How long the stream can be taken up again after a break."""
+
+
+class Housekeeper:
+    """Does what is due; safe to call at any time, from one thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        *,
+        silent_minimum_seconds: float,
+        retention_days: float | None,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._silent_minimum_seconds = silent_minimum_seconds
+        self._retention_days = retention_days
+
+    def run(self, now: float) -> None:
+        """Everything that is due at this time (seconds since 1970 UTC)."""
+        self._mark_lost(now)
+        self._delete_expired(now)
+        with self._database.write() as session:
+            trim_events(session, before=now - EVENT_SECONDS)
+
+    def _mark_lost(self, now: float) -> None:
+        with self._database.read() as session:
+            silent = [a.id for a in running_attempts(session) if self._is_silent(a, now)]
+        for attempt_id in silent:
+            with self._database.write() as session:
+                attempt = session.get_one(Attempt, attempt_id)
+                set_attempt_state(session, attempt, AttemptState.LOST, now=now)
+                alert = silent_alert(
+                    run=run_of(session, attempt).slug,
+                    last_step=attempt.last_step,
+                    last_sequence=attempt.last_sequence,
+                    silent_seconds=now - attempt.seen_at,
+                )
+                keep_alert(session, attempt, alert, now=now)
+                log.warning("attempt %s of run %s is lost", attempt.slug, attempt.run_id)
+
+    def _is_silent(self, attempt: Attempt, now: float) -> bool:
+        return is_silent(
+            seconds_since_last=now - attempt.seen_at,
+            usual_interval_seconds=attempt.interval_seconds,
+            least_seconds=self._silent_minimum_seconds,
+        )
+
+    def _delete_expired(self, now: float) -> None:
+        with self._database.read() as session:
+            expired = expired_runs(session, default_days=self._retention_days, now=now)
+        for run_id in expired:
+            with self._database.write() as session:
+                keys = delete_run(session, run_id)
+            for key in keys:
+                self._blobs.delete(key)
+            log.info("run %s is past its retention and deleted", run_id)

@@ -1,0 +1,109 @@
+"""Statistics to alerts: an attempt's detectors, fed strictly by sequence.
+
+The cursor, the alerts and the snapshot's state are committed together for every snapshot. The
+detectors' memory is committed only now and then: on restart the stored statistics behind the
+cursor are replayed into the last memory, which gives the same memory again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import numpy as np
+
+from bifurk_service.detect.judge import Judge
+from bifurk_service.domain import Alert
+from bifurk_service.store.alerts import keep_alert
+from bifurk_service.store.engine import Database, Session
+from bifurk_service.store.measurements import statistics_at, tensors_of
+from bifurk_service.store.models import Attempt, Snapshot
+from bifurk_service.store.runs import run_of
+from bifurk_service.store.snapshots import (
+    JUDGED,
+    LATE,
+    clock_of,
+    finish_snapshot,
+    judged_snapshots,
+)
+from bifurk_service.store.states import SavedState, load_state, save_state
+
+SNAPSHOTS_BETWEEN_STATES: Final = 25
+"""A state of 1,000 series is a few megabytes; replaying this many snapshots takes a second."""
+
+
+class AttemptJudge:
+    """The detectors of one attempt, in memory and in the database."""
+
+    def __init__(self, database: Database, attempt_id: int) -> None:
+        self._database = database
+        self._attempt_id = attempt_id
+        self._unsaved = 0
+        with database.read() as session:
+            attempt = session.get_one(Attempt, attempt_id)
+            self._judge = Judge(run_of(session, attempt).slug)
+            self._restore(session, attempt)
+
+    def judge(self, snapshot_id: int) -> int:
+        """Judges one measured snapshot; returns how many alerts it raised or changed.
+
+        Whatever is raised here leaves the memory ahead of the database: drop this object then.
+        """
+        with self._database.write() as session:
+            snapshot = session.get_one(Snapshot, snapshot_id)
+            attempt = session.get_one(Attempt, self._attempt_id)
+            now = time.time()
+            alerts = [] if snapshot.off_grid else self._update(session, snapshot, attempt.run_id)
+            for alert in alerts:
+                keep_alert(session, attempt, alert, now=now)
+            finish_snapshot(session, snapshot, JUDGED, now=now)
+            attempt.cursor = snapshot.sequence
+            self._unsaved += 1
+            if self._unsaved >= SNAPSHOTS_BETWEEN_STATES or attempt.cursor == 0:
+                self._save(session, attempt.cursor)
+        return len(alerts)
+
+    def put_away(self) -> None:
+        """Saves the memory, so that taking it up again replays nothing."""
+        if self._unsaved == 0:
+            return
+        with self._database.write() as session:
+            attempt = session.get(Attempt, self._attempt_id)
+            if attempt is not None:
+                self._save(session, attempt.cursor)
+
+    def _restore(self, session: Session, attempt: Attempt) -> None:
+        """Takes up the memory; after an upgrade that changed a definition it starts afresh."""
+        saved = load_state(session, attempt.id)
+        if saved is not None and saved.definition != self._judge.definition:
+            return
+        if saved is not None:
+            self._judge.restore(saved.state)
+        after = -1 if saved is None else saved.sequence
+        for snapshot in judged_snapshots(session, attempt.id, after=after):
+            self._update(session, snapshot, attempt.run_id)
+            self._unsaved += 1
+
+    def _save(self, session: Session, sequence: int) -> None:
+        save_state(
+            session,
+            self._attempt_id,
+            SavedState(
+                definition=self._judge.definition,
+                sequence=sequence,
+                state=self._judge.snapshot(),
+            ),
+        )
+        self._unsaved = 0
+
+    def _update(self, session: Session, snapshot: Snapshot, run_id: int) -> list[Alert]:
+        tensors = tensors_of(session, run_id)
+        values = statistics_at(session, snapshot, tensors)
+        valid = {name: np.isfinite(value) for name, value in values.items()}
+        return self._judge.update(clock_of(session, snapshot), tensors, values, valid)
+
+
+def pass_over(database: Database, snapshot_id: int) -> None:
+    """Ends a measured snapshot that came behind the cursor: stored and shown, not judged."""
+    with database.write() as session:
+        finish_snapshot(session, session.get_one(Snapshot, snapshot_id), LATE, now=time.time())

@@ -1,0 +1,179 @@
+"""Parts to statistics: what a worker process does. It returns values and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from bifurk.exact import Exact
+from bifurk.sketch import merge
+from bifurk.wire import Part, TensorPart, WireLimits, decode, encode, strip_full
+
+from bifurk_service.stats.measure import TensorInput, measure_tensor
+from bifurk_service.stats.registry import STATISTICS
+from bifurk_service.stats.table import MeasuredTensors
+from bifurk_service.stats.value import NoValue, Value
+from bifurk_service.store.blobs import open_blobs
+
+TRACE_CACHE_PARTS = 8
+"""Parts whose traces a worker keeps: the previous and the first of a few attempts at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobRef:
+    """Where a part's bytes lie and how they are packed."""
+
+    key: str
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureJob:
+    """All that a worker needs: references, not bytes.
+
+    Attributes:
+        parts: of the snapshot, by rank. previous, first: of the snapshots to compare with.
+        steps_since_previous: at least 1, or None without a previous snapshot.
+        decoded_bytes: the limit the parts were taken in under.
+    """
+
+    snapshot_id: int
+    blob_url: str
+    parts: tuple[BlobRef, ...]
+    previous: tuple[BlobRef, ...]
+    first: tuple[BlobRef, ...]
+    steps_since_previous: int | None
+    decoded_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasureOutcome:
+    """Statistics of a snapshot, and its parts without full values where they carried any."""
+
+    snapshot_id: int
+    measured: MeasuredTensors
+    stripped: tuple[bytes | None, ...]
+
+
+def run_job(job: MeasureJob) -> MeasureOutcome:
+    """Reads the blobs and measures; runs in a worker process.
+
+    Raises:
+        FileNotFoundError: a blob is gone.
+    """
+    parts = [_read(job.blob_url, ref, job.decoded_bytes) for ref in job.parts]
+    measured = measure(
+        parts,
+        previous=_traces(job.blob_url, job.previous, job.decoded_bytes),
+        first=_traces(job.blob_url, job.first, job.decoded_bytes),
+        steps_since_previous=job.steps_since_previous,
+    )
+    return MeasureOutcome(
+        snapshot_id=job.snapshot_id,
+        measured=measured,
+        stripped=tuple(
+            encode(strip_full(part)) if any(t.full is not None for t in part.tensors) else None
+            for part in parts
+        ),
+    )
+
+
+def measure(
+    parts: Sequence[Part],
+    *,
+    previous: Mapping[str, Exact],
+    first: Mapping[str, Exact],
+    steps_since_previous: int | None,
+) -> MeasuredTensors:
+    """Statistics of every tensor of one snapshot; pure.
+
+    Args:
+        parts: all that came of the snapshot. previous, first: traces by tensor name, empty at
+            the first snapshot. steps_since_previous: None without a previous one.
+    """
+    carried: dict[str, list[TensorPart]] = {}
+    for part in parts:
+        for tensor in part.tensors:
+            carried.setdefault(tensor.name, []).append(tensor)
+    results = [
+        measure_tensor(_input(pieces, previous.get(name), first.get(name), steps_since_previous))
+        for name, pieces in carried.items()
+    ]
+    return MeasuredTensors(
+        names=list(carried),
+        values=np.array(
+            [[_number(result[s.name]) for s in STATISTICS] for result in results],
+            dtype=np.float64,
+        ).reshape(len(results), len(STATISTICS)),
+        reasons=[
+            {name: value.reason for name, value in result.items() if isinstance(value, NoValue)}
+            for result in results
+        ],
+    )
+
+
+def _input(
+    pieces: list[TensorPart], previous: Exact | None, first: Exact | None, steps: int | None
+) -> TensorInput:
+    """Whole tensors pass through; of a sharded one only the counts can be added up."""
+    whole = pieces[0]
+    if len(pieces) > 1:
+        sketches = [piece.counts for piece in pieces if piece.counts is not None]
+        whole = TensorPart(
+            name=whole.name, shape=whole.shape, dtype=whole.dtype, counts=merge(sketches)
+        )
+    trace = trace_of(whole)
+    return TensorInput(
+        shape=whole.shape,
+        dtype=whole.dtype,
+        counts=whole.counts,
+        values=whole.values,
+        full=whole.full,
+        trace=trace,
+        previous_trace=_comparable(previous, trace),
+        first_trace=_comparable(first, trace),
+        steps_since_previous=steps,
+    )
+
+
+def trace_of(tensor: TensorPart) -> Exact | None:
+    """The exact values whose identity is kept over time: all of a small tensor, else the sample."""
+    return tensor.values if tensor.values is not None else tensor.sample
+
+
+def _comparable(other: Exact | None, trace: Exact | None) -> Exact | None:
+    if other is None or trace is None or other.data.size != trace.data.size:
+        return None
+    return other
+
+
+def _number(value: Value) -> float:
+    return np.nan if isinstance(value, NoValue) else value
+
+
+def _read(blob_url: str, ref: BlobRef, decoded_bytes: int) -> Part:
+    return decode(
+        open_blobs(blob_url).get(ref.key),
+        encoding=ref.encoding,
+        limits=WireLimits(decoded_bytes=decoded_bytes),
+    )
+
+
+def _traces(blob_url: str, refs: tuple[BlobRef, ...], decoded_bytes: int) -> dict[str, Exact]:
+    traces: dict[str, Exact] = {}
+    for ref in refs:
+        traces.update(_part_traces(blob_url, ref, decoded_bytes))
+    return traces
+
+
+@lru_cache(maxsize=TRACE_CACHE_PARTS)
+def _part_traces(blob_url: str, ref: BlobRef, decoded_bytes: int) -> dict[str, Exact]:
+    part = _read(blob_url, ref, decoded_bytes)
+    traces = {tensor.name: trace_of(tensor) for tensor in part.tensors}
+    return {
+        name: Exact(dtype=trace.dtype, data=trace.data.copy())
+        for name, trace in traces.items()
+        if trace is not None
+    }

@@ -1,0 +1,75 @@
+"""The processes that measure."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from typing import TypeVar
+
+Job = TypeVar("Job")
+Outcome = TypeVar("Outcome")
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""Several thread pools on few cores spin against each other and slow everything down tenfold."""
+
+
+class Workers:
+    """An executor that is made when first needed and made anew when it breaks.
+
+    Args:
+        count: how many jobs run at once. make_executor: gives an executor of that many.
+    """
+
+    def __init__(self, count: int, make_executor: Callable[[int], Executor] | None = None) -> None:
+        self.count = count
+        self._make_executor = make_executor or process_pool
+        self._executor: Executor | None = None
+
+    def submit(self, job: Callable[[Job], Outcome], argument: Job) -> Future[Outcome]:
+        """Hands a job out; the future raises ``BrokenExecutor`` if its worker dies."""
+        if self._executor is None:
+            self._executor = self._make_executor(self.count)
+        try:
+            return self._executor.submit(job, argument)
+        except BrokenExecutor:
+            self.replace()
+            return self.submit(job, argument)
+
+    def replace(self) -> None:
+        """Lets go of a broken executor; the next job gets a new one."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+
+    def close(self) -> None:
+        """Waits for what runs, cancels what waits."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+
+
+def process_pool(workers: int) -> Executor:
+    """A pool of spawned processes, one numeric thread each.
+
+    The variables are set here, in the parent, because a spawned process reads them when it
+    imports numpy, which is before any initializer of ours runs.
+    """
+    for name, value in ONE_THREAD.items():
+        os.environ.setdefault(name, value)
+    return ProcessPoolExecutor(
+        max_workers=workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_leave_interrupts_to_the_parent,
+    )
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

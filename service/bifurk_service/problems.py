@@ -1,0 +1,98 @@
+"""Errors as ``application/problem+json`` (RFC 9457): translated in this one place."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from bifurk_service.errors import BifurkError
+
+log = logging.getLogger("bifurk.service")
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """What every error answers (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str = Field(description="The same for every error of the kind.")
+    status: int
+    detail: str = Field(description="What was expected, what came, and what helps.")
+    where: str | None = Field(None, description="The part of the request it concerns.")
+
+
+DOCUMENTED: Final[dict[int | str, dict[str, Any]]] = {
+    status: {
+        "description": description,
+        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+    }
+    for status, description in (("4XX", "Refused, and why"), ("5XX", "Failed; 503: try again"))
+}
+"""For the OpenAPI document: how each operation answers when it does not do what it was asked."""
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Makes every error of the application answer in the one shape."""
+    app.add_exception_handler(BifurkError, _own)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_response(error: BifurkError) -> JSONResponse:
+    """The answer to an error of our own."""
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return _problem(error.status, error.title, error.detail, where=error.where, headers=headers)
+
+
+def _own(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, BifurkError)
+    return problem_response(error)
+
+
+def _validation(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(place) for place in first["loc"])
+    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid", first["msg"], where=where)
+
+
+def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    return _problem(status, status.phrase, str(error.detail), headers=dict(error.headers or {}))
+
+
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Internal error",
+        "the server met an error of its own; its log says which",
+    )
+
+
+def _problem(
+    status: HTTPStatus,
+    title: str,
+    detail: str,
+    *,
+    where: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    content = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
+    if where is not None:
+        content["where"] = where
+    return JSONResponse(content, status_code=status, headers=headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,28 @@
+"""What routes work with: one object, made by the composition root, found on the application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+
+from bifurk_service.pipeline.loop import Pipeline
+from bifurk_service.settings import Settings
+from bifurk_service.store.blobs import BlobStore
+from bifurk_service.store.engine import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that lives as long as the application."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    pipeline: Pipeline
+
+
+def services(request: Request) -> Services:
+    """The application's services."""
+    return cast("Services", request.app.state.services)

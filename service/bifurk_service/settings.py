@@ -1,0 +1,92 @@
+"""Every setting of the service: read once, from arguments and ``BIFURK_*``, then frozen."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1 << 20
+
+
+class Settings(BaseSettings):
+    """One field a setting; the environment variable is ``BIFURK_`` and the field's name."""
+
+    model_config = SettingsConfigDict(env_prefix="BIFURK_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(
+        Path("bifurk-data"), description="Folder of the SQLite database and blobs."
+    )
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL; without one, SQLite in `data_dir`."
+    )
+    blob_url: str | None = Field(
+        None, description="fsspec URL of the blobs; without one, a folder in `data_dir`."
+    )
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; others than loopback need a token."
+    )
+    port: int = Field(8700, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Host names requests may name; empty: loopback names on loopback, else any."
+    )
+    max_part_bytes: int = Field(
+        64 * MEBIBYTE, ge=1024, description="Largest body of one part as sent, in bytes."
+    )
+    max_decoded_bytes: int = Field(
+        512 * MEBIBYTE, ge=1024, description="Largest part once unpacked, in bytes."
+    )
+    max_tensors: int = Field(20_000, ge=1, description="Most tensors in one part.")
+    max_concurrent_parts: int = Field(
+        8, ge=1, description="Parts taken in at once; more are answered 503."
+    )
+    measure_workers: int = Field(
+        max(1, (os.cpu_count() or 2) // 2), ge=1, description="Worker processes that measure."
+    )
+    part_timeout_seconds: float = Field(
+        60.0, gt=0, description="How long judging waits for a missing snapshot or part."
+    )
+    silent_minimum_seconds: float = Field(
+        600.0, gt=0, description="Shortest silence after which an attempt counts as lost."
+    )
+    retention_days: float | None = Field(
+        None, gt=0, description="Runs without news for this long are deleted; none: never."
+    )
+    metrics_series_per_run: int = Field(
+        100, ge=0, description="Most training-state series that one run shows at `/metrics`."
+    )
+    metrics_series: int = Field(
+        20_000, ge=0, description="Most training-state series in all at `/metrics`."
+    )
+    metrics_grace_seconds: float = Field(
+        3600.0, ge=0, description="How long an ended run stays at `/metrics`."
+    )
+
+    @classmethod
+    def given(cls, arguments: Mapping[str, object]) -> Settings:
+        """Settings from arguments where given, else the environment, else the defaults."""
+        return cls.model_validate({**cls().model_dump(), **arguments})
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's URL, the default filled in."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'bifurk.db').absolute()}"
+
+    @property
+    def resolved_blob_url(self) -> str:
+        """The blobs' URL, the default filled in."""
+        return self.blob_url or str((self.data_dir / "blobs").absolute())
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

@@ -1,0 +1,179 @@
+"""The database: connections, transactions, and the migrations that bring it up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from bifurk_service.errors import SetupError, StorageError
+
+__all__ = ["Database", "Session", "alembic_config", "network_filesystem"]
+
+BUSY_TIMEOUT_SECONDS: Final = 5
+NETWORK_FILESYSTEMS: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "lustre", "beegfs", "ceph", "gpfs"}
+)
+"""SQLite's write-ahead log needs shared memory between its readers, which these do not give."""
+
+
+class Database:
+    """Sessions for reading, and one writer at a time.
+
+    SQLite admits one writer; a lock in front of it makes writers of this process wait in line
+    instead of polling, and ``BEGIN IMMEDIATE`` keeps a reader from upgrading into a deadlock.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        self._writer = threading.RLock()
+        self.engine = _engine(url)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one state of the database; nothing it does is kept.
+
+        Raises:
+            StorageError: the database does not answer.
+        """
+        try:
+            with self._sessions() as session:
+                yield session
+        except OperationalError as error:
+            raise StorageError(
+                f"the database does not answer: {error.orig}", retry_after_seconds=5
+            ) from error
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose work is committed at the end, or not at all.
+
+        Raises:
+            StorageError: the database could not take it (full disk, locked, gone).
+        """
+        with self._writer:
+            try:
+                with self._sessions() as session, session.begin():
+                    if self._is_sqlite:
+                        session.connection(execution_options={"bifurk_write": True})
+                    yield session
+            except OperationalError as error:
+                raise StorageError(
+                    f"the database did not take it: {error.orig}", retry_after_seconds=5
+                ) from error
+
+    def upgrade(self) -> None:
+        """Brings the schema up to this version's; raises ``SetupError`` if that cannot be."""
+        with self._understood():
+            command.upgrade(alembic_config(self.url), "head")
+
+    def check_current(self) -> None:
+        """Raises ``SetupError`` unless the schema is this version's."""
+        head = ScriptDirectory.from_config(alembic_config(self.url)).get_current_head()
+        with self._understood(), self.engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+        if current != head:
+            raise SetupError(
+                f"the database is at revision {current}, this version needs {head}; "
+                "run `bifurk db upgrade`"
+            )
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        try:
+            yield
+        except (DatabaseError, sqlite3.DatabaseError) as error:
+            place = make_url(self.url).render_as_string(hide_password=True)
+            raise SetupError(f"{place} cannot be used: {error.args[0]}") from error
+
+    def size_bytes(self) -> int:
+        """Bytes the database takes on disk."""
+        query = (
+            "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+            if self._is_sqlite
+            else "SELECT pg_database_size(current_database())"
+        )
+        with self.engine.connect() as connection:
+            return int(connection.execute(text(query)).scalar_one())
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()
+
+
+def alembic_config(url: str) -> Config:
+    """Alembic's configuration for this database, with the migrations that came along."""
+    config = Config()
+    config.set_main_option("script_location", str(_migrations()))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config
+
+
+def network_filesystem(path: Path) -> str | None:
+    """The kind of network filesystem a path lies on, or None (also where it cannot be told)."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return None
+    resolved = path.absolute().resolve()
+    best, kind = Path("/"), ""
+    for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
+        _, mount_point, filesystem, *_ = line.split(" ")
+        mount = Path(mount_point.replace("\\040", " "))
+        if resolved.is_relative_to(mount) and len(mount.parts) >= len(best.parts):
+            best, kind = mount, filesystem
+    return kind if kind in NETWORK_FILESYSTEMS else None
+
+
+def _migrations() -> Path:
+    installed = Path(__file__).parents[1] / "migrations"
+    return installed if installed.exists() else Path(__file__).parents[3] / "migrations"
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, pool_timeout=5)
+    if parsed.database and parsed.database != ":memory:":
+        folder = Path(parsed.database).parent
+        if kind := network_filesystem(folder):
+            raise SetupError(
+                f"{folder} is on a network filesystem ({kind}), where SQLite loses data; "
+                "use a local folder, or PostgreSQL through BIFURK_DATABASE_URL"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    immediate = connection.get_execution_options().get("bifurk_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def check_writable(database: Database) -> None:
+    """Raises ``StorageError`` unless a write transaction can begin."""
+    with database.write() as session:
+        session.execute(text("SELECT 1"))

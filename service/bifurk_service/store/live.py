@@ -1,0 +1,118 @@
+"""The state of trainings that run now or ended lately, as the metrics show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bifurk_service.domain import AttemptState
+from bifurk_service.store.models import (
+    TENSOR_STATS,
+    Attempt,
+    Project,
+    Run,
+    Snapshot,
+    StoredPart,
+    Tensor,
+)
+from bifurk_service.store.snapshots import MEASURED, RECEIVED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRun:
+    """A run as metrics show it, by its newest attempt.
+
+    Attributes:
+        last_step: of the newest measured snapshot. last_received_at: when the newest part came.
+        dropped: snapshots that never came, by reason, over all attempts.
+    """
+
+    run_id: int
+    project: str
+    run: str
+    attempt_id: int
+    state: str
+    last_step: int | None
+    last_received_at: float | None
+    overhead_ratio: float | None
+    dropped: dict[str, int]
+
+
+def live_runs(session: Session, *, ended_after: float) -> list[LiveRun]:
+    """Runs whose newest attempt runs, or ended after this time; newest first."""
+    rows = session.execute(
+        select(Attempt, Run.slug, Project.slug)
+        .join(Run, Attempt.run_id == Run.id)
+        .join(Project, Run.project_id == Project.id)
+        .order_by(Attempt.id.desc())
+    )
+    attempts: dict[int, list[tuple[Attempt, str, str]]] = {}
+    for attempt, run, project in rows:
+        attempts.setdefault(attempt.run_id, []).append((attempt, run, project))
+    return [
+        _live(session, [attempt for attempt, _, _ in entries], entries[0][1], entries[0][2])
+        for entries in attempts.values()
+        if _is_live(entries[0][0], ended_after)
+    ]
+
+
+def _is_live(attempt: Attempt, ended_after: float) -> bool:
+    return attempt.state == AttemptState.RUNNING.value or (attempt.ended_at or 0) > ended_after
+
+
+def _live(session: Session, attempts: Sequence[Attempt], run: str, project: str) -> LiveRun:
+    newest = attempts[0]
+    last_step, last_received_at = session.execute(
+        select(
+            func.max(Snapshot.step).filter(Snapshot.measured_at.is_not(None)),
+            func.max(Snapshot.received_at),
+        ).where(Snapshot.attempt_id == newest.id)
+    ).one()
+    dropped: dict[str, int] = {}
+    for attempt in attempts:
+        for reason, count in attempt.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + int(count)
+    return LiveRun(
+        run_id=newest.run_id,
+        project=project,
+        run=run,
+        attempt_id=newest.id,
+        state=newest.state,
+        last_step=last_step,
+        last_received_at=last_received_at,
+        overhead_ratio=newest.overhead_ratio,
+        dropped=dropped,
+    )
+
+
+def latest_by_role(
+    session: Session, run: LiveRun, statistics: Sequence[str]
+) -> dict[str, list[tuple[float | None, ...]]]:
+    """The newest values of some statistics: a role's tensors, a tuple a tensor."""
+    rows = session.execute(
+        select(Tensor.role, *(TENSOR_STATS.c[name] for name in statistics))
+        .join(Tensor, TENSOR_STATS.c.tensor_id == Tensor.id)
+        .where(TENSOR_STATS.c.attempt_id == run.attempt_id, TENSOR_STATS.c.step == run.last_step)
+    )
+    by_role: dict[str, list[tuple[float | None, ...]]] = {}
+    for role, *values in rows:
+        by_role.setdefault(role, []).append(tuple(values))
+    return by_role
+
+
+def queue_state(session: Session) -> tuple[int, float | None]:
+    """How many snapshots wait for measuring or judging, and when the oldest was received."""
+    count, oldest = session.execute(
+        select(func.count(), func.min(Snapshot.received_at)).where(
+            Snapshot.state.in_((RECEIVED, MEASURED))
+        )
+    ).one()
+    return count, oldest
+
+
+def blob_bytes(session: Session) -> int:
+    """Bytes of all parts kept."""
+    return session.scalar(select(func.sum(StoredPart.blob_bytes))) or 0

@@ -1,0 +1,277 @@
+"""The tables. Migrations name every column literally; ``alembic check`` compares the two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from bifurk_service.stats.registry import STATISTICS
+
+NAME = String(512)
+SLUG = String(128)
+WORD = String(64)
+WHOLE = BigInteger().with_variant(Integer, "sqlite")
+"""Steps go beyond 2^31; SQLite's INTEGER is 64 bits wide and alone can be a row's own id."""
+
+
+class Base(DeclarativeBase):
+    """All tables; times are seconds since 1970 UTC as float."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {int: WHOLE, dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012 - SQLAlchemy's form
+
+
+class Project(Base):
+    """A name that runs share."""
+
+    __tablename__ = "projects"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(SLUG, unique=True)
+    created_at: Mapped[float]
+
+
+class Run(Base):
+    """One training, over all its attempts."""
+
+    __tablename__ = "runs"
+    __table_args__ = (UniqueConstraint("project_id", "slug"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    slug: Mapped[str] = mapped_column(SLUG)
+    display_name: Mapped[str | None] = mapped_column(NAME)
+    created_at: Mapped[float]
+    updated_at: Mapped[float] = mapped_column(index=True)
+    retention_days: Mapped[float | None]
+
+
+class Attempt(Base):
+    """One process lifetime of a run, from start or resume to its end.
+
+    ``cursor`` is the last sequence judging has passed, -1 before the first.
+    """
+
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("run_id", "slug"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    slug: Mapped[str] = mapped_column(SLUG)
+    state: Mapped[str] = mapped_column(WORD)
+    created_at: Mapped[float]
+    seen_at: Mapped[float]
+    ended_at: Mapped[float | None]
+    interval_seconds: Mapped[float | None]
+    last_sequence: Mapped[int | None]
+    last_step: Mapped[int | None]
+    cursor: Mapped[int]
+    dropped: Mapped[dict[str, Any]]
+    lost_sequences: Mapped[list[Any]]
+    overhead_ratio: Mapped[float | None]
+    optimizer: Mapped[str] = mapped_column(NAME)
+    optimizer_settings: Mapped[dict[str, Any]]
+    client: Mapped[dict[str, Any]]
+
+
+class Tensor(Base):
+    """A parameter of a run; its id is what paths name."""
+
+    __tablename__ = "tensors"
+    __table_args__ = (UniqueConstraint("run_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(NAME)
+    layer: Mapped[int | None]
+    role: Mapped[str] = mapped_column(WORD)
+    shape: Mapped[list[Any]]
+    dtype: Mapped[str] = mapped_column(WORD)
+
+
+class Snapshot(Base):
+    """The weights at one step; the durable queue entry of the pipeline.
+
+    ``state`` is received, measured, judged, late or failed; ``coverage`` the share of its parts
+    that came; ``tries`` how often measuring it has lost its worker.
+    """
+
+    __tablename__ = "snapshots"
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "sequence"),
+        UniqueConstraint("attempt_id", "step"),
+        Index("ix_snapshots_state_attempt_id_sequence", "state", "attempt_id", "sequence"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id", ondelete="CASCADE"))
+    sequence: Mapped[int]
+    step: Mapped[int]
+    previous_step: Mapped[int | None]
+    off_grid: Mapped[bool] = mapped_column(Boolean)
+    state: Mapped[str] = mapped_column(WORD)
+    tries: Mapped[int]
+    error: Mapped[str | None] = mapped_column(Text)
+    expected_parts: Mapped[int]
+    received_parts: Mapped[int]
+    coverage: Mapped[float]
+    wall_clock: Mapped[float]
+    received_at: Mapped[float]
+    measured_at: Mapped[float | None]
+    judged_at: Mapped[float | None]
+    learning_rates: Mapped[list[Any]]
+
+
+class StoredPart(Base):
+    """The receipt of one part. ``stale_key`` is a blob to delete once nothing reads it."""
+
+    __tablename__ = "parts"
+    __table_args__ = (UniqueConstraint("snapshot_id", "rank"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    snapshot_id: Mapped[int] = mapped_column(ForeignKey("snapshots.id", ondelete="CASCADE"))
+    rank: Mapped[int]
+    digest: Mapped[str] = mapped_column(WORD)
+    encoding: Mapped[str] = mapped_column(WORD)
+    blob_key: Mapped[str] = mapped_column(Text)
+    blob_bytes: Mapped[int]
+    stale_key: Mapped[str | None] = mapped_column(Text)
+
+
+class StoredMark(Base):
+    """Something the run did at a step."""
+
+    __tablename__ = "marks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    snapshot_id: Mapped[int] = mapped_column(
+        ForeignKey("snapshots.id", ondelete="CASCADE"), index=True
+    )
+    kind: Mapped[str] = mapped_column(WORD)
+    step: Mapped[int]
+    details: Mapped[dict[str, Any]]
+
+
+class Series(Base):
+    """A scalar the user logs."""
+
+    __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("run_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(NAME)
+
+
+class SeriesPoint(Base):
+    """One interval of a logged scalar, up to a snapshot; a value that is not finite is null."""
+
+    __tablename__ = "series_points"
+    series_id: Mapped[int] = mapped_column(
+        ForeignKey("series.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    step: Mapped[int] = mapped_column(primary_key=True)
+    last: Mapped[float | None]
+    mean: Mapped[float | None]
+    min: Mapped[float | None]
+    max: Mapped[float | None]
+    count: Mapped[int]
+
+
+class StoredAlert(Base):
+    """An alert and where it is in its life."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (UniqueConstraint("attempt_id", "fingerprint"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id", ondelete="CASCADE"))
+    fingerprint: Mapped[str] = mapped_column(NAME)
+    kind: Mapped[str] = mapped_column(WORD)
+    severity: Mapped[str] = mapped_column(WORD)
+    state: Mapped[str] = mapped_column(WORD)
+    statistic: Mapped[str] = mapped_column(WORD)
+    detected_step: Mapped[int]
+    detected_sequence: Mapped[int]
+    onset_first_step: Mapped[int]
+    onset_last_step: Mapped[int]
+    before: Mapped[float | None]
+    after: Mapped[float | None]
+    score: Mapped[float | None]
+    sentence: Mapped[str] = mapped_column(Text)
+    tensors: Mapped[list[Any]]
+    explained_by: Mapped[list[Any]]
+    checkpoint: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    evidence: Mapped[dict[str, Any]]
+    created_at: Mapped[float]
+    updated_at: Mapped[float]
+
+
+class DetectorState(Base):
+    """The detectors' memory of an attempt as it was after ``sequence``."""
+
+    __tablename__ = "detector_states"
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    definition: Mapped[str] = mapped_column(Text)
+    sequence: Mapped[int]
+    state: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Event(Base):
+    """What happened, for the stream; its id is the stream's event id."""
+
+    __tablename__ = "events"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(WORD)
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[float] = mapped_column(index=True)
+
+
+class Token(Base):
+    """A credential; only the SHA-256 of its secret is kept."""
+
+    __tablename__ = "tokens"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(NAME)
+    digest: Mapped[str] = mapped_column(WORD)
+    scope: Mapped[str] = mapped_column(WORD)
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    created_at: Mapped[float]
+    expires_at: Mapped[float | None]
+
+
+TENSOR_STATS = Table(
+    "tensor_stats",
+    Base.metadata,
+    Column("tensor_id", WHOLE, ForeignKey("tensors.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt_id", WHOLE, ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True),
+    Column("step", WHOLE, primary_key=True),
+    *(Column(statistic.name, Double) for statistic in STATISTICS),
+    Column("no_value", JSON),
+    Index("ix_tensor_stats_attempt_id_step", "attempt_id", "step"),
+    sqlite_with_rowid=False,
+)
+"""One wide row a tensor a snapshot; ``no_value`` says why a statistic is null."""

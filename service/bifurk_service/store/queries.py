@@ -1,0 +1,245 @@
+"""Lists and summaries of runs, as REST, pages, metrics and the command line show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bifurk_service.domain import AlertState
+from bifurk_service.errors import NotFoundError
+from bifurk_service.store.models import (
+    TENSOR_STATS,
+    Attempt,
+    Project,
+    Run,
+    Snapshot,
+    StoredAlert,
+    StoredMark,
+    Tensor,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSummary:
+    """A project and how many runs it has."""
+
+    id: int
+    project: str
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """A run as lists show it: its newest attempt's state, and unresolved alerts by severity."""
+
+    id: int
+    project: str
+    run: str
+    display_name: str | None
+    state: str
+    created_at: float
+    updated_at: float
+    last_step: int | None
+    overhead_ratio: float | None
+    alerts: dict[str, int]
+
+
+def list_projects(
+    session: Session, *, after_id: int, limit: int, slug: str | None = None
+) -> list[ProjectSummary]:
+    """Projects in the order they were made."""
+    query = (
+        select(Project.id, Project.slug, func.count(Run.id))
+        .outerjoin(Run, Run.project_id == Project.id)
+        .where(Project.id > after_id)
+        .group_by(Project.id, Project.slug)
+        .order_by(Project.id)
+        .limit(limit)
+    )
+    if slug is not None:
+        query = query.where(Project.slug == slug)
+    return [
+        ProjectSummary(id=project_id, project=project, runs=runs)
+        for project_id, project, runs in session.execute(query)
+    ]
+
+
+def list_runs(
+    session: Session,
+    *,
+    after_id: int = 0,
+    limit: int | None = None,
+    project: str | None = None,
+    name: str | None = None,
+    run_ids: Sequence[int] | None = None,
+) -> list[RunSummary]:
+    """Runs in the order they were made; of one project or name where given."""
+    query = (
+        select(Run, Project.slug)
+        .join(Project, Run.project_id == Project.id)
+        .where(Run.id > after_id)
+        .order_by(Run.id)
+        .limit(limit)
+    )
+    if project is not None:
+        query = query.where(Project.slug == project)
+    if name is not None:
+        query = query.where(Run.slug == name)
+    if run_ids is not None:
+        query = query.where(Run.id.in_(run_ids))
+    rows = session.execute(query).tuples().all()
+    ids = [run.id for run, _ in rows]
+    newest = _newest_attempts(session, ids)
+    alerts = _unresolved(session, ids)
+    return [_summary(run, slug, newest.get(run.id), alerts.get(run.id, {})) for run, slug in rows]
+
+
+def run_summary(session: Session, run_id: int) -> RunSummary:
+    """One run's summary.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = list_runs(session, run_ids=[run_id])
+    if not found:
+        raise NotFoundError(f"no run {run_id}; `GET /api/v1/runs` lists them")
+    return found[0]
+
+
+def _summary(run: Run, project: str, attempt: Attempt | None, alerts: dict[str, int]) -> RunSummary:
+    return RunSummary(
+        id=run.id,
+        project=project,
+        run=run.slug,
+        display_name=run.display_name,
+        state=attempt.state if attempt else "running",
+        created_at=run.created_at,
+        updated_at=run.updated_at,
+        last_step=attempt.last_step if attempt else None,
+        overhead_ratio=attempt.overhead_ratio if attempt else None,
+        alerts=alerts,
+    )
+
+
+def _newest_attempts(session: Session, run_ids: Sequence[int]) -> dict[int, Attempt]:
+    query = select(Attempt).where(Attempt.run_id.in_(run_ids)).order_by(Attempt.id)
+    return {attempt.run_id: attempt for attempt in session.scalars(query)}
+
+
+def _unresolved(session: Session, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    query = (
+        select(StoredAlert.run_id, StoredAlert.severity, func.count())
+        .where(StoredAlert.run_id.in_(run_ids), StoredAlert.state != AlertState.RESOLVED.value)
+        .group_by(StoredAlert.run_id, StoredAlert.severity)
+    )
+    counts: dict[int, dict[str, int]] = {}
+    for run_id, severity, count in session.execute(query):
+        counts.setdefault(run_id, {})[severity] = count
+    return counts
+
+
+def list_snapshots(
+    session: Session, run_id: int, *, after_id: int, limit: int
+) -> list[tuple[Snapshot, str]]:
+    """A run's snapshots as they came in, each with its attempt's slug."""
+    query = (
+        select(Snapshot, Attempt.slug)
+        .join(Attempt, Snapshot.attempt_id == Attempt.id)
+        .where(Attempt.run_id == run_id, Snapshot.id > after_id)
+        .order_by(Snapshot.id)
+        .limit(limit)
+    )
+    return [(snapshot, slug) for snapshot, slug in session.execute(query)]
+
+
+def list_marks(session: Session, run_id: int) -> list[StoredMark]:
+    """Everything a run has marked, by step."""
+    query = (
+        select(StoredMark)
+        .join(Snapshot, StoredMark.snapshot_id == Snapshot.id)
+        .join(Attempt, Snapshot.attempt_id == Attempt.id)
+        .where(Attempt.run_id == run_id)
+        .order_by(StoredMark.step, StoredMark.id)
+    )
+    return list(session.scalars(query))
+
+
+def judged_steps(session: Session, attempt_id: int) -> list[int]:
+    """Steps of an attempt's judged snapshots on the grid, ascending."""
+    query = (
+        select(Snapshot.step)
+        .where(
+            Snapshot.attempt_id == attempt_id,
+            Snapshot.state == "judged",
+            Snapshot.off_grid.is_(False),
+        )
+        .order_by(Snapshot.sequence)
+    )
+    return list(session.scalars(query))
+
+
+def get_tensor(session: Session, run_id: int, tensor_id: int) -> Tensor:
+    """A tensor of a run.
+
+    Raises:
+        NotFoundError: the run has none of this id.
+    """
+    tensor = session.get(Tensor, tensor_id)
+    if tensor is None or tensor.run_id != run_id:
+        raise NotFoundError(
+            f"run {run_id} has no tensor {tensor_id}; "
+            f"`GET /api/v1/runs/{run_id}/tensors` lists them"
+        )
+    return tensor
+
+
+def snapshot_at(session: Session, run_id: int, step: int | None) -> Snapshot:
+    """A run's snapshot at a step, of the newest attempt that has it; None: the last one measured.
+
+    Raises:
+        NotFoundError: there is none; names the nearest step that there is.
+    """
+    base = (
+        select(Snapshot)
+        .join(Attempt, Snapshot.attempt_id == Attempt.id)
+        .where(Attempt.run_id == run_id, Snapshot.measured_at.is_not(None))
+    )
+    query = base.order_by(Attempt.id.desc(), Snapshot.step.desc()).limit(1)
+    found = session.scalar(query if step is None else query.where(Snapshot.step == step))
+    if found is not None:
+        return found
+    if step is None:
+        raise NotFoundError(f"run {run_id} has no measured snapshot yet")
+    nearest = session.scalar(base.order_by(func.abs(Snapshot.step - step)).limit(1))
+    hint = "there is none yet" if nearest is None else f"the nearest is at step {nearest.step}"
+    raise NotFoundError(
+        f"run {run_id} has no measured snapshot at step {step}; {hint}", where="step"
+    )
+
+
+def statistics_of(
+    session: Session, tensor_id: int, snapshot: Snapshot
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """All statistics of a tensor at a snapshot, and the reasons of those without a value.
+
+    Raises:
+        NotFoundError: the snapshot does not carry this tensor.
+    """
+    row = (
+        session.execute(
+            select(TENSOR_STATS).where(
+                TENSOR_STATS.c.tensor_id == tensor_id,
+                TENSOR_STATS.c.attempt_id == snapshot.attempt_id,
+                TENSOR_STATS.c.step == snapshot.step,
+            )
+        )
+        .mappings()
+        .first()
+    )
+    if row is None:
+        raise NotFoundError(f"step {snapshot.step} does not carry tensor {tensor_id}")
+    known = {"tensor_id", "attempt_id", "step", "no_value"}
+    return {name: row[name] for name in row if name not in known}, dict(row["no_value"] or {})

@@ -1,0 +1,182 @@
+"""Receipts: what is committed of a part before it is acknowledged."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bifurk.wire import Manifest, Part
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bifurk_service.errors import ConflictError
+from bifurk_service.store.models import (
+    Attempt,
+    Project,
+    Run,
+    Series,
+    SeriesPoint,
+    Snapshot,
+    StoredMark,
+    StoredPart,
+    Tensor,
+)
+from bifurk_service.store.runs import apply_manifest, check_step, ensure_attempt, run_of
+from bifurk_service.store.snapshots import RECEIVED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobReceipt:
+    """Where a part's bytes lie: key, hex SHA-256 of the body as sent, its encoding and size."""
+
+    key: str
+    digest: str
+    encoding: str
+    size_bytes: int
+
+
+def find_part(session: Session, manifest: Manifest) -> StoredPart | None:
+    """The stored part with this part's identity, or None."""
+    return session.scalar(
+        select(StoredPart)
+        .join(Snapshot, StoredPart.snapshot_id == Snapshot.id)
+        .join(Attempt, Snapshot.attempt_id == Attempt.id)
+        .join(Run, Attempt.run_id == Run.id)
+        .join(Project, Run.project_id == Project.id)
+        .where(
+            Project.slug == manifest.project,
+            Run.slug == manifest.run,
+            Attempt.slug == manifest.attempt,
+            Snapshot.step == manifest.step,
+            StoredPart.rank == manifest.rank,
+        )
+    )
+
+
+def check_same(stored: StoredPart, digest: str) -> None:
+    """Raises ``ConflictError`` unless a stored part is this very one."""
+    if stored.digest != digest:
+        raise ConflictError(
+            f"another body is stored for this part (sha-256 {stored.digest[:16]}..., "
+            f"this one is {digest[:16]}...); a stored part never changes"
+        )
+
+
+def receive_part(session: Session, part: Part, blob: BlobReceipt, *, now: float) -> bool:
+    """Commits the receipt of a part whose blob is safe; False when it was there already.
+
+    Raises:
+        ConflictError: it contradicts another part, snapshot or tensor.
+    """
+    manifest = part.manifest
+    stored = find_part(session, manifest)
+    if stored is not None:
+        check_same(stored, blob.digest)
+        return False
+    attempt = ensure_attempt(
+        session, project=manifest.project, run=manifest.run, attempt=manifest.attempt, now=now
+    )
+    check_step(session, attempt, manifest)
+    apply_manifest(attempt, manifest)
+    run = run_of(session, attempt)
+    run.display_name = manifest.display_name or run.display_name
+    snapshot = _snapshot(session, attempt, manifest, now)
+    session.add(
+        StoredPart(
+            snapshot_id=snapshot.id,
+            rank=manifest.rank,
+            digest=blob.digest,
+            encoding=blob.encoding,
+            blob_key=blob.key,
+            blob_bytes=blob.size_bytes,
+        )
+    )
+    snapshot.received_parts += 1
+    snapshot.coverage = snapshot.received_parts / snapshot.expected_parts
+    _keep_tensors(session, run.id, part)
+    _keep_scalars(session, run.id, attempt.id, manifest)
+    _keep_marks(session, snapshot.id, manifest)
+    return True
+
+
+def _snapshot(session: Session, attempt: Attempt, manifest: Manifest, now: float) -> Snapshot:
+    snapshot = session.scalar(
+        select(Snapshot).where(
+            Snapshot.attempt_id == attempt.id, Snapshot.sequence == manifest.sequence
+        )
+    )
+    if snapshot is None:
+        snapshot = Snapshot(
+            attempt_id=attempt.id,
+            sequence=manifest.sequence,
+            step=manifest.step,
+            previous_step=manifest.previous_step,
+            off_grid=manifest.off_grid,
+            state=RECEIVED,
+            tries=0,
+            expected_parts=manifest.expected_parts,
+            received_parts=0,
+            coverage=0.0,
+            wall_clock=manifest.wall_clock_seconds,
+            received_at=now,
+            learning_rates=[_finite(rate) for rate in manifest.learning_rates],
+        )
+        session.add(snapshot)
+        session.flush()
+    return snapshot
+
+
+def _keep_tensors(session: Session, run_id: int, part: Part) -> None:
+    known = {
+        tensor.name: tensor
+        for tensor in session.scalars(select(Tensor).where(Tensor.run_id == run_id))
+    }
+    for tensor in part.tensors:
+        stored = known.get(tensor.name)
+        if stored is None:
+            stored = Tensor(run_id=run_id, name=tensor.name)
+            session.add(stored)
+        described = (tensor.layer, tensor.role, list(tensor.shape), tensor.dtype)
+        if described != (stored.layer, stored.role, stored.shape, stored.dtype):
+            stored.layer, stored.role, stored.shape, stored.dtype = described
+
+
+def _keep_scalars(session: Session, run_id: int, attempt_id: int, manifest: Manifest) -> None:
+    if manifest.rank != 0 or not manifest.scalars:
+        return
+    known = {
+        series.name: series.id
+        for series in session.scalars(select(Series).where(Series.run_id == run_id))
+    }
+    for name, scalar in manifest.scalars.items():
+        if name not in known:
+            series = Series(run_id=run_id, name=name)
+            session.add(series)
+            session.flush()
+            known[name] = series.id
+        session.add(
+            SeriesPoint(
+                series_id=known[name],
+                attempt_id=attempt_id,
+                step=manifest.step,
+                last=_finite(scalar.last),
+                mean=_finite(scalar.mean),
+                min=_finite(scalar.min),
+                max=_finite(scalar.max),
+                count=scalar.count,
+            )
+        )
+
+
+def _keep_marks(session: Session, snapshot_id: int, manifest: Manifest) -> None:
+    session.add_all(
+        StoredMark(
+            snapshot_id=snapshot_id, kind=mark.kind, step=mark.step, details=dict(mark.details)
+        )
+        for mark in manifest.marks
+        if manifest.rank == 0
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,204 @@
+"""Projects, runs and attempts: found, made, listed, deleted."""
+
+from __future__ import annotations
+
+from bifurk.wire import AttemptReport, LossReport, Manifest
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from bifurk_service.domain import AttemptState
+from bifurk_service.errors import ConflictError, NotFoundError
+from bifurk_service.store.events import append_event
+from bifurk_service.store.models import Attempt, Project, Run, Snapshot, StoredPart
+
+NOTHING_JUDGED = -1
+
+
+def ensure_attempt(
+    session: Session, *, project: str, run: str, attempt: str, now: float
+) -> Attempt:
+    """The attempt of these names, made with its run and project where they are new."""
+    stored_project = session.scalar(select(Project).where(Project.slug == project))
+    if stored_project is None:
+        stored_project = Project(slug=project, created_at=now)
+        session.add(stored_project)
+        session.flush()
+    stored_run = session.scalar(
+        select(Run).where(Run.project_id == stored_project.id, Run.slug == run)
+    )
+    if stored_run is None:
+        stored_run = Run(project_id=stored_project.id, slug=run, created_at=now, updated_at=now)
+        session.add(stored_run)
+        session.flush()
+    stored = session.scalar(
+        select(Attempt).where(Attempt.run_id == stored_run.id, Attempt.slug == attempt)
+    )
+    if stored is None:
+        stored = _new_attempt(stored_run.id, attempt, now)
+        session.add(stored)
+        session.flush()
+        append_event(
+            session,
+            run_id=stored_run.id,
+            kind="attempt",
+            now=now,
+            data={"attempt": attempt, "state": stored.state},
+        )
+    stored_run.updated_at = now
+    stored.seen_at = now
+    return stored
+
+
+def _new_attempt(run_id: int, slug: str, now: float) -> Attempt:
+    return Attempt(
+        run_id=run_id,
+        slug=slug,
+        state=AttemptState.RUNNING.value,
+        created_at=now,
+        seen_at=now,
+        cursor=NOTHING_JUDGED,
+        dropped={},
+        lost_sequences=[],
+        optimizer="",
+        optimizer_settings={},
+        client={},
+    )
+
+
+def apply_manifest(attempt: Attempt, manifest: Manifest) -> None:
+    """Takes over what a part says of its attempt."""
+    if attempt.state == AttemptState.LOST.value:
+        attempt.state = AttemptState.RUNNING.value
+    attempt.last_sequence = max(manifest.sequence, _or(attempt.last_sequence, manifest.sequence))
+    attempt.last_step = max(manifest.step, _or(attempt.last_step, manifest.step))
+    attempt.optimizer = manifest.optimizer
+    attempt.optimizer_settings = dict(manifest.optimizer_settings)
+    attempt.client = dict(manifest.client)
+    apply_losses(attempt, manifest.loss_report)
+
+
+def apply_losses(attempt: Attempt, report: LossReport) -> None:
+    """Takes over a loss report; reports are cumulative, so the larger count is the later."""
+    merged = dict(attempt.dropped)
+    for reason, count in report.dropped.items():
+        merged[reason] = max(count, merged.get(reason, 0))
+    attempt.dropped = merged
+    ranges = {tuple(pair) for pair in attempt.lost_sequences} | set(report.lost_sequences)
+    attempt.lost_sequences = [list(pair) for pair in sorted(ranges)]
+    if report.overhead_ratio is not None:
+        attempt.overhead_ratio = report.overhead_ratio
+
+
+def apply_attempt_report(
+    session: Session, attempt: Attempt, report: AttemptReport, *, now: float
+) -> None:
+    """Takes over the state a client reports; what has ended stays ended as it first did."""
+    if report.display_name is not None:
+        run_of(session, attempt).display_name = report.display_name
+    apply_losses(attempt, report.loss_report)
+    attempt.interval_seconds = report.interval_seconds or attempt.interval_seconds
+    attempt.last_sequence = _largest(attempt.last_sequence, report.last_sequence)
+    attempt.last_step = _largest(attempt.last_step, report.last_step)
+    set_attempt_state(session, attempt, AttemptState(report.state), now=now)
+
+
+def set_attempt_state(
+    session: Session, attempt: Attempt, state: AttemptState, *, now: float
+) -> None:
+    """Moves an attempt on; what has finished or failed does not run again."""
+    ended = {AttemptState.FINISHED.value, AttemptState.FAILED.value}
+    if attempt.state == state.value or attempt.state in ended:
+        return
+    attempt.state = state.value
+    attempt.ended_at = None if state is AttemptState.RUNNING else now
+    append_event(
+        session,
+        run_id=attempt.run_id,
+        kind="attempt",
+        now=now,
+        data={"attempt": attempt.slug, "state": state.value},
+    )
+
+
+def run_of(session: Session, attempt: Attempt) -> Run:
+    """The run an attempt belongs to."""
+    return get_run(session, attempt.run_id)
+
+
+def get_run(session: Session, run_id: int) -> Run:
+    """A run by its id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    run = session.get(Run, run_id)
+    if run is None:
+        raise NotFoundError(f"no run {run_id}; `GET /api/v1/runs` lists them")
+    return run
+
+
+def attempt_slug(session: Session, attempt_id: int) -> str:
+    """The slug of an attempt."""
+    return session.get_one(Attempt, attempt_id).slug
+
+
+def attempts_of(session: Session, run_id: int) -> list[Attempt]:
+    """A run's attempts, oldest first."""
+    return list(
+        session.scalars(select(Attempt).where(Attempt.run_id == run_id).order_by(Attempt.id))
+    )
+
+
+def running_attempts(session: Session) -> list[Attempt]:
+    """Attempts that count as running."""
+    return list(session.scalars(select(Attempt).where(Attempt.state == AttemptState.RUNNING.value)))
+
+
+def delete_run(session: Session, run_id: int) -> list[str]:
+    """Deletes a run with all that hangs on it; returns its blobs' keys, for deletion after."""
+    run = get_run(session, run_id)
+    rows = session.execute(
+        select(StoredPart.blob_key, StoredPart.stale_key)
+        .join(Snapshot, StoredPart.snapshot_id == Snapshot.id)
+        .join(Attempt, Snapshot.attempt_id == Attempt.id)
+        .where(Attempt.run_id == run.id)
+    )
+    keys = [key for row in rows for key in row if key]
+    session.execute(delete(Run).where(Run.id == run.id))
+    return keys
+
+
+def expired_runs(session: Session, *, default_days: float | None, now: float) -> list[int]:
+    """Runs without news for longer than their retention."""
+    rows = session.execute(select(Run.id, Run.updated_at, Run.retention_days))
+    expired = []
+    for run_id, updated_at, own_days in rows:
+        days = own_days if own_days is not None else default_days
+        if days is not None and now - updated_at > days * 86_400:
+            expired.append(run_id)
+    return expired
+
+
+def check_step(session: Session, attempt: Attempt, manifest: Manifest) -> None:
+    """Raises ``ConflictError`` when a step or a sequence is already another snapshot's."""
+    clash = session.scalar(
+        select(Snapshot).where(
+            Snapshot.attempt_id == attempt.id,
+            ((Snapshot.sequence == manifest.sequence) & (Snapshot.step != manifest.step))
+            | ((Snapshot.step == manifest.step) & (Snapshot.sequence != manifest.sequence)),
+        )
+    )
+    if clash is not None:
+        raise ConflictError(
+            f"this attempt has sequence {clash.sequence} at step {clash.step}; "
+            f"sequence {manifest.sequence} at step {manifest.step} contradicts it",
+            where="manifest.sequence",
+        )
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def _largest(*values: int | None) -> int | None:
+    return max((value for value in values if value is not None), default=None)

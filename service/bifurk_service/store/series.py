@@ -1,0 +1,142 @@
+"""Time series read back: statistics of tensors, and the scalars users log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from bifurk_service.store.models import TENSOR_STATS, Attempt, Series, SeriesPoint, Snapshot, Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """The steps of one attempt that count: [first, end), until a later attempt took over."""
+
+    attempt_id: int
+    first: int
+    end: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StatisticSeries:
+    """One statistic of one tensor: ascending steps int64 [N], values float64 [N], NaN without."""
+
+    tensor_id: int
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+def timeline(session: Session, run_id: int) -> list[Stretch]:
+    """A run's attempts as one course: where a later one begins, the earlier ones end."""
+    rows = session.execute(
+        select(Attempt.id, func.min(Snapshot.step))
+        .join(Snapshot, Snapshot.attempt_id == Attempt.id)
+        .where(Attempt.run_id == run_id)
+        .group_by(Attempt.id)
+        .order_by(Attempt.id.desc())
+    )
+    stretches: list[Stretch] = []
+    end: int | None = None
+    for attempt_id, first in rows:
+        if end is None or first < end:
+            stretches.append(Stretch(attempt_id=attempt_id, first=first, end=end))
+            end = first
+    return stretches[::-1]
+
+
+def find_tensors(
+    session: Session,
+    run_id: int,
+    *,
+    glob: str | None = None,
+    layer: int | None = None,
+    role: str | None = None,
+) -> list[Tensor]:
+    """A run's tensors in the order of the model; ``glob`` matches names with ``*`` and ``?``."""
+    query = select(Tensor).where(Tensor.run_id == run_id)
+    if layer is not None:
+        query = query.where(Tensor.layer == layer)
+    if role is not None:
+        query = query.where(Tensor.role == role)
+    if glob is not None:
+        query = query.where(Tensor.name.like(_like(glob), escape="\\"))
+    return list(session.scalars(query.order_by(Tensor.id)))
+
+
+def statistic_series(
+    session: Session,
+    run_id: int,
+    statistic: str,
+    tensor_ids: Sequence[int],
+    *,
+    first_step: int | None = None,
+    last_step: int | None = None,
+) -> Iterator[StatisticSeries]:
+    """The series of some tensors between two steps, both included, one tensor at a time."""
+    stretches = timeline(session, run_id)
+    for tensor_id in tensor_ids:
+        rows: list[tuple[int, float | None]] = [
+            (step, value)
+            for stretch in stretches
+            for step, value in session.execute(
+                _stretch_query(statistic, tensor_id, stretch, first_step, last_step)
+            ).tuples()
+        ]
+        yield StatisticSeries(
+            tensor_id=tensor_id,
+            steps=np.array([row[0] for row in rows], dtype=np.int64),
+            values=np.array([row[1] for row in rows], dtype=np.float64),
+        )
+
+
+def _stretch_query(
+    statistic: str, tensor_id: int, stretch: Stretch, first_step: int | None, last_step: int | None
+) -> Select[int, float | None]:
+    table = TENSOR_STATS.c
+    query = select(table.step, table[statistic]).where(
+        table.tensor_id == tensor_id, table.attempt_id == stretch.attempt_id
+    )
+    if stretch.end is not None:
+        query = query.where(table.step < stretch.end)
+    if first_step is not None:
+        query = query.where(table.step >= first_step)
+    if last_step is not None:
+        query = query.where(table.step <= last_step)
+    return query.order_by(table.step)
+
+
+def scalar_names(session: Session, run_id: int) -> list[str]:
+    """Names of the scalars a run has logged."""
+    return list(
+        session.scalars(select(Series.name).where(Series.run_id == run_id).order_by(Series.name))
+    )
+
+
+def scalar_points(session: Session, run_id: int, name: str) -> list[SeriesPoint]:
+    """A logged scalar's intervals along the run's timeline."""
+    points: list[SeriesPoint] = []
+    for stretch in timeline(session, run_id):
+        query = (
+            select(SeriesPoint)
+            .join(Series, SeriesPoint.series_id == Series.id)
+            .where(
+                Series.run_id == run_id,
+                Series.name == name,
+                SeriesPoint.attempt_id == stretch.attempt_id,
+            )
+            .order_by(SeriesPoint.step)
+        )
+        if stretch.end is not None:
+            query = query.where(SeriesPoint.step < stretch.end)
+        points.extend(session.scalars(query))
+    return points
+
+
+def _like(glob: str) -> str:
+    escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%").replace("?", "_")

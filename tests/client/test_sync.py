@@ -1,0 +1,216 @@
+"""``python -m bifurk sync``: what folders hold goes to a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bifurk.__main__ import main
+from bifurk.losses import LossLedger
+from bifurk.record import frames, write_record
+from bifurk.spool import Spool, open_spool, records
+from bifurk.sync import Summary, sync
+from bifurk.testing import FailingTransport, InMemoryTransport
+from bifurk.transport import Request, TransportError
+
+from tests.client.loopback import Loopback, answers, hangs, serving
+
+
+def part(name: str) -> Request:
+    return Request(method="PUT", path=f"/{name}", body=name.encode(), sequence=0)
+
+
+def record(folder: Path, *names: str, target: str | None = None) -> Path:
+    """A folder such as an offline run or, with a target, a dead process leaves."""
+    spool = Spool(folder, max_bytes=None, ledger=LossLedger(), target=target)
+    for name in names:
+        assert spool.append(part(name))
+    spool.close()
+    return folder
+
+
+def arrived(server: Loopback) -> list[str]:
+    return [received.body.decode() for received in server.received()]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("BIFURK_")]:
+        monkeypatch.delenv(name)
+
+
+class TestCommand:
+    def test_all_under_a_folder_is_sent_in_order_and_deleted(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        record(tmp_path / "p" / "r" / "a1", "1", "2", "3")
+        record(tmp_path / "p" / "r" / "a2", "4")
+        record(tmp_path / "p" / "r" / "a1" / "rank", "5")
+        with serving() as server:
+            code = main(["sync", str(tmp_path), "--url", server.url, "--token", "secret"])
+            received = server.received(5)
+        assert code == 0
+        assert arrived(server) == ["1", "2", "3", "5", "4"]
+        assert {one.headers["Authorization"] for one in received} == {"Bearer secret"}
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+        output = capsys.readouterr().out
+        assert output.endswith("sent 5, refused 0, left 0\n")
+        assert "a1: 3 of 3\n" in output
+
+    def test_url_and_token_come_from_the_environment_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record(tmp_path / "a", "1")
+        with serving() as server:
+            monkeypatch.setenv("BIFURK_URL", server.url)
+            monkeypatch.setenv("BIFURK_TOKEN", "from outside")
+            assert main(["sync", str(tmp_path)]) == 2
+            monkeypatch.setenv("BIFURK_TOKEN", "from-outside")
+            assert main(["sync", str(tmp_path)]) == 0
+            [received] = server.received(1)
+        assert received.headers["Authorization"] == "Bearer from-outside"
+
+    def test_a_spool_knows_where_its_requests_belong(self, tmp_path: Path) -> None:
+        with serving() as server:
+            record(tmp_path / "dead", "1", target=server.url)
+            assert main(["sync", str(tmp_path)]) == 0
+            assert arrived(server) == ["1"]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_kept_files_are_sent_again_without_harm(self, tmp_path: Path) -> None:
+        folder = record(tmp_path / "a", "1", "2")
+        with serving(answers(201), answers(201), answers(200), answers(200)) as server:
+            for _ in range(2):
+                assert main(["sync", str(tmp_path), "--url", server.url, "--keep"]) == 0
+            assert arrived(server) == ["1", "2", "1", "2"]
+        assert len(records(folder)) == 2
+
+    def test_refused_requests_stay_and_the_rest_goes_on(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = record(tmp_path / "a", "1", "2", "3", "4")
+        records(folder)[3].write_bytes(b"damaged")
+        bad = answers(422, b'{"detail": "bad manifest"}')
+        with serving(bad, answers(409, b"another body"), answers(201)) as server:
+            assert main(["sync", str(tmp_path), "--url", server.url]) == 1
+            assert arrived(server) == ["1", "2", "3"]
+        assert len(records(folder)) == 3
+        output = capsys.readouterr().out
+        assert "refused (422): bad manifest" in output
+        assert "refused (409): another body" in output
+        assert output.endswith("sent 1, refused 3, left 0\n")
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_refused_token_stops_it_at_once(
+        self, tmp_path: Path, status: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = record(tmp_path / "a", "1", "2")
+        with serving(answers(status, b"who are you?")) as server:
+            assert main(["sync", str(tmp_path), "--url", server.url]) == 2
+            assert arrived(server) == ["1"]
+        assert len(records(folder)) == 2
+        captured = capsys.readouterr()
+        assert captured.out.endswith("sent 0, refused 0, left 2\n")
+        assert f"token refused ({status}): who are you?" in captured.err
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["sync", "{folder}"], "--url"),
+            (["sync", "{folder}", "--url", "ftp://host"], "url"),
+            (["sync", "{folder}/nowhere", "--url", "http://host"], "not a folder"),
+        ],
+    )
+    def test_what_cannot_start_says_why(
+        self,
+        tmp_path: Path,
+        arguments: list[str],
+        message: str,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        record(tmp_path / "a", "1")
+        assert main([argument.format(folder=tmp_path) for argument in arguments]) == 2
+        assert message in capsys.readouterr().err
+
+    def test_an_empty_folder_is_no_error(self, tmp_path: Path) -> None:
+        assert main(["sync", str(tmp_path), "--url", "http://127.0.0.1:9"]) == 0
+
+    def test_a_running_process_keeps_its_spool_but_can_be_copied_from(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with serving() as server:
+            living = open_spool(tmp_path, target=server.url, max_bytes=1 << 20, ledger=LossLedger())
+            living.append(part("1"))
+            assert main(["sync", str(tmp_path)]) == 1
+            assert arrived(server) == []
+            assert "in use" in capsys.readouterr().out
+            assert main(["sync", str(tmp_path), "--keep"]) == 0
+            assert arrived(server) == ["1"]
+            assert living.pending() == 1
+            living.close()
+
+    def test_it_goes_on_where_an_interrupt_stopped_it(self, tmp_path: Path) -> None:
+        folder = record(tmp_path / "a", "1", "2", "3")
+        command = [sys.executable, "-m", "bifurk", "sync", str(tmp_path)]
+        with serving(answers(201), hangs) as server:
+            process = subprocess.Popen(
+                [*command, "--url", server.url],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            server.received(2)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        assert process.returncode == 2
+        assert "interrupted" in errors
+        assert "Traceback" not in errors
+        assert len(records(folder)) == 2
+        with serving() as server:
+            done = subprocess.run([*command, "--url", server.url], check=True, timeout=30)
+            assert done.returncode == 0
+            assert arrived(server) == ["2", "3"]
+
+    def test_it_needs_neither_torch_nor_the_services_packages(self) -> None:
+        code = (
+            "import sys, bifurk.__main__;"
+            "heavy = {'torch', 'fastapi', 'sqlalchemy', 'typer', 'bifurk_service'};"
+            "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+class TestPatience:
+    def test_a_server_in_trouble_is_tried_again(self, tmp_path: Path) -> None:
+        record(tmp_path / "a", "1", "2")
+        transport = InMemoryTransport([503, TransportError("cut off"), 429])
+        summary = sync(tmp_path, connect=lambda _: transport, report=lambda _: None)
+        assert summary == Summary(sent=2, refused=0, left=0)
+        assert [one.path for one in transport.requests] == ["/1"] * 4 + ["/2"]
+
+    @pytest.mark.parametrize("how", ["refuses", 503])
+    def test_a_server_that_stays_away_stops_it_with_all_in_place(
+        self, tmp_path: Path, how: object
+    ) -> None:
+        folder = record(tmp_path / "a", "1", "2")
+        transport = FailingTransport(how)  # type: ignore[arg-type]
+        summary = sync(
+            tmp_path, connect=lambda _: transport, report=lambda _: None, patience_seconds=0.2
+        )
+        assert (summary.sent, summary.left, summary.exit_code) == (0, 2, 2)
+        assert summary.stopped is not None
+        assert len(records(folder)) == 2
+
+
+def test_files_of_other_kinds_are_left_alone(tmp_path: Path) -> None:
+    folder = record(tmp_path / "a", "1")
+    (folder / "notes.txt").write_text("mine")
+    write_record(folder / "unnumbered.request", frames(part("no")))
+    transport = InMemoryTransport()
+    sync(tmp_path, connect=lambda _: transport, report=lambda _: None)
+    assert transport.requests == [part("1")]
+    assert {path.name for path in folder.iterdir()} >= {"notes.txt", "unnumbered.request"}

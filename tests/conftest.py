@@ -1,0 +1,38 @@
+"""What every area's tests share: a real server, started as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.server import Server
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts `bifurk serve` on a free loopback port; every server is stopped at the end."""
+    servers: list[Server] = []
+
+    def start(data_dir: Path | None = None, **environment: str) -> Server:
+        server = Server(data_dir or tmp_path / "server", environment)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    """One running server with an empty database."""
+    return start_server()

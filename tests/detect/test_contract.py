@@ -1,0 +1,228 @@
+"""The promises of every detector, whatever it looks for."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from bifurk_service.detect.base import Detector, State
+from bifurk_service.detect.registry import WATCHES
+from bifurk_service.detect.streams import autoregressive, clocks
+from bifurk_service.domain import Clock, Mark
+from bifurk_service.stats.registry import BY_NAME
+from numpy.typing import NDArray
+
+from tests.detect.runs import Report, detections
+
+SERIES = 4
+LENGTH = 150
+
+REPRESENTATIVES = {"regime_shift": ("std", "update_ratio", "excess_kurtosis")}
+"""Of a kind that watches many: each combination of nature and scale once."""
+PAIRS = [
+    (watch, statistic)
+    for watch in WATCHES
+    for statistic in REPRESENTATIVES.get(watch.kind, watch.statistics)
+]
+IDS = [f"{watch.kind}-{statistic}" for watch, statistic in PAIRS]
+
+Stream = tuple[NDArray[np.float64], NDArray[np.bool_], list[Clock]]
+
+
+def _shifting(random: np.random.Generator) -> NDArray[np.float64]:
+    values = autoregressive(random, SERIES, LENGTH, correlation=0.3)
+    onsets = random.integers(70, 120, SERIES)
+    return values + 12 * (np.arange(LENGTH)[:, None] >= onsets)
+
+
+def _walking(random: np.random.Generator) -> NDArray[np.float64]:
+    values = np.cumsum(0.01 * random.standard_normal((LENGTH, SERIES)), axis=0)
+    return values + 3 * (np.arange(LENGTH)[:, None] >= random.integers(30, 120, SERIES))
+
+
+def _turning(random: np.random.Generator) -> NDArray[np.float64]:
+    time = np.linspace(0, 3, LENGTH)[:, None]
+    return np.sin(time + random.uniform(0.2, 1, SERIES)) + 0.002 * random.standard_normal(
+        (LENGTH, SERIES)
+    )
+
+
+def _crossing(random: np.random.Generator) -> NDArray[np.float64]:
+    return np.where(
+        np.arange(LENGTH)[:, None] % 60 >= random.integers(10, 40, SERIES), 1.5, 0.5
+    ) + 0.1 * random.random((LENGTH, SERIES))
+
+
+def _counting(random: np.random.Generator) -> NDArray[np.float64]:
+    return (random.random((LENGTH, SERIES)) > 0.9) * 3.0
+
+
+def _stopping(random: np.random.Generator) -> NDArray[np.float64]:
+    return (np.arange(LENGTH)[:, None] % 50 >= random.integers(5, 40, SERIES)) * 1.0
+
+
+def _vanishing(random: np.random.Generator) -> NDArray[np.float64]:
+    alive = np.arange(LENGTH)[:, None] % 70 < random.integers(20, 60, SERIES)
+    return np.where(alive, 0.02 + 0.001 * random.random((LENGTH, SERIES)), 0.0)
+
+
+COURSES: dict[str, Callable[[np.random.Generator], NDArray[np.float64]]] = {
+    "turning_point": _turning,
+    "mode_split": _crossing,
+    "non_finite": _counting,
+    "frozen": _stopping,
+    "collapsed": _vanishing,
+}
+
+
+def _stream(kind: str, statistic: str) -> Stream:
+    """Events in every series, holes in all of them, and the marks a run may carry."""
+    random = np.random.default_rng(7)
+    definition = BY_NAME[statistic]
+    stationary = definition.nature.value == "stationary"
+    course = COURSES.get(kind) or (_shifting if stationary else _walking)
+    values = course(random)
+    if definition.log_scale and kind != "collapsed":
+        values = np.exp(values)
+    valid = random.random(values.shape) > 0.1
+    values = np.where(valid, values, np.nan)
+    times = clocks(LENGTH)
+    resume = Mark(kind="resume", step=times[140].step)
+    times[140] = replace(times[140], marks=(resume,))
+    return values, valid, times
+
+
+@pytest.fixture(params=PAIRS, ids=IDS)
+def pair(request: pytest.FixtureRequest) -> tuple[Callable[[], Detector], Stream]:
+    watch, statistic = request.param
+    return lambda: watch.make(BY_NAME[statistic]), _stream(watch.kind, statistic)
+
+
+Pair = tuple[Callable[[], Detector], Stream]
+
+
+def test_a_stream_with_events_is_seen_in_every_series(pair: Pair) -> None:
+    make, (values, valid, times) = pair
+    found = detections(make(), values, valid=valid, clock=times)
+    assert {detection.series for _, detection in found} == set(range(SERIES))
+
+
+def test_detections_are_well_formed(pair: Pair) -> None:
+    make, (values, valid, times) = pair
+    for index, found in detections(make(), values, valid=valid, clock=times):
+        assert 0 <= found.series < SERIES
+        assert found.onset_first_step <= found.onset_last_step <= times[index].step
+        assert found.score >= 1
+        assert np.isfinite([found.before, found.after, found.score]).all()
+        json.dumps(asdict(found))
+
+
+def test_all_series_at_once_are_each_series_alone(pair: Pair) -> None:
+    make, (values, valid, times) = pair
+    together = detections(make(), values, valid=valid, clock=times)
+    for series in range(SERIES):
+        column = slice(series, series + 1)
+        alone = detections(make(), values[:, column], valid=valid[:, column], clock=times)
+        expected = [
+            (index, replace(found, series=0)) for index, found in together if found.series == series
+        ]
+        _assert_same(alone, expected)
+
+
+def test_a_replay_is_identical(pair: Pair) -> None:
+    make, (values, valid, times) = pair
+    first = detections(make(), values, valid=valid, clock=times)
+    assert detections(make(), values, valid=valid, clock=times) == first
+
+
+@pytest.mark.parametrize("cut", [0, 13, 90])
+def test_a_restored_detector_continues_as_if_nothing_had_happened(pair: Pair, cut: int) -> None:
+    make, (values, valid, times) = pair
+    whole = detections(make(), values, valid=valid, clock=times)
+    before, after = make(), make()
+    head = detections(before, values[:cut], valid=valid[:cut], clock=times[:cut])
+    after.restore(_through_a_file(before.snapshot()))
+    tail = detections(after, values[cut:], valid=valid[cut:], clock=times[cut:])
+    assert head + [(index + cut, found) for index, found in tail] == whole
+
+
+def test_a_snapshot_is_not_changed_by_what_follows(pair: Pair) -> None:
+    make, (values, valid, times) = pair
+    detector = make()
+    detections(detector, values[:90], valid=valid[:90], clock=times[:90])
+    state = detector.snapshot()
+    copy = {name: array.copy() for name, array in state.items()}
+    detections(detector, values[90:], valid=valid[90:], clock=times[90:])
+    assert all(np.array_equal(state[name], copy[name]) for name in copy)
+
+
+def test_series_added_later_leave_the_others_alone(pair: Pair) -> None:
+    make, (values, valid, times) = pair
+    whole = detections(make(), values, valid=valid, clock=times)
+    detector = make()
+    found = detections(detector, values[:20, :3], valid=valid[:20, :3], clock=times[:20])
+    rest = detections(detector, values[20:], valid=valid[20:], clock=times[20:])
+    found += [(index + 20, one) for index, one in rest]
+    early = [(index, one) for index, one in found if one.series < 3]
+    _assert_same(early, [(index, one) for index, one in whole if one.series < 3])
+
+
+def test_series_are_never_taken_away(pair: Pair) -> None:
+    make, (values, valid, times) = pair
+    detector = make()
+    detector.update(times[0], values[0], valid[0])
+    with pytest.raises(ValueError, match="only ever added: 4 before, now 3"):
+        detector.update(times[1], values[1, :3], valid[1, :3])
+
+
+def test_an_invalid_value_is_ignored_whatever_it_is(pair: Pair) -> None:
+    make, (values, valid, times) = pair
+    with_nan = detections(make(), values, valid=valid, clock=times)
+    for filler in (-np.inf, 1e300):
+        filled = np.where(valid, values, filler)
+        assert detections(make(), filled, valid=valid, clock=times) == with_nan
+
+
+def test_nothing_is_said_of_a_series_without_values(pair: Pair) -> None:
+    make, (values, _, times) = pair
+    nothing = np.zeros(values.shape, dtype=np.bool_)
+    assert detections(make(), values, valid=nothing, clock=times) == []
+
+
+def test_no_series_at_all_is_fine(pair: Pair) -> None:
+    make, (values, valid, times) = pair
+    assert detections(make(), values[:, :0], valid=valid[:, :0], clock=times) == []
+
+
+def test_extreme_values_neither_warn_nor_raise(pair: Pair) -> None:
+    make, _ = pair
+    random = np.random.default_rng(3)
+    values = random.choice([0.0, 1e-300, 1e300, -1e300, 1.0, 5e-324], size=(LENGTH, 20))
+    for _, found in detections(make(), values):
+        assert found.score >= 1
+        assert np.isfinite(found.score)
+
+
+def test_parameters_are_ready_for_the_evidence(pair: Pair) -> None:
+    make, _ = pair
+    assert json.loads(json.dumps(dict(make().parameters()))) == dict(make().parameters())
+
+
+def _through_a_file(state: State) -> State:
+    buffer = io.BytesIO()
+    np.savez(buffer, **state)
+    buffer.seek(0)
+    with np.load(buffer, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _assert_same(found: list[Report], expected: list[Report]) -> None:
+    """Equal but for the last bits of the score: sums over more columns may round otherwise."""
+    assert [(i, replace(d, score=1.0)) for i, d in found] == [
+        (i, replace(d, score=1.0)) for i, d in expected
+    ]
+    assert [d.score for _, d in found] == pytest.approx([d.score for _, d in expected])

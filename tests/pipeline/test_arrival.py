@@ -1,0 +1,160 @@
+"""However parts arrive, what is stored and what is alerted is the same."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bifurk.wire import Part
+
+from tests.parts import make_part, make_tensor, put_part, weights_at
+from tests.server import Server
+
+SNAPSHOTS = 40
+BLOW_UP = 30
+
+
+def run_of_parts(run: str = "run") -> list[Part]:
+    """A run whose matrix is multiplied by three at a known snapshot, and whose bias is."""
+    parts = []
+    for sequence in range(SNAPSHOTS):
+        part = make_part(sequence, run=run)
+        factor = 3.0 if sequence >= BLOW_UP else 1.0
+        tensors = tuple(
+            make_tensor(name, (values * factor).astype(np.float32), full=sequence % 2 == 0)
+            for name, values in noisy(weights_at(sequence), sequence).items()
+        )
+        parts.append(Part(manifest=part.manifest, tensors=tensors))
+    return parts
+
+
+def noisy(weights: dict[str, Any], sequence: int) -> dict[str, Any]:
+    rng = np.random.default_rng([7, sequence])
+    return {
+        name: (values + 1e-3 * values.std() * rng.standard_normal(values.shape)).astype(np.float32)
+        for name, values in weights.items()
+    }
+
+
+def stored(server: Server, run_id: int) -> tuple[Any, Any]:
+    """All that a reader can see of a run: every statistic of every snapshot, and the alerts."""
+    tensors = server.get(f"/api/v1/runs/{run_id}/tensors")["items"]
+    statistics = {
+        (tensor["name"], stat["name"]): [
+            (series["steps"], series["values"])
+            for series in server.get(
+                f"/api/v1/runs/{run_id}/series?stat={stat['name']}&tensor={tensor['name']}"
+            )["items"]
+        ]
+        for tensor in tensors
+        for stat in server.get("/api/v1/stats")["items"]
+    }
+    alerts = server.get(f"/api/v1/alerts?run={run_id}&limit=1000")["items"]
+    told = ("fingerprint", "kind", "severity", "detected_step", "onset_first_step", "sentence", "score")
+    return statistics, [[alert[name] for name in told] for alert in alerts]
+
+
+@pytest.fixture(scope="module")
+def in_order(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    server = Server(tmp_path_factory.mktemp("in-order") / "server")
+    for part in run_of_parts():
+        assert put_part(server, part)[0] == 201
+    server.wait_until_judged(1, SNAPSHOTS)
+    seen = stored(server, 1)
+    server.stop()
+    assert seen[1], "the blow-up is alerted, else this module compares nothing"
+    return seen
+
+
+def shuffled(parts: list[Part]) -> list[Part]:
+    result = parts[:]
+    random.Random(5).shuffle(result)
+    return result
+
+
+ARRIVALS: dict[str, Callable[[list[Part]], Iterable[Part]]] = {
+    "backwards": lambda parts: parts[::-1],
+    "shuffled": shuffled,
+    "twice": lambda parts: [part for part in parts for _ in range(2)],
+    "the first one last": lambda parts: [*parts[1:], parts[0]],
+}
+
+
+@pytest.mark.parametrize("arrival", ARRIVALS)
+def test_the_order_of_arrival_changes_nothing(
+    server: Server, in_order: tuple[Any, Any], arrival: str
+) -> None:
+    for part in ARRIVALS[arrival](run_of_parts()):
+        assert put_part(server, part)[0] in (200, 201)
+    server.wait_until_judged(1, SNAPSHOTS)
+    statistics, alerts = stored(server, 1)
+    assert statistics == in_order[0]
+    assert alerts == in_order[1]
+
+
+def test_several_runs_at_once_do_not_disturb_each_other(
+    server: Server, in_order: tuple[Any, Any]
+) -> None:
+    names = ["run-a", "run-b", "run-c"]
+
+    def send(name: str) -> None:
+        for part in shuffled(run_of_parts(name)):
+            assert put_part(server, part)[0] == 201
+
+    threads = [threading.Thread(target=send, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for run in server.get("/api/v1/runs")["items"]:
+        server.wait_until_judged(run["id"], SNAPSHOTS)
+        statistics, alerts = stored(server, run["id"])
+        assert statistics == in_order[0]
+        assert [alert[1:5] for alert in alerts] == [alert[1:5] for alert in in_order[1]]
+
+
+def test_a_snapshot_behind_the_cursor_is_measured_and_marked_late(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server(BIFURK_PART_TIMEOUT_SECONDS="0.5")
+    parts = run_of_parts()[:4]
+    for part in (parts[0], parts[1], parts[3]):
+        put_part(server, part)
+    server.wait_until_judged(1, 3)
+    put_part(server, parts[2])
+    run = server.wait_until_judged(1, 3)
+    assert (run["snapshots"]["late"], run["snapshots"]["judged"]) == (1, 3)
+    [series] = server.get("/api/v1/runs/1/series?stat=std&tensor=blocks.0.bias")["items"]
+    assert series["steps"] == [0, 10, 20, 30]
+
+
+def test_a_snapshot_reported_as_lost_is_not_waited_for(server: Server) -> None:
+    from bifurk.wire import LossReport
+
+    report = LossReport(dropped={"spool_full": 1}, lost_sequences=((1, 1),))
+    put_part(server, make_part(0))
+    put_part(server, make_part(2, loss_report=report))
+    run = server.wait_until_judged(1, 2)
+    assert run["attempts"][0]["dropped"] == {"spool_full": 1}
+    assert run["attempts"][0]["lost_sequences"] == [[1, 1]]
+
+
+def test_what_a_killed_server_had_acknowledged_is_judged_by_the_next(
+    start_server: Callable[..., Server], tmp_path: Path, in_order: tuple[Any, Any]
+) -> None:
+    parts = run_of_parts()
+    for first, last in ((0, 13), (13, 14), (14, SNAPSHOTS)):
+        server = start_server(tmp_path / "data")
+        for part in parts[first:last]:
+            assert put_part(server, part)[0] == 201
+        if last < SNAPSHOTS:
+            server.kill()
+    server.wait_until_judged(1, SNAPSHOTS)
+    statistics, alerts = stored(server, 1)
+    assert statistics == in_order[0]
+    assert alerts == in_order[1]

@@ -1,0 +1,62 @@
+"""Blobs are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from bifurk_service.errors import StorageError
+from bifurk_service.store.blobs import BlobStore, open_blobs
+
+
+@pytest.fixture(params=["folder", "memory"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    return open_blobs(str(tmp_path / "blobs") if request.param == "folder" else "memory://blobs")
+
+
+def test_a_blob_comes_back_as_it_was_put(blobs: BlobStore) -> None:
+    blobs.put("a/b/1.part", b"\x00bytes")
+    assert blobs.get("a/b/1.part") == b"\x00bytes"
+    assert open_blobs(blobs.url).get("a/b/1.part") == b"\x00bytes"
+
+
+def test_a_second_put_replaces_the_first(blobs: BlobStore) -> None:
+    blobs.put("a/1", b"old and longer")
+    blobs.put("a/1", b"new")
+    assert blobs.get("a/1") == b"new"
+
+
+def test_a_blob_that_is_not_there_is_said_to_be_missing(blobs: BlobStore) -> None:
+    with pytest.raises(FileNotFoundError):
+        blobs.get("a/none")
+
+
+def test_deleting_twice_is_no_error(blobs: BlobStore) -> None:
+    blobs.put("a/1", b"x")
+    blobs.delete("a/1")
+    blobs.delete("a/1")
+    with pytest.raises(FileNotFoundError):
+        blobs.get("a/1")
+
+
+def test_folders_left_empty_go_and_others_stay(tmp_path: Path) -> None:
+    blobs = open_blobs(str(tmp_path / "blobs"))
+    blobs.put("project/run/1", b"x")
+    blobs.put("project/other/1", b"x")
+    blobs.delete("project/run/1")
+    assert not (tmp_path / "blobs/project/run").exists()
+    assert (tmp_path / "blobs/project/other/1").exists()
+
+
+def test_a_write_that_fails_leaves_nothing_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    blobs = open_blobs(str(tmp_path / "blobs"))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        blobs.put("a/1", b"x")
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
