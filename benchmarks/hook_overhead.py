@@ -24,12 +24,13 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-import bifurk
 import psutil
 import torch
-from bifurk.testing import InMemoryTransport
 from claims import Claim, options, report
 from models import gpt_10m, parameter_count
+
+import bifurk
+from bifurk.testing import InMemoryTransport
 
 BATCH, CONTEXT = 8, 128
 STEPS_BETWEEN_SNAPSHOTS = 50
@@ -158,7 +159,7 @@ def wandb_contender(model: torch.nn.Module) -> Contender:
     history = TorchHistory()
     carrier = torch.nn.Identity()
     history.add_log_parameters_hook(model, log_freq=1)
-    [hook] = [h for h in model._forward_hooks.values()]  # noqa: SLF001 - called as forward does
+    [hook] = list(model._forward_hooks.values())  # noqa: SLF001 - called as forward does
     model._forward_hooks.clear()  # noqa: SLF001
     stub = mock.Mock()
 
@@ -219,21 +220,35 @@ def claims(
         Claim(claim="parameters", value=parameter_count(model) / 1e6, unit="million"),
         Claim(claim="training step", value=step_seconds * 1e3, unit="ms"),
         *(Claim(claim=f"stall: {name}", value=s * 1e3, unit="ms") for name, s in stall.items()),
-        *(Claim(claim=f"background CPU: {name}", value=s * 1e3, unit="ms") for name, s in behind.items()),
+        *(
+            Claim(claim=f"background CPU: {name}", value=s * 1e3, unit="ms")
+            for name, s in behind.items()
+        ),
         *(
             Claim(claim=f"peak extra memory, first look: {name}", value=size / 2**20, unit="MiB")
             for name, size in memory.items()
         ),
-        Claim(claim="stall of bifurk / bare copy_", value=ratio("bifurk", "copy"), unit="x", target=2.5),
+        Claim(
+            claim="stall of bifurk / bare copy_",
+            value=ratio("bifurk", "copy"),
+            unit="x",
+            target=2.5,
+        ),
         Claim(claim="overhead at a snapshot every 50 steps", value=cost, unit="ratio", target=0.02),
         Claim(claim="the same with full values (16 MiB a snapshot)", value=cost_full, unit="ratio"),
         Claim(
-            claim="stall of wandb.watch / bifurk", value=ratio("wandb.watch", "bifurk"), unit="x",
-            target=10, better="higher",
+            claim="stall of wandb.watch / bifurk",
+            value=ratio("wandb.watch", "bifurk"),
+            unit="x",
+            target=10,
+            better="higher",
         ),
         Claim(
-            claim="stall of add_histogram / bifurk", value=ratio("add_histogram", "bifurk"), unit="x",
-            target=10, better="higher",
+            claim="stall of add_histogram / bifurk",
+            value=ratio("add_histogram", "bifurk"),
+            unit="x",
+            target=10,
+            better="higher",
         ),
     ]
 

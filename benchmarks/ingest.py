@@ -7,6 +7,7 @@ sent over one connection, and timed from the request to the moment REST says jud
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -15,16 +16,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import psutil
 import torch
 import urllib3
-from bifurk.exact import Exact
-from bifurk.sketch import SMALL_TENSOR_ELEMENTS, sample_positions
-from bifurk.sketch_torch import sketch_tensor
-from bifurk.wire import Manifest, Part, TensorPart, content_digest, encode
 from claims import Claim, options, report
 from models import gpt_162m, parameter_count
+
+from bifurk.exact import Exact
+from bifurk.sketch import SMALL_TENSOR_ELEMENTS, sample_positions
+from bifurk.sketch_torch import sketch as sketch_tensor
+from bifurk.wire import Manifest, Part, TensorPart, content_digest, encode
 
 SNAPSHOTS = 12
 SMALL_PARTS = 500
@@ -52,10 +53,19 @@ class ServerProcess:
 
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from bifurk_service.cli import main; main()", "serve",
-             "--port", "0", "--data-dir", str(folder / "data")],
-            stderr=subprocess.PIPE, text=True,
-            env={**__import__("os").environ, "BIFURK_MEASURE_WORKERS": "1"},
+            [
+                sys.executable,
+                "-c",
+                "from bifurk_service.cli import main; main()",
+                "serve",
+                "--port",
+                "0",
+                "--data-dir",
+                str(folder / "data"),
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "BIFURK_MEASURE_WORKERS": "1"},
         )
         assert self.process.stderr is not None
         line = next(line for line in self.process.stderr if "listens on" in line)
@@ -65,11 +75,15 @@ class ServerProcess:
     def put(self, part: Part, body: bytes) -> float:
         """Sends one part; seconds until its acknowledgement."""
         m = part.manifest
-        path = (f"/api/v1/projects/{m.project}/runs/{m.run}/attempts/{m.attempt}"
-                f"/snapshots/{m.step}/parts/{m.rank}")
+        path = (
+            f"/api/v1/projects/{m.project}/runs/{m.run}/attempts/{m.attempt}"
+            f"/snapshots/{m.step}/parts/{m.rank}"
+        )
         started = time.perf_counter()
         answer = self._http.request(
-            "PUT", self.url + path, body=body,
+            "PUT",
+            self.url + path,
+            body=body,
             headers={"Content-Encoding": "zstd", "Content-Digest": content_digest(body)},
         )
         assert answer.status == 201, answer.data
@@ -80,7 +94,9 @@ class ServerProcess:
         while True:
             found = self._http.request("GET", f"{self.url}/api/v1/runs?run={run}").json()["items"]
             if found:
-                detail = self._http.request("GET", f"{self.url}/api/v1/runs/{found[0]['id']}").json()
+                detail = self._http.request(
+                    "GET", f"{self.url}/api/v1/runs/{found[0]['id']}"
+                ).json()
                 if detail["snapshots"]["judged"] >= count:
                     return
             time.sleep(POLL_SECONDS)
@@ -120,7 +136,11 @@ def large_model(server: ServerProcess, model: torch.nn.Module) -> list[Claim]:
         Claim(claim="counts of one snapshot", value=counts_only / 1e6, unit="MB", target=0.3),
         Claim(claim="part without full values", value=max(sizes) / 1e6, unit="MB", target=1.6),
         Claim(claim="client: count and encode", value=statistics.median(encode_seconds), unit="s"),
-        Claim(claim="server: request to acknowledgement", value=statistics.median(acknowledge), unit="s"),
+        Claim(
+            claim="server: request to acknowledgement",
+            value=statistics.median(acknowledge),
+            unit="s",
+        ),
         Claim(claim="server: request to judged", value=statistics.median(judged[2:]), unit="s"),
     ]
 
@@ -145,10 +165,18 @@ def many_parts(server: ServerProcess, count: int) -> list[Claim]:
     memory.append(server.resident_mib())
     settled = statistics.median(memory[len(memory) // 5 : len(memory) // 2])
     return [
-        Claim(claim="parts a second, acknowledged (20 small tensors)", value=count / received, unit="1/s"),
+        Claim(
+            claim="parts a second, acknowledged (20 small tensors)",
+            value=count / received,
+            unit="1/s",
+        ),
         Claim(claim="parts a second, judged", value=count / judged, unit="1/s"),
-        Claim(claim=f"server's memory after {count} parts / after a third of them",
-              value=memory[-1] / settled, unit="x", target=1.1),
+        Claim(
+            claim=f"server's memory after {count} parts / after a third of them",
+            value=memory[-1] / settled,
+            unit="x",
+            target=1.1,
+        ),
         Claim(claim="server's memory at the end, worker included", value=memory[-1], unit="MiB"),
     ]
 
@@ -168,8 +196,13 @@ def make_part(model: torch.nn.Module, run: str, sequence: int) -> Part:
             sample = Exact(dtype="float32", data=flat[positions].numpy())
             tensors.append(replace(described, counts=sketch_tensor(flat), sample=sample))
     manifest = Manifest(
-        project="benchmarks", run=run, attempt="one", step=sequence * 10, sequence=sequence,
-        previous_step=(sequence - 1) * 10 if sequence else None, learning_rates=(1e-3,),
+        project="benchmarks",
+        run=run,
+        attempt="one",
+        step=sequence * 10,
+        sequence=sequence,
+        previous_step=(sequence - 1) * 10 if sequence else None,
+        learning_rates=(1e-3,),
     )
     return Part(manifest=manifest, tensors=tuple(tensors))
 
@@ -185,7 +218,9 @@ def only_counts(part: Part) -> Part:
 def drift(model: torch.nn.Module) -> None:
     """A small random step of every weight."""
     for parameter in model.parameters():
-        parameter.add_(torch.randn_like(parameter), alpha=1e-3 * float(np.maximum(parameter.std(), 1e-3)))
+        parameter.add_(
+            torch.randn_like(parameter), alpha=1e-3 * max(parameter.std().item(), 1e-3)
+        )
 
 
 if __name__ == "__main__":

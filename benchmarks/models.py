@@ -31,7 +31,14 @@ class GPT(nn.Module):
     """A decoder with learned positions and an untied head."""
 
     def __init__(
-        self, *, vocabulary: int, width: int, depth: int, heads: int, context: int, tied: bool = False
+        self,
+        *,
+        vocabulary: int,
+        width: int,
+        depth: int,
+        heads: int,
+        context: int,
+        tied: bool = False,
     ) -> None:
         super().__init__()
         self.wte, self.wpe = nn.Embedding(vocabulary, width), nn.Embedding(context, width)

@@ -6,26 +6,30 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bifurk.exact import Exact
 from bifurk.sketch import sample_positions, sketch
 from bifurk.wire import LossReport, Manifest, Mark, Part, TensorPart, content_digest, encode
-from numpy.typing import NDArray
-
 from tests.server import Server
 
-MATRIX = (160, 120)
-VECTOR = (160,)
+SHAPES = {
+    "blocks.0.mlp.up.weight": (160, 120),
+    "blocks.0.mlp.up.bias": (160,),
+    "blocks.0.mlp.down.weight": (40, 160),
+    "blocks.0.mlp.down.bias": (40,),
+}
+"""One block: one matrix large enough to travel as counts, the rest exact."""
 
 
 def weights_at(sequence: int, *, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """A matrix that drifts with the sequence and a vector beside it, the same on every call."""
-    start = np.random.default_rng(seed).standard_normal(MATRIX)
-    moved = np.random.default_rng([seed, 1]).standard_normal(MATRIX)
-    vector = np.random.default_rng([seed, 2]).standard_normal(VECTOR)
-    return {
-        "blocks.0.weight": (0.02 * (start + 0.01 * sequence * moved)).astype(np.float32),
-        "blocks.0.bias": (vector * (1 + 0.01 * sequence)).astype(np.float32),
-    }
+    """Weights that drift with the sequence, the same on every call."""
+    weights = {}
+    for index, (name, shape) in enumerate(SHAPES.items()):
+        start = np.random.default_rng([seed, index, 0]).standard_normal(shape)
+        moved = np.random.default_rng([seed, index, 1]).standard_normal(shape)
+        weights[name] = (0.02 * (start + 0.01 * sequence * moved)).astype(np.float32)
+    return weights
 
 
 def make_part(sequence: int, *, seed: int = 0, full: bool = True, **manifest: Any) -> Part:

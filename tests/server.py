@@ -29,8 +29,14 @@ class Server:
         self._output = self.log.open("wb")
         self.process = subprocess.Popen(
             [
-                sys.executable, "-c", "from bifurk_service.cli import main; main()",
-                "serve", "--port", port, "--data-dir", str(data_dir),
+                sys.executable,
+                "-c",
+                "from bifurk_service.cli import main; main()",
+                "serve",
+                "--port",
+                port,
+                "--data-dir",
+                str(data_dir),
             ],
             stderr=self._output,
             stdout=self._output,
@@ -57,7 +63,12 @@ class Server:
             return False
 
     def request(
-        self, method: str, path: str, *, body: bytes | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
         """Status and JSON (or text) of one request."""
         answer = self._http.request(

@@ -156,8 +156,12 @@ class OutboxDelivery:
             return
         if self._closed:
             self._ledger.drop("closed", request.sequence)
-        elif self._outbox.append(request) and self._sender is not None:
+        elif self._sender is None:
+            self._outbox.append(request)
+        elif self._outbox.append(request):
             self._sender.wake()
+        elif request.sequence is None:
+            self._sender.say_last(request)
 
     def flush(self, deadline_seconds: float) -> bool:
         """See ``Delivery.flush``; offline, what was put is on disk already."""

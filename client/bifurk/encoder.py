@@ -5,46 +5,24 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 import torch
 
 from bifurk import sketch_torch
-from bifurk.capture import Snapshot
 from bifurk.exact import STORAGE, Exact
 from bifurk.guard import Wall
 from bifurk.identity import Identity, client_versions
 from bifurk.losses import LossLedger
-from bifurk.scalars import Interval
+from bifurk.recorder import Taken
 from bifurk.sketch import Sketch, key_format, sample_positions
 from bifurk.staging import StagedTensor
 from bifurk.transport import Request
-from bifurk.wire import Detail, Manifest, Mark, Part, TensorPart, content_digest, encode
+from bifurk.wire import Manifest, Part, TensorPart, content_digest, encode
 
 THREAD_NAME: Final = "bifurk-encode"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Taken:
-    """A snapshot as the training thread left it.
-
-    Attributes:
-        learning_rates: floats, or copies of tensors that still lie on a device.
-    """
-
-    snapshot: Snapshot
-    step: int
-    sequence: int
-    previous_step: int | None
-    wall_clock_seconds: float
-    optimizer: str
-    optimizer_settings: Mapping[str, Detail]
-    learning_rates: tuple[float | torch.Tensor, ...]
-    scalars: Interval
-    marks: tuple[Mark, ...]
 
 
 class Encoder:

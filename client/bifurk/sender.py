@@ -71,6 +71,7 @@ class Sender:
         self._next_beat = math.inf
         self._closing_at = math.inf
         self._finished = False
+        self._last_words: Request | None = None
         self._away = False
         self._logged: set[str] = set()
 
@@ -84,6 +85,14 @@ class Sender:
         """Says that the outbox has something new."""
         with self._condition:
             self._condition.notify_all()
+
+    def say_last(self, request: Request) -> None:
+        """Keeps a request in memory, in place of an earlier one, and sends it once at the close.
+
+        For a state of the attempt that the outbox could not take: a full disk must not make a
+        run that has ended well look as if it had died.
+        """
+        self._last_words = request
 
     def flush(self, deadline_seconds: float) -> bool:
         """Tries at once, whatever the backoff says, and waits until the outbox is empty.
@@ -132,6 +141,7 @@ class Sender:
                 self._log_once("unexpected", logging.ERROR, "the sender failed", trace=True)
                 self._pause(self._backoff.next_seconds())
             self.wake()
+        self._say_last_words()
         with self._condition:
             self._finished = True
             self._condition.notify_all()
@@ -165,6 +175,17 @@ class Sender:
             self._log_once("heartbeat", logging.ERROR, "no heartbeat could be made", trace=True)
             return
         self._tell(response)
+        if verdict(response.status) in (Verdict.CONFLICT, Verdict.REJECTED):
+            self._log_refusal(response)
+
+    def _say_last_words(self) -> None:
+        if self._last_words is None:
+            return
+        try:
+            response = self._exchange(self._last_words)
+        except Exception as error:  # noqa: BLE001 - as for a heartbeat
+            logger.warning("the end of the attempt could not be told: %s", error)
+            return
         if verdict(response.status) in (Verdict.CONFLICT, Verdict.REJECTED):
             self._log_refusal(response)
 

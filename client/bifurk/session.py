@@ -15,19 +15,15 @@ from typing import Any, Final, TypeAlias
 import torch
 from torch.optim import Optimizer
 
-from bifurk import optimizers as optim
-from bifurk.cadence import Cadence
-from bifurk.capture import Capture, Snapshot
+from bifurk.capture import Capture
 from bifurk.config import WatchConfig
 from bifurk.delivery import open_delivery
-from bifurk.encoder import Encoder, Taken
+from bifurk.encoder import Encoder
 from bifurk.guard import Wall
 from bifurk.identity import Identity
 from bifurk.losses import LossLedger
-from bifurk.marks import MarkLog
 from bifurk.monitor import FLUSH_SECONDS, Monitor
-from bifurk.overhead import Overhead
-from bifurk.scalars import ScalarLog
+from bifurk.recorder import Recorder
 from bifurk.transport import Request, Transport
 from bifurk.wire.attempt import AttemptReport, State, encode_attempt
 
@@ -63,36 +59,25 @@ class Session(Monitor):
         identity: Identity,
         transport: Transport | None = None,
     ) -> None:
-        self._capture = capture
-        self._config = config
         self._identity = identity
-        self._optimizers = tuple(weakref.ref(optimizer) for optimizer in optimizers)
-        self._optimizer_name = optim.name_of(optimizers)
         self._process = os.getpid()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._begun = False
+        self._error_before = _last_error()
         self._wall = Wall()
         # What the user calls stays up: a wrong argument is no fault of the watching, and closing
         # has to work when the rest has switched itself off.
         self._calls = Wall(failures_in_a_row=None)
         self._ledger = LossLedger()
-        self._scalars = ScalarLog()
-        self._marks = MarkLog()
-        self._cadence = Cadence(
-            every=config.every,
-            log_start=config.log_start,
-            budget=config.overhead_budget,
+        self._recorder = Recorder(
+            capture=capture,
+            optimizers=optimizers,
+            config=config,
             ranks=identity.rank.ranks,
+            ledger=self._ledger,
+            background_seconds=lambda: self._encoder.cpu_seconds,
         )
-        self._overhead = Overhead(background_seconds=lambda: self._encoder.cpu_seconds)
-        self._first_step_seen = False
-        self._step_given = config.start_step is not None
-        self._step = config.start_step or 0
-        self._first_step = self._step
-        self._last_snapshot_step: int | None = None
-        self._next_sequence = 0
-        self._closing = threading.Lock()
-        self._closed = False
-        self._error_before = _last_error()
-        self._read_own_step()
         self._delivery = open_delivery(
             config, self._ledger, heartbeat=self._state_request, transport=transport
         )
@@ -101,7 +86,7 @@ class Session(Monitor):
             deliver=self._delivery.put,
             ledger=self._ledger,
             wall=self._wall,
-            overhead_ratio=lambda: self._overhead.ratio,
+            overhead_ratio=lambda: self._recorder.overhead.ratio,
         )
         self._start(optimizers[0])
 
@@ -113,17 +98,19 @@ class Session(Monitor):
     def log(self, **scalars: object) -> None:
         """See ``Monitor.log``."""
         if self._awake():
-            self._calls.run(self._scalars.add, scalars)
+            self._calls.run(self._recorder.scalars.add, scalars)
 
     def mark(self, kind: str, /, **details: object) -> None:
         """See ``Monitor.mark``."""
         if self._awake():
-            self._calls.run(self._marks.add, kind, step=self._step, details=details)
+            self._calls.run(
+                self._recorder.marks.add, kind, step=self._recorder.step, details=details
+            )
 
     def set_step(self, step: int) -> None:
         """See ``Monitor.set_step``."""
         if self._awake():
-            self._calls.run(self._set_step, step)
+            self._calls.run(self._recorder.set_step, step)
 
     def flush(self, deadline_seconds: float = FLUSH_SECONDS) -> bool:
         """See ``Monitor.flush``."""
@@ -139,7 +126,7 @@ class Session(Monitor):
     def _start(self, clock: Optimizer) -> None:
         self._encoder.start()
         running = self._state_request()
-        self._encoder.call(lambda: self._delivery.put(running))
+        self._encoder.call(lambda: self._calls.run(self._delivery.put, running))
         self._hooks = (
             clock.register_step_pre_hook(_untraced(self._before_step)),
             clock.register_step_post_hook(_untraced(self._after_step)),
@@ -150,106 +137,31 @@ class Session(Monitor):
         atexit.register(self._at_exit)
 
     def _before_step(self, _optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        """Before the first step: what training starts from, whatever was loaded after ``watch``."""
-        if self._first_step_seen or not self._awake():
+        """Before the first step only: what training starts from."""
+        if self._begun or not self._awake():
             return
-        self._first_step_seen = True
-        self._wall.run(self._begin)
-        if self._cadence.due(self._step):
+        self._begun = True
+        if self._wall.run(self._recorder.begin):
             self._wall.run(self._take_snapshot)
 
     def _after_step(self, _optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        self._step += 1
-        if self._cadence.due(self._step) and self._awake():
+        if self._wall.run(self._recorder.advance) and self._awake():
             self._wall.run(self._take_snapshot)
 
-    def _begin(self) -> None:
-        self._overhead.start()
-        self._read_own_step()
-        self._first_step = self._step
-
     def _take_snapshot(self) -> None:
-        with self._overhead.stall():
-            step = self._step
-            if self._last_snapshot_step is not None and step <= self._last_snapshot_step:
-                return
-            self._keep_budget(step)
-            snapshot = self._read_weights()
-            if snapshot is not None:
-                self._encoder.submit(self._taken(snapshot))
-                self._last_snapshot_step = step
-
-    def _keep_budget(self, step: int) -> None:
-        relief = self._cadence.judge(
-            step,
-            elapsed_seconds=self._overhead.elapsed_seconds,
-            cost_seconds=self._overhead.cost_seconds,
-        )
-        if relief is not None:
-            details = {"from": relief.before, "to": relief.after}
-            self._marks.add(relief.kind, step=step, details=details)
-            _log.warning(
-                "snapshots cost more than %g of the training time: %s from %s to %s",
-                self._config.overhead_budget,
-                relief.kind,
-                relief.before,
-                relief.after,
-            )
-
-    def _read_weights(self) -> Snapshot | None:
-        """The next snapshot of the sequence; None, and counted, when it cannot be taken."""
-        sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
-        full = self._cadence.full_allowed and sequence % self._config.full_every == 0
-        try:
-            snapshot = self._capture.take(full=full)
-        except BaseException:
-            self._ledger.drop("capture_failed", sequence)
-            raise
-        if snapshot is None:
-            self._ledger.drop("busy", sequence)
-        return snapshot
-
-    def _taken(self, snapshot: Snapshot) -> Taken:
-        optimizers = self._live_optimizers()
-        return Taken(
-            snapshot=snapshot,
-            step=self._step,
-            sequence=self._next_sequence - 1,
-            previous_step=self._last_snapshot_step,
-            wall_clock_seconds=time.time(),
-            optimizer=self._optimizer_name,
-            optimizer_settings=optim.settings(optimizers[0]),
-            learning_rates=optim.learning_rates(optimizers),
-            scalars=self._scalars.take(),
-            marks=self._marks.take(),
-        )
-
-    def _live_optimizers(self) -> list[Optimizer]:
-        alive = (reference() for reference in self._optimizers)
-        return [optimizer for optimizer in alive if optimizer is not None]
-
-    def _read_own_step(self) -> None:
-        if not self._step_given:
-            self._step = optim.own_step(self._live_optimizers())
-
-    def _set_step(self, step: int) -> None:
-        if not isinstance(step, int) or step < 0:
-            raise ValueError(f"set_step() takes a whole number of at least 0, got {step!r}")
-        self._step_given = True
-        self._step = step
-        last = self._last_snapshot_step
-        if last is not None and step < last:
-            _log.warning("step set back to %d: no snapshots until it has passed %d", step, last)
+        taken = self._recorder.take()
+        if taken is not None:
+            self._encoder.submit(taken)
 
     def _state_request(self, state: State = "running") -> Request:
         report = AttemptReport(
             state=state,
-            last_sequence=self._next_sequence - 1 if self._next_sequence else None,
-            last_step=self._step,
+            last_sequence=self._recorder.last_sequence,
+            last_step=self._recorder.step,
             display_name=self._identity.display_name,
-            loss_report=self._ledger.report(self._overhead.ratio),
+            loss_report=self._ledger.report(self._recorder.overhead.ratio),
             wall_clock_seconds=time.time(),
-            interval_seconds=self._interval_seconds(),
+            interval_seconds=self._recorder.interval_seconds,
         )
         return Request(
             method="PUT",
@@ -257,12 +169,6 @@ class Session(Monitor):
             headers={"Content-Type": "application/json"},
             body=encode_attempt(report),
         )
-
-    def _interval_seconds(self) -> float | None:
-        steps = self._step - self._first_step
-        if steps <= 0:
-            return None
-        return self._cadence.interval * self._overhead.elapsed_seconds / steps
 
     def _awake(self) -> bool:
         """Whether this is the process that watches, and it still does."""
@@ -297,7 +203,7 @@ class Session(Monitor):
         self._orphaned.detach()
         atexit.unregister(self._at_exit)
         self._encoder.close(deadline_seconds)
-        self._capture.free()
+        self._recorder.free()
         self._delivery.put(self._state_request(state))
         self._delivery.close(_left(deadline))
 

@@ -17,7 +17,11 @@ ANYONE = Grant(scopes=SCOPES["admin"])
 
 Credentials = Annotated[
     HTTPAuthorizationCredentials | None,
-    Depends(HTTPBearer(scheme_name="token", description="A token of `bifurk token create`.", auto_error=False)),
+    Depends(
+        HTTPBearer(
+            scheme_name="token", description="A token of `bifurk token create`.", auto_error=False
+        )
+    ),
 ]
 
 

@@ -13,10 +13,10 @@ from bifurk.wire import WireLimits
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from bifurk_service.access import require
-from bifurk_service.api import alerts, catalog, runs, series, stream, system
+from bifurk_service.api import alerts, catalog, distributions, runs, series, stream, system
+from bifurk_service.api.doorkeeper import ANY_HOST, Doorkeeper
 from bifurk_service.errors import ForbiddenError
 from bifurk_service.ingest import routes as ingest
 from bifurk_service.ingest.receive import Receiver
@@ -24,7 +24,7 @@ from bifurk_service.metrics import CONTENT_TYPE, ServiceMetrics
 from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.workers import Workers
-from bifurk_service.problems import install_problem_handlers
+from bifurk_service.problems import DOCUMENTED, install_problem_handlers, problem_response
 from bifurk_service.services import Services
 from bifurk_service.settings import Settings
 from bifurk_service.store.blobs import open_blobs
@@ -49,10 +49,11 @@ def create_app(
         summary="How a model's weights move while it trains: statistics, alerts, series.",
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
+        responses=DOCUMENTED,
     )
     install_problem_handlers(app)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_allowed_hosts(settings))
-    for module in (ingest, runs, series, alerts, catalog, stream, system):
+    app.add_middleware(Doorkeeper, allowed_hosts=_allowed_hosts(settings), answer=problem_response)
+    for module in (ingest, runs, series, distributions, alerts, catalog, stream, system):
         app.include_router(module.router)
     app.add_api_route(
         "/metrics",
@@ -133,4 +134,4 @@ def _allowed_hosts(settings: Settings) -> list[str]:
     """On loopback only its own names: no page elsewhere may reach in by a DNS name of its own."""
     if settings.allowed_hosts:
         return list(settings.allowed_hosts)
-    return list(LOOPBACK_HOSTS) if settings.on_loopback else ["*"]
+    return list(LOOPBACK_HOSTS) if settings.on_loopback else [ANY_HOST]

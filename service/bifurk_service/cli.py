@@ -33,6 +33,7 @@ def serve(
 ) -> None:
     """Start the server: SQLite and a folder, no other service."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     given = {"data_dir": data_dir, "host": host, "port": port}
     settings = Settings.given({name: value for name, value in given.items() if value is not None})
     try:

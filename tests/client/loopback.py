@@ -135,13 +135,15 @@ def never_reads(handler: Handler) -> None:
 
 
 def drips(line: bytes) -> Behaviour:
-    """Sends a line and then one byte every tenth of a second, for ever."""
+    """Sends a line and then one byte every tenth of a second, for ten seconds."""
 
     def behave(handler: Handler) -> None:
         handler.read_body()
         handler.close_connection = True
         handler.wfile.write(line)
-        while not handler.server.released.wait(0.1):
+        for _ in range(100):
+            if handler.server.released.wait(0.1):
+                return
             handler.wfile.write(b"x")
 
     return behave

@@ -9,9 +9,8 @@ import subprocess
 import sys
 import textwrap
 
-import pytest
-
 import bifurk
+import pytest
 
 SCRIPT = """
 import json, sys

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,8 @@ def spool(tmp_path: Path, ledger: LossLedger) -> Iterator[Spool]:
     spool.close()
 
 
-def in_another_process(code: str, *arguments: object) -> subprocess.Popen[str]:
+@contextmanager
+def in_another_process(code: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Runs code with the spool's names imported; its stdin is a pipe to hold it by."""
     head = """
         import os, sys, signal
@@ -73,12 +75,13 @@ def in_another_process(code: str, *arguments: object) -> subprocess.Popen[str]:
         parent = Path(sys.argv[1])
         def request(n): return Request(method="PUT", path=f"/parts/{n}", body=b"x", sequence=n)
     """
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code), *map(str, arguments)],
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code), str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        yield process
 
 
 SPOOLS_THREE_AND_WAITS = f"""
@@ -246,7 +249,8 @@ class TestBadDisks:
             assert spool.append(request(2))
             print(spool.pending(), ledger.report().dropped, ledger.report().lost_sequences)
         """
-        output, _ = in_another_process(code, tmp_path).communicate(timeout=30)
+        with in_another_process(code, tmp_path) as process:
+            output, _ = process.communicate(timeout=30)
         assert output == "2 {'disk_full': 1} ((1, 1),)\n"
 
     def test_a_folder_that_vanished_is_counted_as_unwritable(
@@ -331,12 +335,10 @@ class TestPassingOn:
     def test_what_a_killed_process_left_is_sent_first(
         self, tmp_path: Path, ledger: LossLedger
     ) -> None:
-        process = in_another_process(SPOOLS_THREE_AND_WAITS, tmp_path)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "spooled\n"
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-
+        with in_another_process(SPOOLS_THREE_AND_WAITS, tmp_path) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "spooled\n"
+            process.send_signal(signal.SIGKILL)
         heir = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=ledger)
         heir.append(request(100))
         assert drain(heir) == [0, 1, 2, 100]
@@ -344,13 +346,12 @@ class TestPassingOn:
         assert list(tmp_path.iterdir()) == []
 
     def test_a_living_process_keeps_its_own(self, tmp_path: Path, ledger: LossLedger) -> None:
-        process = in_another_process(SPOOLS_THREE_AND_WAITS, tmp_path)
-        assert process.stdout is not None
-        process.stdout.readline()
-        other = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=ledger)
-        assert other.pending() == 0
-        other.close()
-        process.communicate("")
+        with in_another_process(SPOOLS_THREE_AND_WAITS, tmp_path) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            other = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=ledger)
+            assert other.pending() == 0
+            other.close()
         assert process.returncode == 0
 
     def test_what_is_for_another_server_stays(self, tmp_path: Path, ledger: LossLedger) -> None:
@@ -401,14 +402,13 @@ class TestPassingOn:
                 os._exit(0)
             os._exit(0)
         """
-        process = in_another_process(code, tmp_path)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "child\n"
-        process.wait(timeout=10)
-        heir = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=LossLedger())
-        assert drain(heir) == [0]
-        heir.close()
-        process.communicate("")
+        with in_another_process(code, tmp_path) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "child\n"
+            process.wait(timeout=10)
+            heir = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=LossLedger())
+            assert drain(heir) == [0]
+            heir.close()
 
 
 def test_a_lock_can_be_taken_again_once_released(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import threading
 import weakref
 from typing import Any, cast
 
+import bifurk
 import numpy as np
 import pytest
 import torch
+from bifurk import sketch as sketches
 from bifurk.identity import Rank
 from bifurk.session import Session
 from bifurk.testing import InMemoryTransport
@@ -19,8 +21,6 @@ from bifurk.transport import Request, Response
 from bifurk.wire import content_digest
 from torch import nn
 
-import bifurk
-from bifurk import sketch as sketches
 from tests.client.training import SmallNet, new_training, same_bits, steps_of, train, weights
 
 
@@ -164,7 +164,7 @@ def test_after_close_training_goes_on_unwatched(transport: InMemoryTransport) ->
     assert monitor.flush(0) is False
     assert len(transport.requests) == requests
     assert isinstance(monitor, Session)
-    assert not monitor._capture._plan._free
+    assert not monitor._recorder._capture._plan._free
     assert not optimizer._optimizer_step_post_hooks
     assert not optimizer._optimizer_step_pre_hooks
 
@@ -340,7 +340,7 @@ def test_a_forked_child_trains_on_unwatched(transport: InMemoryTransport) -> Non
             train(model, optimizer, steps=3, monitor=monitor)
             monitor.mark("checkpoint")
             monitor.close()
-            os._exit(0 if monitor._next_sequence == 0 else 1)
+            os._exit(0 if monitor._recorder.last_sequence is None else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         train(model, optimizer, steps=1)
     assert steps_of(transport.parts()) == [0, 1]

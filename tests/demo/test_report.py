@@ -51,10 +51,10 @@ def test_the_collapse_is_told_with_the_step_at_which_the_network_generalised(
     facts: DemoFacts,
 ) -> None:
     story = " ".join(collapse_story(facts))
-    assert "true labels: turning_point at 660." in story
-    assert "true labels: test accuracy passes one half at step 1,140" in story
-    assert "shuffled labels: no fall of the output layer's stable rank" in story
-    assert "warning: regime_shift at 1300." in story
+    assert "turning_point at 660." in story
+    assert "modular-true-labels: test accuracy passes one half at step 1,140" in story
+    assert "modular-shuffled-labels: no fall of the output layer's stable rank" in story
+    assert "[warning] regime_shift at 1300." in story
     assert BLOW_UP_AS_TOLD in story
 
 

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PATH = Path(__file__).parents[2] / "deploy/grafana/dashboards/bifurk.json"
 BOARD: dict[str, Any] = json.loads(PATH.read_text())
 PANELS: list[dict[str, Any]] = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
@@ -15,6 +17,10 @@ QUERIES: list[tuple[str, str]] = [
     (panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]
 ]
 """Title of the panel and expression, a pair a query."""
+
+each_query = pytest.mark.parametrize(
+    ("title", "expression"), QUERIES, ids=[title for title, _ in QUERIES]
+)
 
 RATE_INTERVAL = "1m"
 

@@ -14,7 +14,7 @@ def metric_names(expression: str) -> set[str]:
     def note(node: Any) -> bool:
         if isinstance(node, promql_parser.MatrixSelector):
             node = node.vector_selector
-        if isinstance(node, promql_parser.VectorSelector):
+        if isinstance(node, promql_parser.VectorSelector) and node.name is not None:
             names.add(node.name)
         return True
 

@@ -41,7 +41,7 @@ def promtool(*arguments: str, given: str = "") -> subprocess.CompletedProcess[st
 def adapted_config(folder: Path, *, target: str, token: str) -> Path:
     """The committed configuration, but for the target, its token and the pace."""
     token_file = folder / "token"
-    token_file.write_text(token)
+    token_file.write_text(f"{token}\n")
     config = yaml.safe_load(CONFIG.read_text())
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     [job] = config["scrape_configs"]

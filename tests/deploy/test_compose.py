@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from bifurk import __version__
 
+from bifurk import __version__
 from tests.deploy.prometheus import CONFIG, adapted_config, promtool
 
 ROOT = Path(__file__).parents[2]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import promql_parser
-import pytest
 import yaml
-from bifurk_service.metrics import METRICS
 
+from bifurk_service.metrics import METRICS
 from deploy.grafana import dashboard
-from tests.deploy.board import BOARD, PANELS, PATH, QUERIES, VARIABLES, filled, label_values
+from tests.deploy.board import BOARD, PANELS, PATH, VARIABLES, each_query, filled, label_values
 from tests.deploy.expressions import metric_names
 
 EXPOSED = {row.name for row in METRICS} | {
@@ -30,7 +27,7 @@ def test_its_address_stays() -> None:
     assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
 
 
-@pytest.mark.parametrize(("title", "expression"), QUERIES)
+@each_query
 def test_every_query_parses_and_names_metrics_of_the_table(title: str, expression: str) -> None:
     names = metric_names(filled(expression))
     assert names
@@ -65,7 +62,7 @@ def test_panels_lie_side_by_side() -> None:
 
 
 def test_the_file_is_where_grafana_looks() -> None:
-    compose = yaml.safe_load(Path("docker-compose.yml").read_text())
+    compose = yaml.safe_load((PATH.parents[3] / "docker-compose.yml").read_text())
     provider = yaml.safe_load((PATH.parents[1] / "provisioning/dashboards/bifurk.yml").read_text())
     [folder] = {p["options"]["path"] for p in provider["providers"]}
     mounts = dict(volume.split(":")[:2] for volume in compose["services"]["grafana"]["volumes"])

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+
 from bifurk_service.metrics import METRICS
 from bifurk_service.settings import Settings
-
 from tests.deploy.expressions import metric_names
 from tests.deploy.test_dashboard import EXPOSED
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import bifurk
 import pytest
 import torch
-from bifurk.wire import AttemptReport, LossReport, encode_attempt
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.deploy.board import QUERIES, VARIABLES, filled, label_values
+import bifurk
+from bifurk.wire import AttemptReport, LossReport, encode_attempt
+from tests.deploy.board import VARIABLES, each_query, filled, label_values
 from tests.deploy.prometheus import Prometheus, found, promtool
+from tests.deploy.tokens import bearer, create_token
 from tests.server import Server, wait_for
 
-CLI = (sys.executable, "-c", "from bifurk_service.cli import main; main()")
 STEPS = 12
 EVERY = 2
 
@@ -35,22 +31,6 @@ class Watched:
         status, answer = self.server.request("GET", path, headers=bearer(self.token))
         assert status == 200, answer
         return answer
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def create_token(data_dir: Path, scope: str) -> str:
-    """As an operator does it: on the command line, before anything listens."""
-    made = subprocess.run(
-        [*CLI, "token", "create", f"for {scope}", "--scope", scope],
-        env={**os.environ, "BIFURK_DATA_DIR": str(data_dir)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return made.stdout.strip()
 
 
 def train(
@@ -114,7 +94,7 @@ def test_the_target_is_up(watched: Watched) -> None:
     assert set(watched.prometheus.query('up{job="bifurk"}').values()) == {1.0}
 
 
-@pytest.mark.parametrize(("title", "expression"), QUERIES)
+@each_query
 def test_every_query_of_every_panel_has_data(watched: Watched, title: str, expression: str) -> None:
     def finite() -> bool:
         values = watched.prometheus.query(filled(expression)).values()

@@ -10,4 +10,4 @@ from tests.detect.runs import gpt
 
 @pytest.fixture
 def tensors() -> list[TensorInfo]:
-    return gpt()
+    return gpt(4)

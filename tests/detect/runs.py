@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Values: TypeAlias = dict[str, NDArray[np.float64]]
 Report: TypeAlias = tuple[int, Detection]
 
-LENGTH = 130
+LENGTH = 116
 MATRICES = ("attention.qkv", "attention.output", "mlp.up", "mlp.down")
 WATCHED = sorted({statistic for watch in WATCHES for statistic in watch.statistics})
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import bifurk
 import numpy as np
 import pytest
 import torch
-from bifurk.exact import Exact
-from scipy import stats as scipy_stats
 
+import bifurk
 from tests.server import Server
 
 STEPS = 12
 EVERY = 4
 
 
-def train(server: Server, **settings: object) -> tuple[torch.nn.Module, dict[int, dict[str, np.ndarray]]]:
+def train(
+    server: Server, **settings: object
+) -> tuple[torch.nn.Module, dict[int, dict[str, np.ndarray]]]:
     """Trains a small network through the hook; also what its weights were at every step."""
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(64, 512), torch.nn.ReLU(), torch.nn.Linear(512, 8))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
-from bifurk.wire import encode, encode_plain
 
+from bifurk.wire import encode, encode_plain
 from tests.parts import address, make_part, make_tensor, put_body, put_part
 from tests.server import Server
 
@@ -67,16 +67,20 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "trailing bytes": (BODY + b"more", 422, "body"),
     "zstd of garbage": (zstandard.compress(b"garbage" * 100), 422, "safetensors"),
     "a decompression bomb": (zstandard.compress(b"\x00" * 500_000_000), 413, "body"),
-    "a million tensors": (with_manifest(million_tensors), 413, "manifest.tensors"),
+    "a million tensors": (with_manifest(million_tensors), 413, "header"),
     "an absurd shape": (with_manifest(tensor(shape=[2**40, 2**40])), 422, "tensors[0].shape"),
     "a negative shape": (with_manifest(tensor(shape=[-1, 4])), 422, "tensors[0].shape"),
     "a shape the counts contradict": (
-        with_manifest(tensor(shape=[160, 121])), 422, "tensors[0]",
+        with_manifest(tensor(shape=[160, 121])),
+        422,
+        "tensors[0]",
     ),
     "a tensor of no elements": (with_manifest(tensor(shape=[0, 4])), 422, "tensors[0].shape"),
     "the same name twice": (with_manifest(twice), 422, "tensors[1].name"),
     "a control character in a name": (
-        with_manifest(tensor(name="a\u0000b")), 422, "tensors[0].name",
+        with_manifest(tensor(name="a\u0000b")),
+        422,
+        "tensors[0].name",
     ),
     "a name of 10,000 characters": (with_manifest(tensor(name="x" * 10_000)), 422, "name"),
     "a step that is text": (with_manifest(top(step="ten")), 422, "manifest.step"),

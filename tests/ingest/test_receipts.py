@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from bifurk.wire import encode
 
+from bifurk.wire import encode
 from tests.parts import address, make_part, put_body, put_part
 from tests.server import Server
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
@@ -17,7 +18,9 @@ def runtime_distributions() -> dict[str, Distribution]:
     """bifurk's dependencies with all of theirs, by name."""
     found: dict[str, Distribution] = {}
     waiting = [Requirement(text) for text in distribution("bifurk").requires or []]
-    wanted = [r for r in waiting if not r.marker or any(r.marker.evaluate({"extra": e}) for e in EXTRAS)]
+    wanted = [
+        r for r in waiting if not r.marker or any(r.marker.evaluate({"extra": e}) for e in EXTRAS)
+    ]
     while wanted:
         requirement = wanted.pop()
         name = requirement.name.lower().replace("_", "-")
@@ -29,10 +32,14 @@ def runtime_distributions() -> dict[str, Distribution]:
             sys.exit(f"{name} is a runtime dependency and not installed")
         for text in found[name].requires or []:
             child = Requirement(text)
-            extras = [*requirement.extras, ""]
-            if not child.marker or any(child.marker.evaluate({"extra": e}) for e in extras):
+            if _applies(child, requirement.extras):
                 wanted.append(child)
     return found
+
+
+def _applies(requirement: Requirement, extras: Iterable[str]) -> bool:
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in [*extras, ""])
 
 
 def licence_of(package: Distribution) -> str:

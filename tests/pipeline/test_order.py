@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from bifurk_service.pipeline.order import in_order
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bifurk_service.pipeline.order import in_order
 
 
 @dataclass(frozen=True)

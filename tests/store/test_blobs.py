@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from bifurk_service.errors import StorageError
 from bifurk_service.store.blobs import BlobStore, open_blobs
 

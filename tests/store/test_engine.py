@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from sqlalchemy import inspect, select, text
+
 from bifurk_service.errors import SetupError, StorageError
 from bifurk_service.store import engine as engine_module
 from bifurk_service.store.engine import Database, alembic_config
 from bifurk_service.store.models import Base, Project
-from sqlalchemy import inspect, select, text
 
 
 @pytest.fixture
@@ -49,10 +50,14 @@ def test_commits_survive_a_power_cut(database: Database) -> None:
 
 
 def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.write() as session:
-        session.add(Project(slug="p", created_at=0.0))
-        session.flush()
-        raise RuntimeError
+    def fail_half_way() -> None:
+        with database.write() as session:
+            session.add(Project(slug="p", created_at=0.0))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     with database.read() as session:
         assert session.scalar(select(Project)) is None
 

@@ -91,7 +91,7 @@ def test_an_unknown_encoding_is_refused(part: Part) -> None:
         (b"", "safetensors", "0 bytes are too few"),
         (b"\1\0\0", "safetensors", "3 bytes are too few"),
         ((100).to_bytes(8, "little") + b"{}", "safetensors header", "100 bytes announced, 2 came"),
-        (b"\xff" * 8 + b"{}", "safetensors header", "at most"),
+        (b"\xff" * 8 + b"{}", "safetensors header", "announced, 2 came"),
         (put_together(b"[]", b""), "safetensors header", "expected an object, got list"),
         (put_together(b"{", b""), "safetensors header", "not strict JSON"),
         (put_together(b"{}", b""), "safetensors header", "no `manifest`"),

@@ -108,12 +108,12 @@ def _header_length(plain: memoryview, limits: WireLimits) -> int:
     room = len(plain) - HEADER_LENGTH_BYTES
     if room < 0:
         raise WireError("safetensors", f"{len(plain)} bytes are too few for a header")
+    if length > room:
+        raise WireError("safetensors header", f"{length} bytes announced, {room} came")
     if length > limits.header_bytes:
         raise PartTooLargeError(
             "safetensors header", f"at most {limits.header_bytes} bytes, got {length}"
         )
-    if length > room:
-        raise WireError("safetensors header", f"{length} bytes announced, {room} came")
     return length
 
 

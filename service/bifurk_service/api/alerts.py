@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from bifurk_service.access import check_project
-from bifurk_service.api.grants import Reader, Writer, visible_run
+from bifurk_service.api.grants import Admin, Reader, visible_run
 from bifurk_service.api.pagination import Cursor, Limit, decode_cursor, next_cursor
+from bifurk_service.api.parameters import LARGEST, AlertId, OfRun, Slug, Text
 from bifurk_service.api.schemas import AlertAnswer, Page
 from bifurk_service.domain import AlertState, Severity
 from bifurk_service.services import services
@@ -28,12 +29,14 @@ def get_alerts(  # noqa: PLR0913 - one argument a query parameter
     request: Request,
     grant: Reader,
     *,
-    run: Annotated[int | None, Query(description="A run's id.")] = None,
-    project: Annotated[str | None, Query(max_length=128)] = None,
-    kind: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI's form of a repeated parameter
+    run: OfRun = None,
+    project: Slug = None,
+    kind: Annotated[list[Text], Query()] = [],  # noqa: B006 - FastAPI's form of a repeated parameter
     severity: Annotated[list[Severity], Query()] = [],  # noqa: B006
     state: Annotated[list[AlertState], Query()] = [],  # noqa: B006
-    since: Annotated[int | None, Query(ge=0, description="Detected at this step or later.")] = None,
+    since: Annotated[
+        int | None, Query(ge=0, le=LARGEST, description="Detected at this step or later.")
+    ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[AlertAnswer]:
@@ -41,8 +44,8 @@ def get_alerts(  # noqa: PLR0913 - one argument a query parameter
     with services(request).database.read() as session:
         if run is not None:
             visible_run(session, run, grant)
-        if project is not None:
-            check_project(grant, project)
+        if grant.project is not None and project not in (None, grant.project):
+            return Page(items=[])
         found = list_alerts(
             session,
             AlertFilter(
@@ -61,7 +64,7 @@ def get_alerts(  # noqa: PLR0913 - one argument a query parameter
 
 
 @router.get("/{alert_id}")
-def get_one_alert(request: Request, grant: Reader, alert_id: int) -> AlertAnswer:
+def get_one_alert(request: Request, grant: Reader, alert_id: AlertId) -> AlertAnswer:
     """One alert with its evidence."""
     with services(request).database.read() as session:
         alert = get_alert(session, alert_id)
@@ -70,13 +73,13 @@ def get_one_alert(request: Request, grant: Reader, alert_id: int) -> AlertAnswer
 
 
 @router.post("/{alert_id}/acknowledge")
-def acknowledge_alert(request: Request, grant: Writer, alert_id: int) -> AlertAnswer:
+def acknowledge_alert(request: Request, grant: Admin, alert_id: AlertId) -> AlertAnswer:
     """Says that a person has seen it; it keeps firing, quietly."""
     return _move(request, grant, alert_id, AlertState.ACKNOWLEDGED)
 
 
 @router.post("/{alert_id}/resolve")
-def resolve_alert(request: Request, grant: Writer, alert_id: int) -> AlertAnswer:
+def resolve_alert(request: Request, grant: Admin, alert_id: AlertId) -> AlertAnswer:
     """Says that it is over."""
     return _move(request, grant, alert_id, AlertState.RESOLVED)
 

@@ -66,7 +66,7 @@ class Doorkeeper:
         host = _name(headers.get("host", ""))
         if not self._knows(host):
             raise UnknownHostError(
-                f"this server does not go by the name {host!r}; BIFURK_ALLOWED_HOSTS lists its names",
+                f"this server does not go by the name {host!r}; BIFURK_ALLOWED_HOSTS adds names",
                 where="Host",
             )
         if method not in READING and headers.get("sec-fetch-site") in FOREIGN_SITES:

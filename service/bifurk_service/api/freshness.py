@@ -36,7 +36,9 @@ def snapshot_tag(request: Request, snapshot: Snapshot, parts: list[StoredPart]) 
 def not_modified(request: Request, tag: str) -> Response | None:
     """The answer 304 when the caller holds what has this tag already, else None."""
     held = request.headers.get("if-none-match", "")
-    if held.strip() != "*" and tag not in {one.strip().removeprefix("W/") for one in held.split(",")}:
+    if held.strip() != "*" and tag not in {
+        one.strip().removeprefix("W/") for one in held.split(",")
+    }:
         return None
     return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=freshness(tag))
 

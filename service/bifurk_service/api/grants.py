@@ -12,7 +12,6 @@ from bifurk_service.store.queries import RunSummary, run_summary
 from bifurk_service.store.tokens import Grant
 
 Reader = Annotated[Grant, Depends(require("read"))]
-Writer = Annotated[Grant, Depends(require("write"))]
 Admin = Annotated[Grant, Depends(require("admin"))]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from bifurk_service.api.grants import Admin, Reader, visible_run
 from bifurk_service.api.pagination import Cursor, Limit, decode_cursor, next_cursor
+from bifurk_service.api.parameters import Glob, Layer, Role, RunId, Slug
 from bifurk_service.api.schemas import (
     AttemptAnswer,
     MarkAnswer,
@@ -38,8 +37,6 @@ from bifurk_service.store.tokens import Grant
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
 
-Slug = Annotated[str | None, Query(max_length=128)]
-
 
 @router.get("/projects")
 def get_projects(
@@ -62,7 +59,7 @@ def get_runs(
     grant: Reader,
     *,
     project: Slug = None,
-    run: Annotated[str | None, Query(max_length=128, description="The run's slug.")] = None,
+    run: Slug = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[RunAnswer]:
@@ -84,14 +81,14 @@ def get_runs(
 
 
 @router.get("/runs/{run_id}")
-def get_run(request: Request, grant: Reader, run_id: int) -> RunDetailAnswer:
+def get_run(request: Request, grant: Reader, run_id: RunId) -> RunDetailAnswer:
     """A run in full: attempts, losses, where its snapshots are, how ready its verdicts are."""
     with services(request).database.read() as session:
         return _detail(session, grant, run_id)
 
 
 @router.patch("/runs/{run_id}")
-def patch_run(request: Request, grant: Admin, run_id: int, change: RunChange) -> RunDetailAnswer:
+def patch_run(request: Request, grant: Admin, run_id: RunId, change: RunChange) -> RunDetailAnswer:
     """Changes a run's display name or retention; what is not sent stays."""
     with services(request).database.write() as session:
         visible_run(session, run_id, grant)
@@ -103,7 +100,7 @@ def patch_run(request: Request, grant: Admin, run_id: int, change: RunChange) ->
 
 
 @router.delete("/runs/{run_id}", status_code=204)
-def delete_run(request: Request, grant: Admin, run_id: int) -> Response:
+def delete_run(request: Request, grant: Admin, run_id: RunId) -> Response:
     """Deletes a run: statistics, alerts, states and blobs."""
     house = services(request)
     with house.database.write() as session:
@@ -118,11 +115,11 @@ def delete_run(request: Request, grant: Admin, run_id: int) -> Response:
 def get_tensors(
     request: Request,
     grant: Reader,
-    run_id: int,
+    run_id: RunId,
     *,
-    name: Annotated[str | None, Query(max_length=512, description="Glob: `*` and `?`.")] = None,
-    layer: Annotated[int | None, Query(ge=0)] = None,
-    role: Annotated[str | None, Query(max_length=64)] = None,
+    name: Glob = None,
+    layer: Layer = None,
+    role: Role = None,
 ) -> Page[TensorAnswer]:
     """A run's tensors in the order of the model; all in one page."""
     with services(request).database.read() as session:
@@ -133,7 +130,7 @@ def get_tensors(
 
 @router.get("/runs/{run_id}/snapshots")
 def get_snapshots(
-    request: Request, grant: Reader, run_id: int, limit: Limit = 100, cursor: Cursor = None
+    request: Request, grant: Reader, run_id: RunId, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[SnapshotAnswer]:
     """A run's snapshots as they came in, and where each is on its way."""
     with services(request).database.read() as session:
@@ -146,7 +143,7 @@ def get_snapshots(
 
 
 @router.get("/runs/{run_id}/marks")
-def get_marks(request: Request, grant: Reader, run_id: int) -> Page[MarkAnswer]:
+def get_marks(request: Request, grant: Reader, run_id: RunId) -> Page[MarkAnswer]:
     """What the run marked: checkpoints, evaluations, resumes, changes of interval; by step."""
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)

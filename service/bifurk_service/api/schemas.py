@@ -6,6 +6,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bifurk_service.api.parameters import Text
+
 Item = TypeVar("Item")
 
 
@@ -67,9 +69,9 @@ class AttemptAnswer(Shape):
 class ReadinessAnswer(Shape):
     """How far the detectors of the newest attempt are."""
 
-    judged: int
-    needed: int
-    first_verdict_step: int | None
+    judged: int = Field(description="Snapshots judged so far.")
+    needed: int = Field(description="Snapshots that the full calibration takes.")
+    first_verdict_step: int | None = Field(description="Where the first verdict is to be expected.")
     has_verdict: bool = Field(description="Whether shifts are judged already.")
     ready: bool = Field(description="Whether the stated false-alarm rates hold.")
     text: str
@@ -92,8 +94,10 @@ class RunChange(BaseModel):
     """What may be changed of a run."""
 
     model_config = ConfigDict(extra="forbid")
-    display_name: str | None = Field(None, max_length=512)
-    retention_days: float | None = Field(None, gt=0)
+    display_name: Text | None = Field(None, max_length=512)
+    retention_days: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Null: as the server's setting says."
+    )
 
 
 class TensorAnswer(Shape):
@@ -253,8 +257,7 @@ class DetectorAnswer(Shape):
 
 
 class StateAnswer(Shape):
-    """Whether the server is well, and what it has to say about it."""
+    """The server is well."""
 
     status: str
     version: str
-    detail: dict[str, Any] = {}

@@ -1,16 +1,26 @@
-"""Numbers over steps and at a step: statistics, logged scalars, distributions."""
+"""Numbers over steps and at a step: statistics and logged scalars."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated
 
-from bifurk.wire import WireLimits, decode
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
+from bifurk_service.api.freshness import freshness, not_modified, snapshot_tag
 from bifurk_service.api.grants import Reader, visible_run
+from bifurk_service.api.parameters import (
+    LARGEST,
+    Glob,
+    Layer,
+    Role,
+    RunId,
+    Step,
+    TensorId,
+    Text,
+)
 from bifurk_service.api.schemas import (
-    DistributionAnswer,
     Page,
     ScalarAnswer,
     SeriesAnswer,
@@ -18,8 +28,7 @@ from bifurk_service.api.schemas import (
     TensorReference,
 )
 from bifurk_service.errors import InvalidError, NotFoundError
-from bifurk_service.services import Services, services
-from bifurk_service.stats.density import density
+from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.stats.thinning import thin
 from bifurk_service.store.models import Tensor
@@ -35,23 +44,28 @@ from bifurk_service.store.snapshots import parts_of
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["series"])
 
-Step = Annotated[int | None, Query(ge=0, description="A stored step; without one, the last.")]
 MOST_TENSORS = 2_000
 """Of one answer; a larger model is asked for in parts, by role, layer or name."""
+MOST_POINTS = 2_000_000
+"""Of one answer over all its series: about 40 MB of JSON."""
 
 
 @router.get("/series")
 def get_series(  # noqa: PLR0913 - one argument a query parameter
     request: Request,
     grant: Reader,
-    run_id: int,
+    run_id: RunId,
     *,
     stat: Annotated[str, Query(max_length=64, description="A name from `GET /api/v1/stats`.")],
-    tensor: Annotated[str | None, Query(max_length=512, description="Glob: `*` and `?`.")] = None,
-    layer: Annotated[int | None, Query(ge=0)] = None,
-    role: Annotated[str | None, Query(max_length=64)] = None,
-    first: Annotated[int | None, Query(ge=0, alias="from", description="First step.")] = None,
-    last: Annotated[int | None, Query(ge=0, alias="to", description="Last step.")] = None,
+    tensor: Glob = None,
+    layer: Layer = None,
+    role: Role = None,
+    first: Annotated[
+        int | None, Query(ge=0, le=LARGEST, alias="from", description="First step.")
+    ] = None,
+    last: Annotated[
+        int | None, Query(ge=0, le=LARGEST, alias="to", description="Last step.")
+    ] = None,
     points: Annotated[int, Query(ge=4, le=100_000, description="Most points a series.")] = 1000,
 ) -> Page[SeriesAnswer]:
     """One statistic over steps, a series a tensor; thinned to `points`, extremes kept."""
@@ -69,16 +83,16 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
         series = statistic_series(
             session, run_id, stat, [found.id for found in tensors], first_step=first, last_step=last
         )
-        return Page(
-            items=[
-                _series(found, stat, one, points)
-                for found, one in zip(tensors, series, strict=True)
-            ]
-        )
+        return Page(items=_bounded(zip(tensors, series, strict=True), stat, points))
 
 
-@router.get("/scalars/{name}")
-def get_scalar(request: Request, grant: Reader, run_id: int, name: str) -> ScalarAnswer:
+@router.get("/scalars/{name:path}")
+def get_scalar(
+    request: Request,
+    grant: Reader,
+    run_id: RunId,
+    name: Annotated[Text, Path(max_length=512, description="As logged; slashes are part of it.")],
+) -> ScalarAnswer:
     """A scalar the run logs."""
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
@@ -96,72 +110,44 @@ def get_scalar(request: Request, grant: Reader, run_id: int, name: str) -> Scala
     )
 
 
-@router.get("/tensors/{tensor_id}/statistics")
+@router.get("/tensors/{tensor_id}/statistics", response_model=StatisticsAnswer)
 def get_statistics(
-    request: Request, grant: Reader, run_id: int, tensor_id: int, step: Step = None
-) -> StatisticsAnswer:
-    """All statistics of one tensor at one step."""
+    request: Request,
+    response: Response,
+    grant: Reader,
+    run_id: RunId,
+    tensor_id: TensorId,
+    step: Step = None,
+) -> StatisticsAnswer | Response:
+    """All statistics of one tensor at one step; tagged, so that 304 can be the answer."""
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
         tensor = get_tensor(session, run_id, tensor_id)
         snapshot = snapshot_at(session, run_id, step)
+        tag = snapshot_tag(request, snapshot, parts_of(session, snapshot.id))
+        if (unchanged := not_modified(request, tag)) is not None:
+            return unchanged
         values, reasons = statistics_of(session, tensor_id, snapshot)
+    response.headers.update(freshness(tag))
     return StatisticsAnswer(
         tensor=_reference(tensor), step=snapshot.step, values=values, no_value=reasons
     )
 
 
-@router.get("/tensors/{tensor_id}/distribution")
-def get_distribution(  # noqa: PLR0913 - one argument a query parameter
-    request: Request,
-    response: Response,
-    grant: Reader,
-    run_id: int,
-    tensor_id: int,
-    *,
-    step: Step = None,
-    bins: Annotated[int, Query(ge=1, le=4096)] = 128,
-    unit: Annotated[
-        Literal["weight", "sigma"], Query(description="The weights' own, or standard deviations.")
-    ] = "weight",
-    low: Annotated[float | None, Query(description="First edge; without it, the smallest.")] = None,
-    high: Annotated[float | None, Query(description="Last edge; without it, the largest.")] = None,
-) -> DistributionAnswer:
-    """The density of a tensor's values at a step, from its counts or its exact values."""
-    house = services(request)
-    with house.database.read() as session:
-        visible_run(session, run_id, grant)
-        tensor = get_tensor(session, run_id, tensor_id)
-        snapshot = snapshot_at(session, run_id, step)
-        parts = [(part.blob_key, part.encoding) for part in parts_of(session, snapshot.id)]
-    carried = [
-        piece
-        for key, encoding in parts
-        for piece in decode(house.blobs.get(key), encoding=encoding, limits=_limits(house)).tensors
-        if piece.name == tensor.name
-    ]
-    if not carried:
-        raise NotFoundError(f"step {snapshot.step} does not carry tensor {tensor_id}")
-    drawn = density(carried, bins=bins, in_sigmas=unit == "sigma", low=low, high=high)
-    response.headers["Cache-Control"] = (
-        "private, max-age=31536000, immutable" if step is not None else "no-cache"
-    )
-    return DistributionAnswer(
-        tensor=_reference(tensor),
-        step=snapshot.step,
-        unit=unit,
-        edges=drawn.edges.tolist(),
-        density=drawn.density.tolist(),
-        covered=drawn.covered,
-        finite=drawn.finite,
-        nonfinite=drawn.nonfinite,
-    )
-
-
-def _limits(house: Services) -> WireLimits:
-    return WireLimits(
-        decoded_bytes=house.settings.max_decoded_bytes, tensors=house.settings.max_tensors
-    )
+def _bounded(
+    found: Iterable[tuple[Tensor, StatisticSeries]], stat: str, points: int
+) -> list[SeriesAnswer]:
+    answers: list[SeriesAnswer] = []
+    total = 0
+    for tensor, series in found:
+        answers.append(_series(tensor, stat, series, points))
+        total += len(answers[-1].steps)
+        if total > MOST_POINTS:
+            raise InvalidError(
+                f"more than {MOST_POINTS} points; ask for fewer `points` or fewer tensors",
+                where="points",
+            )
+    return answers
 
 
 def _series(tensor: Tensor, stat: str, series: StatisticSeries, points: int) -> SeriesAnswer:

@@ -7,11 +7,12 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from bifurk_service.api.grants import Reader, visible_run
+from bifurk_service.api.parameters import OfRun
 from bifurk_service.services import Services, services
 from bifurk_service.store.events import events_after, last_event_id
 from bifurk_service.store.models import Event
@@ -21,6 +22,8 @@ POLL_SECONDS = 0.5
 """Events are read from the database, so that every replica streams what any of them stored."""
 EVENTS_A_ROUND = 500
 PING_SECONDS = 15
+DIGITS = 18
+"""Of an event's id that are read; it stays within an integer column."""
 
 router = APIRouter(prefix="/api/v1", tags=["stream"])
 
@@ -29,7 +32,7 @@ router = APIRouter(prefix="/api/v1", tags=["stream"])
 async def get_stream(
     request: Request,
     grant: Reader,
-    run: Annotated[int | None, Query(description="A run's id; without one, all runs.")] = None,
+    run: OfRun = None,
     last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> EventSourceResponse:
     """Events `snapshot`, `alert`, `attempt`; goes on after `Last-Event-ID` if that is sent."""
@@ -42,9 +45,11 @@ def _start(house: Services, grant: Grant, run: int | None, header: str | None) -
     with house.database.read() as session:
         if run is not None:
             visible_run(session, run, grant)
+        newest = last_event_id(session)
         if header is not None and header.isascii() and header.isdigit():
-            return int(header[:18])
-        return last_event_id(session)
+            # An id beyond the newest is of another database; waiting for it would miss all before.
+            return min(int(header[:DIGITS]), newest)
+        return newest
 
 
 async def _events(

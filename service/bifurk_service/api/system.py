@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 import bifurk
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse
 
 from bifurk_service.api.schemas import StateAnswer
-from bifurk_service.errors import BifurkError
+from bifurk_service.errors import BifurkError, NotReadyError
 from bifurk_service.services import services
 from bifurk_service.store.engine import check_writable
 
 router = APIRouter(tags=["system"])
+
+RETRY_SECONDS = 5
+
+
+@router.get("/", include_in_schema=False)
+def get_root() -> RedirectResponse:
+    """Whoever opens the address in a browser finds the interface described."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/healthz")
@@ -22,7 +29,7 @@ def get_healthz() -> StateAnswer:
 
 
 @router.get("/readyz")
-def get_readyz(request: Request, response: Response) -> StateAnswer:
+def get_readyz(request: Request) -> StateAnswer:
     """The database takes writes, and the pipeline's thread runs."""
     house = services(request)
     problems = []
@@ -33,9 +40,5 @@ def get_readyz(request: Request, response: Response) -> StateAnswer:
     if not house.pipeline.alive:
         problems.append("the pipeline's thread has ended")
     if problems:
-        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    return StateAnswer(
-        status="unavailable" if problems else "ok",
-        version=bifurk.__version__,
-        detail={"problems": problems},
-    )
+        raise NotReadyError("; ".join(problems), retry_after_seconds=RETRY_SECONDS)
+    return StateAnswer(status="ok", version=bifurk.__version__)

@@ -105,11 +105,7 @@ def _facts(alert: Json) -> list[tuple[str, object]]:
         ("began", f"between steps {alert['onset_first_step']} and {alert['onset_last_step']}"),
         ("seen", f"at step {alert['detected_step']}"),
         ("raised", when(alert["created_at"])),
-        (
-            "statistic",
-            f"{alert['statistic']}, {_number(alert['before'])} before, "
-            f"{_number(alert['after'])} after",
-        ),
+        ("statistic", _change(alert["statistic"], alert)),
         ("probable cause", ", ".join(marks) or None),
         ("checkpoint", None if checkpoint is None else f"step {checkpoint['step']}"),
         ("tensors", len(alert["tensors"])),
@@ -117,10 +113,11 @@ def _facts(alert: Json) -> list[tuple[str, object]]:
 
 
 def _tensor(tensor: Json) -> str:
-    return (
-        f"  {plain(tensor['name'])}: {', '.join(tensor['statistics'])}, "
-        f"{_number(tensor['before'])} before, {_number(tensor['after'])} after"
-    )
+    return f"  {plain(tensor['name'])}: {_change(', '.join(tensor['statistics']), tensor)}"
+
+
+def _change(what: str, found: Json) -> str:
+    return f"{what}, {_number(found['before'])} before, {_number(found['after'])} after"
 
 
 def _number(value: float | None) -> str:

@@ -166,6 +166,7 @@ def _tokens(settings: Settings) -> Finding:
         try:
             database = Database(settings.resolved_database_url)
             try:
+                database.check_current()
                 with database.read() as session:
                     guarded = any_token(session)
             finally:

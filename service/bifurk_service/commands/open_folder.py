@@ -16,7 +16,7 @@ from bifurk.sync import Summary, sync
 from bifurk.transport import Urllib3Transport
 
 from bifurk_service.commands.rest import Json, Rest, RestError
-from bifurk_service.errors import BifurkError, SetupError
+from bifurk_service.errors import SetupError
 from bifurk_service.server import serving
 from bifurk_service.settings import Settings
 from bifurk_service.store.engine import network_filesystem

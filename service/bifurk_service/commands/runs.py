@@ -123,7 +123,7 @@ def _facts(run: Json) -> list[tuple[str, object]]:
         ("last heard of", when(run["updated_at"])),
         ("alerts", _alerts(run)),
         ("snapshots", snapshots or "none"),
-        ("verdicts", run["readiness"]["sentence"]),
+        ("verdicts", run["readiness"]["text"]),
         ("scalars", ", ".join(run["scalars"]) or None),
         ("kept for days", run["retention_days"]),
     ]

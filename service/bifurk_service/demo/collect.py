@@ -23,29 +23,31 @@ from bifurk_service.demo.runs import (
     DemoRun,
 )
 
-JUDGED_SECONDS: Final = 90.0
-"""How long the service may work on after the last training has ended."""
+STALLED_SECONDS: Final = 60.0
+"""A service that judges nothing for this long will not get through; a slow machine still does."""
 DENSITIES_A_PICTURE: Final = 100
 """More could not be told apart in a panel this wide."""
 _POLL_SECONDS: Final = 0.5
 
 
 class NotJudgedError(RuntimeError):
-    """The service did not get through the snapshots in time; the message says how far it came."""
+    """The service stopped getting through the snapshots; the message says how far it came."""
 
 
 def wait_until_judged(api: Api, runs: Sequence[DemoRun] = RUNS) -> None:
     """Returns when every stored snapshot of these runs is judged, or will never be.
 
     Raises:
-        NotJudgedError: not within ``JUDGED_SECONDS``.
+        NotJudgedError: no snapshot got further for ``STALLED_SECONDS``.
     """
-    deadline = time.monotonic() + JUDGED_SECONDS
     for run in runs:
         run_id = api.run_id(PROJECT, run.name)
-        while not _settled(counts := api.run(run_id)["snapshots"]):
+        counts: Mapping[str, int] = {}
+        while not _settled(latest := api.run(run_id)["snapshots"]):
+            if latest != counts:
+                counts, deadline = latest, time.monotonic() + STALLED_SECONDS
             if time.monotonic() > deadline:
-                raise NotJudgedError(f"{run.name}: not judged in {JUDGED_SECONDS:.0f} s: {counts}")
+                raise NotJudgedError(f"{run.name}: stalled for {STALLED_SECONDS:.0f} s at {counts}")
             time.sleep(_POLL_SECONDS)
 
 

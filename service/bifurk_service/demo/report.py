@@ -108,23 +108,23 @@ def fault_story(facts: DemoFacts) -> list[str]:
 
 
 def _seen(run: RunFacts, alert: Json | None, otherwise: str) -> str:
-    return f"{run.run.title}: {otherwise if alert is None else alert['sentence']}"
+    return f"{run.run.name}: {otherwise}" if alert is None else str(alert["sentence"])
 
 
 def _generalisation(run: RunFacts) -> str:
     accuracy = run.record.accuracy
     if not accuracy:
-        return f"{run.run.title}: test accuracy was not measured."
+        return f"{run.run.name}: test accuracy was not measured."
     step, last = run.record.generalised_step, accuracy[-1][1]
     passed = "never passes one half" if step is None else f"passes one half at step {step:,}"
-    return f"{run.run.title}: test accuracy {passed}; at the end it is {last:.3f}."
+    return f"{run.run.name}: test accuracy {passed}; at the end it is {last:.3f}."
 
 
 def _grave_sentences(run: RunFacts) -> list[str]:
     alerts = run.grave_alerts
     if not alerts:
-        return [f"{run.run.title}: no alert of warning or more."]
-    return [f"{run.run.title}, {alert['severity']}: {alert['sentence']}" for alert in alerts]
+        return [f"{run.run.name}: no alert of warning or more."]
+    return [f"[{alert['severity']}] {alert['sentence']}" for alert in alerts]
 
 
 def _loss_around_the_fault(faulty: RunFacts, sound: RunFacts) -> str:

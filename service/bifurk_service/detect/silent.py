@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
-from bifurk_service.domain import Alert, Severity
+from bifurk_service.domain import Alert, Mark, Severity
 
 KIND: Final = "silent"
-
 SILENT_INTERVALS: Final = 3.0
 """An attempt is silent after this many of its usual intervals between snapshots."""
 LEAST_SILENCE_SECONDS: Final = 600.0
@@ -22,6 +22,9 @@ def silence_limit_seconds(
     Args:
         usual_interval_seconds: median time between its snapshots; None before there are two.
         least_seconds: never earlier than this.
+
+    Raises:
+        ValueError: the interval is negative or NaN.
     """
     if usual_interval_seconds is None:
         return least_seconds
@@ -42,31 +45,53 @@ def is_silent(
 
 
 def silent_alert(
-    *, run: str, last_step: int | None, last_sequence: int | None, silent_seconds: float
+    run: str,
+    *,
+    last_step: int,
+    last_sequence: int,
+    seconds_since_last: float,
+    usual_interval_seconds: float | None,
+    checkpoint: Mark | None = None,
 ) -> Alert:
-    """What to tell of an attempt that has gone silent.
-
-    Args:
-        run: its name. last_step, last_sequence: of the last snapshot; None when none came.
-        silent_seconds: since the server last heard of it.
-    """
-    since = "its start" if last_step is None else f"step {last_step}"
-    minutes = round(silent_seconds / 60)
+    """The warning for an attempt that ``is_silent``; one for each last snapshot."""
+    identity = f"{run}\n{KIND}\n{last_sequence}\n{last_step}"
+    limit = silence_limit_seconds(usual_interval_seconds)
+    text = f"{run}: no snapshot has come for {_duration(seconds_since_last)}"
+    if usual_interval_seconds is not None:
+        text += f"; one usually comes every {_duration(usual_interval_seconds)}"
+    text += f". The last was at step {last_step:,}."
+    if checkpoint is not None:
+        path = checkpoint.details.get("path")
+        text += f" Last checkpoint: step {checkpoint.step:,}{f', {path}' if path else ''}."
     return Alert(
-        fingerprint=KIND,
+        fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
         kind=KIND,
         severity=Severity.WARNING,
         statistic="",
         tensors=(),
-        detected_step=last_step or 0,
-        detected_sequence=last_sequence or 0,
-        onset_first_step=last_step or 0,
-        onset_last_step=last_step or 0,
+        detected_step=last_step,
+        detected_sequence=last_sequence,
+        onset_first_step=last_step,
+        onset_last_step=last_step,
         before=None,
         after=None,
-        score=1.0,
-        sentence=(
-            f"{run}: nothing was heard since {since}, for {minutes} minutes. "
-            "The process may have been killed, or cannot reach the server."
-        ),
+        score=seconds_since_last / limit,
+        sentence=text,
+        checkpoint=checkpoint,
+        evidence={
+            "detector": KIND,
+            "parameters": {
+                "intervals": SILENT_INTERVALS,
+                "least_silence_seconds": LEAST_SILENCE_SECONDS,
+            },
+            "seconds_since_last": seconds_since_last,
+            "usual_interval_seconds": usual_interval_seconds,
+        },
     )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from bifurk_service.metrics.stored import StoredState
-from bifurk_service.metrics.table import BY_NAME, OUTCOMES, PART_OUTCOMES
-from bifurk_service.settings import Settings
-from bifurk_service.store.engine import Database
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -15,6 +11,11 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+
+from bifurk_service.metrics.stored import StoredState
+from bifurk_service.metrics.table import BY_NAME, OUTCOMES, PART_OUTCOMES
+from bifurk_service.settings import Settings
+from bifurk_service.store.engine import Database
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 MEASURE_BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)

@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
-import bifurk
 import numpy as np
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import bifurk
 from bifurk.layout import ROLES
 from bifurk_service.domain import AlertState, AttemptState
 from bifurk_service.metrics.table import DROP_REASONS, EXPORTED, METRICS, MetricRow
@@ -19,8 +22,6 @@ from bifurk_service.settings import Settings
 from bifurk_service.store.alerts import alert_counts
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.live import LiveRun, blob_bytes, latest_by_role, live_runs, queue_state
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 Families: TypeAlias = dict[str, GaugeMetricFamily | CounterMetricFamily]
 Sample: TypeAlias = tuple[str, list[str], float]

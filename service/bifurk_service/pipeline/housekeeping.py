@@ -57,10 +57,11 @@ class Housekeeper:
                 attempt = session.get_one(Attempt, attempt_id)
                 set_attempt_state(session, attempt, AttemptState.LOST, now=now)
                 alert = silent_alert(
-                    run=run_of(session, attempt).slug,
-                    last_step=attempt.last_step,
-                    last_sequence=attempt.last_sequence,
-                    silent_seconds=now - attempt.seen_at,
+                    run_of(session, attempt).slug,
+                    last_step=attempt.last_step or 0,
+                    last_sequence=attempt.last_sequence or 0,
+                    seconds_since_last=now - attempt.seen_at,
+                    usual_interval_seconds=attempt.interval_seconds,
                 )
                 keep_alert(session, attempt, alert, now=now)
                 log.warning("attempt %s of run %s is lost", attempt.slug, attempt.run_id)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
-from bifurk.exact import Exact
-from bifurk.sketch import merge
-from bifurk.wire import Part, TensorPart, WireLimits, decode, encode, strip_full
+from numpy.typing import NDArray
 
+from bifurk.exact import Exact
+from bifurk.sketch import Sketch, merge, sketch, sketch_bits
+from bifurk.wire import Part, TensorPart, WireLimits, decode, encode, strip_full
 from bifurk_service.stats.measure import TensorInput, measure_tensor
 from bifurk_service.stats.registry import STATISTICS
 from bifurk_service.stats.table import MeasuredTensors
@@ -120,10 +122,8 @@ def _input(
     """Whole tensors pass through; of a sharded one only the counts can be added up."""
     whole = pieces[0]
     if len(pieces) > 1:
-        sketches = [piece.counts for piece in pieces if piece.counts is not None]
-        whole = TensorPart(
-            name=whole.name, shape=whole.shape, dtype=whole.dtype, counts=merge(sketches)
-        )
+        counts = merge(_counts(piece) for piece in pieces)
+        whole = TensorPart(name=whole.name, shape=whole.shape, dtype=whole.dtype, counts=counts)
     trace = trace_of(whole)
     return TensorInput(
         shape=whole.shape,
@@ -136,6 +136,15 @@ def _input(
         first_trace=_comparable(first, trace),
         steps_since_previous=steps,
     )
+
+
+def _counts(piece: TensorPart) -> Sketch:
+    if piece.counts is not None:
+        return piece.counts
+    assert piece.values is not None, "a part carries counts or values of every tensor"
+    if piece.values.dtype == "bfloat16":
+        return sketch_bits(piece.values.data.astype(np.uint16, copy=False), "bf16")
+    return sketch(cast("NDArray[np.floating]", piece.values.data))
 
 
 def trace_of(tensor: TensorPart) -> Exact | None:

@@ -41,7 +41,7 @@ def dip(ascending: NDArray[np.float64]) -> float:
         below = (rank[: left + 1] - minorant.fit[: left + 1]).max() + 1.0
         above = (majorant.fit[right:] - rank[right:]).max() + 1.0
         unavoidable = max(unavoidable, float(below), float(above))
-        if right - left == high - low:
+        if right - left in (0, high - low):
             break
         low, high = low + left, low + right
     return unavoidable / (2 * ascending.size)

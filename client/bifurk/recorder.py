@@ -1,0 +1,204 @@
+"""Counts steps, decides which are snapshots, and takes them: all that the training thread does."""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.optim import Optimizer
+
+from bifurk import optimizers as optim
+from bifurk.cadence import Cadence
+from bifurk.capture import Capture, Snapshot
+from bifurk.config import WatchConfig
+from bifurk.losses import LossLedger
+from bifurk.marks import MarkLog
+from bifurk.overhead import Overhead
+from bifurk.scalars import Interval, ScalarLog
+from bifurk.wire import Detail, Mark
+
+_log = logging.getLogger("bifurk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Taken:
+    """A snapshot as the training thread left it.
+
+    Attributes:
+        learning_rates: floats, or copies of tensors that still lie on a device.
+        scalars, marks: since the snapshot before.
+    """
+
+    snapshot: Snapshot
+    step: int
+    sequence: int
+    previous_step: int | None
+    wall_clock_seconds: float
+    optimizer: str
+    optimizer_settings: Mapping[str, Detail]
+    learning_rates: tuple[float | torch.Tensor, ...]
+    scalars: Interval
+    marks: tuple[Mark, ...]
+
+
+class Recorder:
+    """Takes the snapshots of one attempt, in sequence.
+
+    Args:
+        capture: reads the weights. optimizers: held weakly; the first is the clock.
+        config: cadence, budget and payload. ranks: how many processes share the grid.
+        ledger: told of snapshots that could not be taken.
+        background_seconds: processor time spent off the training thread so far.
+    """
+
+    def __init__(
+        self,
+        *,
+        capture: Capture,
+        optimizers: Sequence[Optimizer],
+        config: WatchConfig,
+        ranks: int,
+        ledger: LossLedger,
+        background_seconds: Callable[[], float],
+    ) -> None:
+        self._capture = capture
+        self._optimizers = tuple(weakref.ref(optimizer) for optimizer in optimizers)
+        self._optimizer_name = optim.name_of(optimizers)
+        self._config = config
+        self._ledger = ledger
+        self._cadence = Cadence(
+            every=config.every,
+            log_start=config.log_start,
+            budget=config.overhead_budget,
+            ranks=ranks,
+        )
+        self._step_given = config.start_step is not None
+        self._last_snapshot_step: int | None = None
+        self._next_sequence = 0
+        self.overhead = Overhead(background_seconds=background_seconds)
+        self.scalars = ScalarLog()
+        self.marks = MarkLog()
+        self.step = config.start_step or 0
+        self._steps_done = 0
+        self._read_own_step()
+
+    @property
+    def last_sequence(self) -> int | None:
+        """Of the last snapshot that was due, taken or not; None before the first."""
+        return self._next_sequence - 1 if self._next_sequence else None
+
+    @property
+    def interval_seconds(self) -> float | None:
+        """Usual time between snapshots; None before the first step."""
+        if not self._steps_done:
+            return None
+        return self._cadence.interval * self.overhead.elapsed_seconds / self._steps_done
+
+    def begin(self) -> bool:
+        """Just before the first step, with whatever was loaded after ``watch``.
+
+        Returns:
+            Whether what training starts from is a snapshot.
+        """
+        self.overhead.start()
+        self._read_own_step()
+        return self._cadence.due(self.step)
+
+    def advance(self) -> bool:
+        """Counts one step; returns whether it is a snapshot."""
+        self.step += 1
+        self._steps_done += 1
+        return self._cadence.due(self.step)
+
+    def set_step(self, step: int) -> None:
+        """Sets the count of steps done so far.
+
+        Raises:
+            ValueError: it is no whole number of at least 0.
+        """
+        if not isinstance(step, int) or step < 0:
+            raise ValueError(f"set_step() takes a whole number of at least 0, got {step!r}")
+        self._step_given = True
+        self.step = step
+        last = self._last_snapshot_step
+        if last is not None and step < last:
+            _log.warning("step set back to %d: no snapshots until it has passed %d", step, last)
+
+    def take(self) -> Taken | None:
+        """The snapshot of the present step; None when it cannot be taken, which is counted."""
+        with self.overhead.stall():
+            last = self._last_snapshot_step
+            if last is not None and self.step <= last:
+                return None
+            self._keep_budget()
+            snapshot = self._read_weights()
+            if snapshot is None:
+                return None
+            self._last_snapshot_step = self.step
+            try:
+                return self._taken(snapshot, previous_step=last)
+            except BaseException:
+                snapshot.release()
+                self._ledger.drop("capture_failed", self.last_sequence)
+                raise
+
+    def free(self) -> None:
+        """Lets go of the buffers."""
+        self._capture.free()
+
+    def _keep_budget(self) -> None:
+        relief = self._cadence.judge(
+            self.step,
+            elapsed_seconds=self.overhead.elapsed_seconds,
+            cost_seconds=self.overhead.cost_seconds,
+        )
+        if relief is None:
+            return
+        details = {"from": relief.before, "to": relief.after}
+        self.marks.add(relief.kind, step=self.step, details=details)
+        _log.warning(
+            "snapshots cost more than %g of the training time: %s from %s to %s",
+            self._config.overhead_budget,
+            relief.kind,
+            relief.before,
+            relief.after,
+        )
+
+    def _read_weights(self) -> Snapshot | None:
+        sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
+        full = self._cadence.full_allowed and sequence % self._config.full_every == 0
+        try:
+            snapshot = self._capture.take(full=full)
+        except BaseException:
+            self._ledger.drop("capture_failed", sequence)
+            raise
+        if snapshot is None:
+            self._ledger.drop("busy", sequence)
+        return snapshot
+
+    def _taken(self, snapshot: Snapshot, *, previous_step: int | None) -> Taken:
+        optimizers = self._live_optimizers()
+        return Taken(
+            snapshot=snapshot,
+            step=self.step,
+            sequence=self._next_sequence - 1,
+            previous_step=previous_step,
+            wall_clock_seconds=time.time(),
+            optimizer=self._optimizer_name,
+            optimizer_settings=optim.settings(optimizers[0]),
+            learning_rates=optim.learning_rates(optimizers),
+            scalars=self.scalars.take(),
+            marks=self.marks.take(),
+        )
+
+    def _live_optimizers(self) -> list[Optimizer]:
+        alive = (reference() for reference in self._optimizers)
+        return [optimizer for optimizer in alive if optimizer is not None]
+
+    def _read_own_step(self) -> None:
+        if not self._step_given:
+            self.step = optim.own_step(self._live_optimizers())

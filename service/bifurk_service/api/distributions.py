@@ -1,0 +1,111 @@
+"""The density of a tensor's values at a step, drawn from what its parts carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
+
+import numpy as np
+from bifurk.wire import TensorPart, WireLimits, decode
+from fastapi import APIRouter, Query, Request, Response
+
+from bifurk_service.api.freshness import freshness, not_modified, snapshot_tag
+from bifurk_service.api.grants import Reader, visible_run
+from bifurk_service.api.parameters import RunId, Step, TensorId
+from bifurk_service.api.schemas import DistributionAnswer, TensorReference
+from bifurk_service.errors import InvalidError, NotFoundError
+from bifurk_service.services import Services, services
+from bifurk_service.stats.density import Density, density
+from bifurk_service.store.models import StoredPart
+from bifurk_service.store.queries import get_tensor, snapshot_at
+from bifurk_service.store.snapshots import parts_of
+
+router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["series"])
+
+READINGS: Final = 2
+"""Once a snapshot is measured its parts move to smaller blobs; whoever meets that looks again."""
+
+Edge = Annotated[float | None, Query(allow_inf_nan=False, description="Without it, the extreme.")]
+
+
+@router.get("/tensors/{tensor_id}/distribution", response_model=DistributionAnswer)
+def get_distribution(  # noqa: PLR0913 - one argument a query parameter
+    request: Request,
+    response: Response,
+    grant: Reader,
+    run_id: RunId,
+    tensor_id: TensorId,
+    *,
+    step: Step = None,
+    bins: Annotated[int, Query(ge=1, le=4096)] = 128,
+    unit: Annotated[
+        Literal["weight", "sigma"], Query(description="The weights' own, or standard deviations.")
+    ] = "weight",
+    low: Edge = None,
+    high: Edge = None,
+) -> DistributionAnswer | Response:
+    """The density of a tensor's values at a step; tagged, so that 304 can be the answer."""
+    if low is not None and high is not None and not low < high:
+        raise InvalidError(f"low is to be below high, got {low} and {high}", where="low")
+    house = services(request)
+    for reading in range(READINGS):
+        with house.database.read() as session:
+            visible_run(session, run_id, grant)
+            tensor = get_tensor(session, run_id, tensor_id)
+            snapshot = snapshot_at(session, run_id, step)
+            parts = parts_of(session, snapshot.id)
+        tag = snapshot_tag(request, snapshot, parts)
+        if (unchanged := not_modified(request, tag)) is not None:
+            return unchanged
+        try:
+            carried = _carried(house, parts, tensor.name)
+            break
+        except FileNotFoundError:
+            if reading + 1 == READINGS:
+                raise NotFoundError(f"a part of step {snapshot.step} is no longer kept") from None
+    if not carried:
+        raise NotFoundError(f"step {snapshot.step} does not carry tensor {tensor_id}")
+    drawn = _density(carried, bins=bins, in_sigmas=unit == "sigma", low=low, high=high)
+    response.headers.update(freshness(tag))
+    return DistributionAnswer(
+        tensor=TensorReference.model_validate(tensor),
+        step=snapshot.step,
+        unit=unit,
+        edges=drawn.edges.tolist(),
+        density=drawn.density.tolist(),
+        covered=drawn.covered,
+        finite=drawn.finite,
+        nonfinite=drawn.nonfinite,
+    )
+
+
+def _carried(house: Services, parts: Sequence[StoredPart], name: str) -> list[TensorPart]:
+    limits = WireLimits(
+        decoded_bytes=house.settings.max_decoded_bytes, tensors=house.settings.max_tensors
+    )
+    return [
+        piece
+        for part in parts
+        for piece in decode(
+            house.blobs.get(part.blob_key), encoding=part.encoding, limits=limits
+        ).tensors
+        if piece.name == name
+    ]
+
+
+def _density(
+    pieces: Sequence[TensorPart],
+    *,
+    bins: int,
+    in_sigmas: bool,
+    low: float | None,
+    high: float | None,
+) -> Density:
+    """Refuses what float64 cannot draw: edges too far apart to subtract, bins too thin to tell."""
+    try:
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            return density(pieces, bins=bins, in_sigmas=in_sigmas, low=low, high=high)
+    except (FloatingPointError, ValueError) as error:
+        raise InvalidError(
+            f"{bins} bins between these edges are beyond float64: {error}", where="bins"
+        ) from error

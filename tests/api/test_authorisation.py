@@ -1,0 +1,172 @@
+"""Every endpoint, called by everybody: a new one is not let in before it is in the table."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from bifurk_service.app import create_app
+from bifurk_service.settings import Settings
+from fastapi.routing import iter_route_contexts
+
+from tests.api.conftest import Guarded
+from tests.api.filling import Caller, Filled
+
+ANYBODY = "anybody"
+PASSES = "passes"
+HIDDEN = "hidden"
+"""Answers as if there were nothing: 404, or a list without it."""
+REFUSED = "refused"
+
+NEEDS = {
+    "get_root": ANYBODY,
+    "get_healthz": ANYBODY,
+    "get_readyz": ANYBODY,
+    "put_part": "write",
+    "put_attempt": "write",
+    "get_projects": "read",
+    "get_runs": "read",
+    "get_run": "read",
+    "get_tensors": "read",
+    "get_snapshots": "read",
+    "get_marks": "read",
+    "get_series": "read",
+    "get_scalar": "read",
+    "get_statistics": "read",
+    "get_distribution": "read",
+    "get_alerts": "read",
+    "get_one_alert": "read",
+    "get_stats": "read",
+    "get_detectors": "read",
+    "get_stream": "read",
+    "get_metrics": "read",
+    "acknowledge_alert": "admin",
+    "resolve_alert": "admin",
+    "patch_run": "admin",
+    "delete_run": "admin",
+}
+"""Operation to the scope it needs."""
+
+FOR_ALL_PROJECTS = {"get_stats", "get_detectors", "get_stream"}
+"""What a token confined to another project may call: it tells nothing of this one."""
+OF_ALL_PROJECTS = {"get_metrics"}
+DESCRIPTIONS = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+"""FastAPI's own, which say what the interface is and nothing of what it holds."""
+SCOPES = {"write": {"write"}, "read": {"read"}, "admin": {"write", "read", "admin"}}
+QUERIES = {"get_series": "?stat=std"}
+
+
+@pytest.fixture(scope="module")
+def operations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
+    """Operation to its method and path, as the application routes them."""
+    return routes(tmp_path_factory.mktemp("routes"))
+
+
+def routes(data_dir: Path) -> dict[str, tuple[str, str]]:
+    app = create_app(Settings(data_dir=data_dir), make_executor=ThreadPoolExecutor)
+    found = iter_route_contexts(app.routes)
+    return {
+        str(route.name): (min(route.methods or ()), str(route.path))
+        for route in found
+        if str(route.path) not in DESCRIPTIONS
+    }
+
+
+def concrete(path: str, filled: Filled) -> str:
+    values = {
+        "project": "tests", "run": "run", "attempt": "first", "step": 10, "rank": 0,
+        "run_id": filled.run, "tensor_id": filled.tensor, "alert_id": filled.alert,
+    }
+    return path.replace("{name:path}", "loss").format(**values)
+
+
+def status_and_body(caller: Caller, method: str, path: str) -> tuple[int, str]:
+    """Of an answer that may have no end: the stream's first bytes are not waited for."""
+    http = urllib3.PoolManager(retries=False, timeout=30)
+    answer = http.request(
+        method, caller.server.url + path, headers=caller.headers, preload_content=False,
+        redirect=False,
+    )
+    endless = "event-stream" in answer.headers.get("content-type", "")
+    body = "" if endless else answer.read().decode()
+    answer.close()
+    http.clear()
+    return answer.status, body
+
+
+def expected(operation: str, who: str) -> str:
+    need = NEEDS[operation]
+    if need == ANYBODY:
+        return PASSES
+    if who in ("none", "expired"):
+        return "401"
+    if who == "elsewhere":
+        if operation in OF_ALL_PROJECTS:
+            return REFUSED
+        return PASSES if operation in FOR_ALL_PROJECTS else HIDDEN
+    return PASSES if need in SCOPES[who] else REFUSED
+
+
+def test_every_endpoint_is_in_the_table(operations: dict[str, Any]) -> None:
+    assert set(operations) == set(NEEDS)
+
+
+@pytest.mark.parametrize("who", ["none", "expired", "elsewhere", "write", "read", "admin"])
+@pytest.mark.parametrize("operation", NEEDS)
+def test_an_endpoint_lets_in_whom_the_table_says(
+    guarded: Guarded, operations: dict[str, tuple[str, str]], operation: str, who: str
+) -> None:
+    method, path = operations[operation]
+    caller = guarded.callers[who]
+    target = concrete(path, guarded.filled) + QUERIES.get(operation, "")
+    wanted = expected(operation, who)
+    if operation == "delete_run" and wanted == PASSES:
+        guarded.callers["admin"].report("tests", "doomed")
+        doomed = guarded.callers["admin"].run_id("tests", "doomed")
+        target = f"/api/v1/runs/{doomed}"
+    status, body = status_and_body(caller, method, target)
+    if wanted == PASSES:
+        assert status not in (401, 403, 404), body
+    elif wanted == REFUSED:
+        assert status == 403, body
+    elif wanted == HIDDEN:
+        assert status == 404 or (status == 200 and "tests" not in body), body
+        assert "non_finite" not in body
+    else:
+        assert status == int(wanted), body
+
+
+def test_a_confined_token_gets_one_answer_for_what_exists_elsewhere_and_what_does_not(
+    guarded: Guarded,
+) -> None:
+    elsewhere = guarded.callers["elsewhere"]
+    there, _ = elsewhere.request("GET", f"/api/v1/runs/{guarded.filled.run}")
+    nowhere, _ = elsewhere.request("GET", "/api/v1/runs/999999")
+    assert there == nowhere == 404
+    for project in ("tests", "no-such-project"):
+        for listing in ("runs", "alerts"):
+            answer = elsewhere.get(f"/api/v1/{listing}?project={project}")
+            assert answer == {"items": [], "next_cursor": None}
+
+
+def test_a_confined_token_sees_its_own_project(guarded: Guarded) -> None:
+    elsewhere = guarded.callers["elsewhere"]
+    elsewhere.report("elsewhere", "mine")
+    assert [run["run"] for run in elsewhere.get("/api/v1/runs")["items"]] == ["mine"]
+    assert [p["project"] for p in elsewhere.get("/api/v1/projects")["items"]] == ["elsewhere"]
+
+
+def test_a_confined_token_streams_only_its_own_project(guarded: Guarded) -> None:
+    elsewhere = guarded.callers["elsewhere"]
+    status, _ = elsewhere.request("GET", f"/api/v1/stream?run={guarded.filled.run}")
+    assert status == 404
+
+
+def test_an_unauthenticated_answer_says_how_to_authenticate(guarded: Guarded) -> None:
+    answer = urllib3.request("GET", f"{guarded.server.url}/api/v1/runs")
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "BIFURK_TOKEN" in answer.json()["detail"]

@@ -1,0 +1,133 @@
+"""Tokens: what passes for one, when they end, and that a wrong one tells nothing."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bifurk_service.errors import InvalidError, NotFoundError
+from bifurk_service.server import prepare_schema
+from bifurk_service.settings import Settings
+from bifurk_service.store.engine import Database
+from bifurk_service.store.tokens import create_token, find_grant, list_tokens, revoke_token
+
+from tests.api.conftest import Guarded, make_tokens
+from tests.api.filling import Caller
+from tests.server import Server
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    settings = Settings(data_dir=tmp_path)
+    prepare_schema(settings)
+    database = Database(settings.resolved_database_url)
+    yield database
+    database.close()
+
+
+def make(database: Database, **more: Any) -> str:
+    settings = {"name": "t", "scope": "write", "project": None, "expires_at": None, "now": 100.0}
+    with database.write() as session:
+        return create_token(session, **{**settings, **more})
+
+
+def grant(database: Database, token: str, *, now: float = 100.0) -> Any:
+    with database.read() as session:
+        return find_grant(session, token, now=now)
+
+
+def test_a_token_ends_at_its_expiry(database: Database) -> None:
+    token = make(database, expires_at=200.0)
+    assert grant(database, token, now=199.9) is not None
+    assert grant(database, token, now=200.0) is None
+
+
+def test_a_revoked_token_is_worthless(database: Database) -> None:
+    token = make(database)
+    with database.write() as session:
+        revoke_token(session, 1)
+    assert grant(database, token) is None
+    with database.write() as session, pytest.raises(NotFoundError):
+        revoke_token(session, 1)
+
+
+def test_the_secret_is_not_kept(database: Database, tmp_path: Path) -> None:
+    secret = make(database).rpartition("_")[2]
+    database.close()
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert secret.encode() not in kept
+
+
+def test_a_token_for_a_new_project_makes_it(database: Database) -> None:
+    token = make(database, project="vision")
+    assert grant(database, token).project == "vision"
+    with database.read() as session:
+        assert [summary.project for summary in list_tokens(session)] == ["vision"]
+
+
+@pytest.mark.parametrize("wrong", [{"scope": "root"}, {"project": "../etc"}, {"project": ""}])
+def test_a_token_that_cannot_be_is_refused(database: Database, wrong: dict[str, str]) -> None:
+    with pytest.raises(InvalidError):
+        make(database, **wrong)
+
+
+def test_secrets_are_compared_in_constant_time_also_for_ids_that_are_not_there(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = make(database)
+    compared: list[tuple[int, int]] = []
+    real = hmac.compare_digest
+
+    def watched(left: str, right: str) -> bool:
+        compared.append((len(left), len(right)))
+        return real(left, right)
+
+    monkeypatch.setattr(hmac, "compare_digest", watched)
+    assert grant(database, token) is not None
+    assert grant(database, token.replace("bifurk_1_", "bifurk_7_")) is None
+    assert compared == [(64, 64), (64, 64)]
+
+
+NOT_TOKENS = [
+    "", "bifurk", "bifurk_", "bifurk_1", "bifurk_1_", "bifurk__", "bifurk_-1_x", "bifurk_²_x",
+    "bifurk_99999999999999999999999_x", "bifurk_1_" + "x" * 5000, "Bearer", "1", "\xff\xfe",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("presented", NOT_TOKENS)
+def test_what_is_no_token_opens_nothing(guarded: Guarded, presented: str) -> None:
+    caller = Caller(guarded.server)
+    for scheme in ("Bearer", "bearer", "Basic", ""):
+        headers = {"Authorization": f"{scheme} {presented}".strip()}
+        status, _ = caller.request("GET", "/api/v1/runs", headers=headers)
+        assert status == 401
+
+
+def test_the_scheme_is_read_in_any_case(guarded: Guarded) -> None:
+    token = guarded.callers["read"].headers["Authorization"].partition(" ")[2]
+    headers = {"Authorization": f"bEARER {token}"}
+    assert Caller(guarded.server).request("GET", "/api/v1/runs", headers=headers)[0] == 200
+
+
+def test_an_open_server_closes_with_its_first_token_and_opens_with_the_last_one_gone(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server()
+    assert Caller(server).request("GET", "/api/v1/runs")[0] == 200
+    tokens = make_tokens(server.data_dir)
+    assert Caller(server).request("GET", "/api/v1/runs")[0] == 401
+    assert Caller(server, tokens["read"]).request("GET", "/api/v1/runs")[0] == 200
+    database = Database(Settings(data_dir=server.data_dir).resolved_database_url)
+    with database.write() as session:
+        for token in list_tokens(session):
+            revoke_token(session, token.id)
+    database.close()
+    assert Caller(server).request("GET", "/api/v1/runs")[0] == 200
+
+
+def test_other_addresses_than_loopback_are_refused_without_a_token(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="can be reached from other machines"):
+        Server(tmp_path / "data", {"BIFURK_HOST": "0.0.0.0"})

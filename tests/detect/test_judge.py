@@ -1,0 +1,249 @@
+"""Whole runs: few alerts on sound ones, one alert for one event."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bifurk_service.detect.judge import ForeignStateError, Judge
+from bifurk_service.detect.registry import WATCHES
+from bifurk_service.detect.streams import clocks
+from bifurk_service.domain import Alert, Clock, Severity, TensorInfo
+
+from tests.detect.runs import LENGTH, MATRICES, Values, gpt, judged, marked, sound_run
+
+ONSET = 90
+
+
+def _faulty(tensors: list[TensorInfo], *, layer: int = 2, seed: int = 1) -> Values:
+    """The matrices of one layer are multiplied by three at snapshot 90."""
+    values = sound_run(tensors, seed=seed)
+    for tensor in tensors:
+        if tensor.layer == layer and len(tensor.shape) == 2:
+            for statistic in ("std", "spectral_norm"):
+                values[statistic][ONSET:, tensor.id] *= 3
+    return values
+
+
+def _raised(tensors: list[TensorInfo], *, factor: float) -> tuple[Values, list[Clock]]:
+    """All updates become ``factor`` times as large with the learning rate at snapshot 90."""
+    values = sound_run(tensors, seed=2)
+    values["update_ratio"][ONSET:] *= factor
+    times = [
+        replace(clock, learning_rates=(1e-3 * factor if index >= ONSET else 1e-3,))
+        for index, clock in enumerate(clocks(LENGTH, every=2))
+    ]
+    return values, times
+
+
+def _worth_telling(alerts: dict[str, Alert]) -> list[Alert]:
+    return [alert for alert in alerts.values() if alert.severity is not Severity.INFO]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_sound_run_of_twelve_layers_gives_no_warning(seed: int) -> None:
+    tensors = gpt(12)
+    assert _worth_telling(judged(sound_run(tensors, seed=seed), tensors)) == []
+
+
+def test_a_fault_in_one_layer_is_one_alert_that_names_its_matrices_only(
+    tensors: list[TensorInfo],
+) -> None:
+    (alert,) = _worth_telling(judged(_faulty(tensors), tensors))
+    assert alert.kind == "regime_shift"
+    assert alert.severity is Severity.WARNING
+    assert alert.detected_sequence <= ONSET + 2
+    assert [one.tensor.name for one in alert.tensors] == [f"blocks.2.{n}.weight" for n in MATRICES]
+    assert alert.sentence == (
+        "gpt-small: the spread of the weights became 3x larger in 4 of 38 tensors, all of layer 2. "
+        "Began between steps 180 and 182, seen at 186. The largest singular value shifted as well."
+    )
+
+
+def test_the_alert_carries_what_it_was_raised_on(tensors: list[TensorInfo]) -> None:
+    (alert,) = _worth_telling(judged(_faulty(tensors), tensors))
+    evidence = json.loads(json.dumps(dataclasses.asdict(alert)))["evidence"]
+    assert evidence["detector"] == "regime_shift"
+    assert evidence["parameters"]["threshold"] == 4.5
+    assert evidence["detection_count"] == 8
+    assert evidence["detections"][0]["name"].startswith("blocks.2.")
+
+
+def test_two_faults_far_apart_are_two_alerts(tensors: list[TensorInfo]) -> None:
+    values = _faulty(tensors)
+    for tensor in tensors:
+        if tensor.layer == 3 and len(tensor.shape) == 2:
+            values["std"][60:, tensor.id] *= 3
+    alerts = _worth_telling(judged(values, tensors))
+    assert [{one.tensor.layer for one in alert.tensors} for alert in alerts] == [{3}, {2}]
+
+
+def test_a_raised_learning_rate_is_named_and_lowers_nothing(tensors: list[TensorInfo]) -> None:
+    values, times = _raised(tensors, factor=10)
+    times = marked(80, "checkpoint", path="ckpt/160.pt")(times)
+    (alert,) = _worth_telling(judged(values, tensors, clock=times))
+    assert alert.severity is Severity.CRITICAL
+    assert len(alert.tensors) == len(tensors)
+    assert [mark.kind for mark in alert.explained_by] == ["learning_rate"]
+    assert alert.sentence == (
+        "gpt-small: weight updates became 9.9x larger in 38 of 38 tensors. Began between steps "
+        "180 and 182, seen at 186; which layer was first is not resolved. The learning rate rose "
+        "10x between steps 180 and 182: probable cause. Last checkpoint before: step 162, "
+        "ckpt/160.pt."
+    )
+
+
+def test_a_lowered_learning_rate_explains_smaller_updates(tensors: list[TensorInfo]) -> None:
+    values, times = _raised(tensors, factor=0.3)
+    (alert,) = [one for one in judged(values, tensors, clock=times).values() if one.explained_by]
+    assert alert.severity is Severity.INFO
+    assert "it may explain this" in alert.sentence
+
+
+def test_smaller_updates_without_that_are_critical(tensors: list[TensorInfo]) -> None:
+    values, _ = _raised(tensors, factor=0.3)
+    (alert,) = _worth_telling(judged(values, tensors))
+    assert alert.severity is Severity.CRITICAL
+    assert alert.explained_by == ()
+
+
+def test_a_blow_up_of_a_model_without_layers_is_told() -> None:
+    tensors = [
+        TensorInfo(id=i, name=name, layer=None, role="other", shape=(64, 64))
+        for i, name in enumerate(("embedding", "hidden", "hidden.bias", "output", "output.bias"))
+    ]
+    values = sound_run(tensors, seed=3)
+    growth = np.exp(0.2 * np.arange(LENGTH - ONSET))[:, None]
+    values["std"][ONSET:, [0, 1, 3]] *= growth
+    (alert,) = _worth_telling(judged(values, tensors))
+    assert alert.severity is Severity.CRITICAL
+    assert {one.tensor.name for one in alert.tensors} == {"embedding", "hidden", "output"}
+
+
+def test_non_finite_values_are_critical_and_one_alert_for_all_tensors(
+    tensors: list[TensorInfo],
+) -> None:
+    values = sound_run(tensors, seed=4)
+    values["nonfinite_count"][50:, 5] = 3
+    values["nonfinite_count"][52:] = 7
+    (alert,) = _worth_telling(judged(values, tensors))
+    assert (alert.kind, alert.severity) == ("non_finite", Severity.CRITICAL)
+    assert len(alert.tensors) == len(tensors)
+    assert alert.tensors[0].tensor.id == 5
+
+
+def test_a_tensor_that_stops_is_a_warning_and_one_that_never_moved_is_not(
+    tensors: list[TensorInfo],
+) -> None:
+    values = sound_run(tensors, seed=5)
+    values["unmoved_share"][40:, 3] = 1.0
+    values["unmoved_share"][:, 8] = 1.0
+    alerts = [one for one in judged(values, tensors).values() if one.kind == "frozen"]
+    assert [one.severity for one in alerts] == [Severity.INFO, Severity.WARNING]
+    assert [one.tensors[0].tensor.id for one in alerts] == [8, 3]
+
+
+def test_a_collapse_is_critical(tensors: list[TensorInfo]) -> None:
+    values = sound_run(tensors, seed=6)
+    values["std"][70:, 4] = 0.0
+    (alert,) = _worth_telling(judged(values, tensors))
+    assert (alert.kind, alert.severity) == ("collapsed", Severity.CRITICAL)
+
+
+def test_a_resume_is_no_event(tensors: list[TensorInfo]) -> None:
+    times = marked(ONSET, "resume")(clocks(LENGTH, every=2))
+    assert _worth_telling(judged(_faulty(tensors), tensors, clock=times)) == []
+
+
+def test_lost_snapshots_change_no_verdict(tensors: list[TensorInfo]) -> None:
+    kept = [index for index in range(LENGTH) if index % 11 != 4]
+    values = {name: series[kept] for name, series in _faulty(tensors).items()}
+    times = [clocks(LENGTH, every=2)[index] for index in kept]
+    (alert,) = _worth_telling(judged(values, tensors, clock=times))
+    assert {one.tensor.layer for one in alert.tensors} == {2}
+
+
+def test_statistics_that_come_now_and_then_are_judged_when_they_come(
+    tensors: list[TensorInfo],
+) -> None:
+    values = _faulty(tensors)
+    rotation = (np.arange(LENGTH)[:, None] + np.arange(len(tensors))) % 3 != 0
+    for statistic in ("spectral_norm", "stable_rank", "effective_rank"):
+        values[statistic][rotation] = np.nan
+    (alert,) = _worth_telling(judged(values, tensors))
+    assert {one.tensor.layer for one in alert.tensors} == {2}
+
+
+def test_a_statistic_left_out_has_no_value(tensors: list[TensorInfo]) -> None:
+    values = _faulty(tensors)
+    only = {name: values[name] for name in ("std", "nonfinite_count")}
+    (alert,) = _worth_telling(judged(only, tensors))
+    assert alert.statistic == "std"
+
+
+@pytest.mark.parametrize("cut", [1, 91, 93])
+def test_a_restored_judge_continues_as_if_nothing_had_happened(cut: int) -> None:
+    tensors = gpt(3)
+    values, times = _faulty(tensors), marked(50, "checkpoint", path="a")(clocks(LENGTH, every=2))
+    whole = judged(values, tensors, clock=times)
+    first, second = Judge("gpt-small"), Judge("gpt-small")
+    head = {name: series[:cut] for name, series in values.items()}
+    tail = {name: series[cut:] for name, series in values.items()}
+    alerts = judged(head, tensors, clock=times[:cut], judge=first)
+    second.restore(first.snapshot())
+    assert alerts | judged(tail, tensors, clock=times[cut:], judge=second) == whole
+    assert second.snapshot() != first.snapshot()
+
+
+def test_tensors_added_later_are_judged_from_then_on() -> None:
+    tensors, judge = gpt(3), Judge("gpt-small")
+    values, times = _faulty(tensors), clocks(LENGTH, every=2)
+    early = {name: series[:40, :20] for name, series in values.items()}
+    judged(early, tensors[:20], clock=times[:40], judge=judge)
+    rest = {name: series[40:] for name, series in values.items()}
+    (alert,) = _worth_telling(judged(rest, tensors, clock=times[40:], judge=judge))
+    assert {one.tensor.layer for one in alert.tensors} == {2}
+
+
+def _garbage(_: bytes) -> bytes:
+    return b"garbage"
+
+
+def _truncated(state: bytes) -> bytes:
+    return state[: len(state) // 2]
+
+
+@pytest.mark.parametrize("damage", [_garbage, _truncated])
+def test_a_damaged_state_is_refused(damage: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(ForeignStateError, match="no state"):
+        Judge("a").restore(damage(Judge("a").snapshot()))
+
+
+def test_a_state_of_other_watches_is_refused() -> None:
+    other = Judge("a", watches=WATCHES[:2])
+    assert other.definition != Judge("a").definition
+    with pytest.raises(ForeignStateError, match="definition"):
+        Judge("a").restore(other.snapshot())
+
+
+def test_a_snapshot_out_of_order_is_refused(tensors: list[TensorInfo]) -> None:
+    judge, clock = Judge("a"), clocks(2)[1]
+    judge.update(clock, tensors, {}, {})
+    with pytest.raises(ValueError, match="sequence 1 does not follow 1"):
+        judge.update(clock, tensors, {}, {})
+
+
+def test_other_tensors_than_before_are_refused(tensors: list[TensorInfo]) -> None:
+    judge, (first, second) = Judge("a"), clocks(2)
+    judge.update(first, tensors, {}, {})
+    with pytest.raises(ValueError, match="first 38 tensors are not those judged so far"):
+        judge.update(second, tensors[1:], {}, {})
+
+
+def test_an_array_of_another_length_is_refused(tensors: list[TensorInfo]) -> None:
+    with pytest.raises(ValueError, match="std: expected 38 values"):
+        Judge("a").update(clocks(1)[0], tensors, {"std": np.ones(3)}, {"std": np.ones(3, bool)})

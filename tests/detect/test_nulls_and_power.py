@@ -1,0 +1,65 @@
+"""How often ``regime_shift`` cries wolf, and how soon it sees a real shift."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bifurk_service.detect.regime_shift import RegimeShift
+from bifurk_service.detect.streams import LENGTH, NULLS, Stream, jump, tripled
+from scipy.stats import binom
+
+from tests.detect.runs import Report, detections
+
+SERIES = 60
+RATE = {"AR(.9)": 0.12}
+"""Largest share of series of 400 snapshots that may fire; .02 unless said here."""
+
+
+def _judged(stream: Stream) -> list[Report]:
+    return detections(RegimeShift(stream.statistic), stream.values, valid=stream.valid)
+
+
+def _delays(stream: Stream) -> dict[int, int]:
+    """Snapshots from the onset to the first detection after it, the onset's own counted."""
+    assert stream.onset is not None
+    delays: dict[int, int] = {}
+    for index, found in _judged(stream):
+        if index >= stream.onset:
+            delays.setdefault(found.series, index - stream.onset + 1)
+    return delays
+
+
+@pytest.mark.parametrize("family", NULLS)
+def test_healthy_series_are_left_in_peace(family: str) -> None:
+    stream = NULLS[family](np.random.default_rng(11), SERIES, LENGTH)
+    fired = {found.series for _, found in _judged(stream)}
+    # More than this would come in one draw of 200 at the largest rate allowed.
+    assert len(fired) <= binom.ppf(0.995, SERIES, RATE.get(family, 0.02))
+
+
+@pytest.mark.parametrize("size", [5.0, -5.0])
+def test_a_jump_of_five_standard_deviations_is_seen_within_six_snapshots(size: float) -> None:
+    stream = jump(np.random.default_rng(12), SERIES, 260, size=size)
+    soon = [delay for delay in _delays(stream).values() if delay <= 6]
+    assert len(soon) / SERIES >= 0.85
+
+
+@pytest.mark.parametrize("onset", [15, 40, 200])
+def test_a_norm_that_is_tripled_is_seen_within_three_snapshots(onset: int) -> None:
+    stream = tripled(np.random.default_rng(13), SERIES, onset + 30, onset=onset)
+    delays = _delays(stream)
+    assert len(delays) == SERIES
+    assert max(delays.values()) <= 3
+
+
+def test_the_onset_of_a_tripled_norm_is_the_very_interval() -> None:
+    stream = tripled(np.random.default_rng(14), SERIES, 130, onset=90)
+    for _, found in _judged(stream):
+        assert (found.onset_first_step, found.onset_last_step) == (900, 910)
+        assert found.after - found.before == pytest.approx(np.log(3), abs=0.02)
+
+
+def test_one_event_is_one_detection() -> None:
+    stream = jump(np.random.default_rng(15), SERIES, 300, size=10, onset=100)
+    found = _judged(stream)
+    assert len(found) <= 1.02 * SERIES

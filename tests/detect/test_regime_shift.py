@@ -1,0 +1,117 @@
+"""``regime_shift``: restarts, natures and degenerate series."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bifurk_service.detect.regime_shift import RegimeShift
+from bifurk_service.detect.streams import autoregressive, clocks
+from bifurk_service.domain import Clock
+from bifurk_service.stats.registry import BY_NAME, Nature
+from numpy.typing import NDArray
+
+from tests.detect.runs import detections, marked
+
+SERIES = 20
+
+
+def _motion(length: int, *, seed: int = 1) -> NDArray[np.float64]:
+    noise = autoregressive(np.random.default_rng(seed), SERIES, length, correlation=0.5)
+    return np.exp(-6 + 0.1 * noise)
+
+
+def _grid(length: int, *, doubled_at: int) -> list[Clock]:
+    times, step = [], 0
+    for sequence in range(length):
+        step += 10 if sequence < doubled_at else 20
+        times.append(Clock(sequence=sequence, step=step, previous_step=None))
+    return times
+
+
+def test_motion_begins_anew_where_the_interval_changes() -> None:
+    values = _motion(160)
+    values[100:] *= 3
+    detector = RegimeShift(BY_NAME["update_ratio"])
+    assert detections(detector, values, clock=_grid(160, doubled_at=100)) == []
+
+
+def test_motion_begins_anew_at_an_interval_mark() -> None:
+    values = _motion(160)
+    values[100:] *= 3
+    times = marked(100, "interval", steps=20)(clocks(160))
+    assert detections(RegimeShift(BY_NAME["update_ratio"]), values, clock=times) == []
+
+
+def test_without_such_a_change_the_same_motion_is_a_shift() -> None:
+    values = _motion(160)
+    values[100:] *= 3
+    found = detections(RegimeShift(BY_NAME["update_ratio"]), values)
+    assert {one.series for _, one in found} == set(range(SERIES))
+
+
+def test_lost_snapshots_are_no_change_of_the_interval() -> None:
+    values = _motion(160)
+    values[100:] *= 3
+    kept = [index for index in range(160) if index not in (95, 96, 97)]
+    times = [clocks(160)[index] for index in kept]
+    found = detections(RegimeShift(BY_NAME["update_ratio"]), values[kept], clock=times)
+    assert {one.series for _, one in found} == set(range(SERIES))
+
+
+def test_an_integrated_statistic_keeps_its_past_across_an_interval_change() -> None:
+    time = np.array([clock.step for clock in _grid(160, doubled_at=80)])[:, None]
+    noise = 0.0005 * np.random.default_rng(2).standard_normal((160, SERIES))
+    values = np.exp(0.0002 * time + noise)
+    values[100:] *= 3
+    detector = RegimeShift(BY_NAME["std"])
+    found = detections(detector, values, clock=_grid(160, doubled_at=80))
+    assert {index for index, _ in found} == {102}
+
+
+@pytest.mark.parametrize("statistic", ["std", "update_ratio", "excess_kurtosis"])
+def test_a_resume_begins_everything_anew(statistic: str) -> None:
+    values = _motion(160)
+    values[100:] *= 3
+    times = marked(100, "resume")(clocks(160))
+    assert detections(RegimeShift(BY_NAME[statistic]), values, clock=times) == []
+
+
+def test_a_random_walk_alarms_on_levels_and_not_when_declared_integrated() -> None:
+    walk = np.cumsum(np.random.default_rng(3).standard_normal((400, 40)), axis=0)
+    kurtosis = BY_NAME["excess_kurtosis"]
+    as_levels = replace(kurtosis, nature=Nature.STATIONARY)
+    naive = detections(RegimeShift(as_levels), walk)
+    assert len({found.series for _, found in naive}) >= 4
+    assert detections(RegimeShift(kurtosis), walk) == []
+
+
+def test_a_change_too_small_to_tell_is_not_told() -> None:
+    noise = 1e-6 * np.random.default_rng(4).standard_normal((120, SERIES))
+    values = np.exp(noise)
+    values[90:] *= 1.04
+    assert detections(RegimeShift(BY_NAME["std"]), values) == []
+    values[90:] *= 1.04
+    assert len(detections(RegimeShift(BY_NAME["std"]), values)) == SERIES
+
+
+def test_an_exact_line_has_no_noise_and_no_shift() -> None:
+    values = np.linspace(1, 2, 120)[:, None] * np.ones(SERIES)
+    assert detections(RegimeShift(BY_NAME["excess_kurtosis"]), values) == []
+
+
+def test_before_and_after_are_the_statistics_own_values() -> None:
+    noise = 1e-4 * np.random.default_rng(5).standard_normal((120, 1))
+    values = 0.02 * np.exp(noise)
+    values[90:] *= 3
+    ((_, found),) = detections(RegimeShift(BY_NAME["std"]), values)
+    assert found.before == pytest.approx(0.02, rel=1e-3)
+    assert found.after == pytest.approx(0.06, rel=1e-3)
+
+
+def test_a_value_that_is_not_positive_has_no_logarithm_and_is_left_out() -> None:
+    values = _motion(160)
+    values[50:55] = 0.0
+    values[55:58] = -1.0
+    assert detections(RegimeShift(BY_NAME["update_ratio"]), values) == []

@@ -1,0 +1,203 @@
+"""An address that misbehaves as a test asks until it is healed, then is a real server's."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeAlias
+
+import urllib3
+
+PATIENCE_SECONDS = 30.0
+DRIP_SECONDS = 1.0
+HOP_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding"})
+"""What concerns one connection and is not passed on."""
+
+Fault: TypeAlias = "Callable[[Handler], None]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A request that reached the real server, and how that answered."""
+
+    path: str
+    status: int
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Gateway
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections.append(self.connection)
+
+    def do_PUT(self) -> None:
+        self.server.handle_put(self)
+
+    def read_body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def reply(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing: the tests look at what arrived."""
+
+
+class Gateway(ThreadingHTTPServer):
+    """Stands between the client and a real server.
+
+    Args:
+        fault: done to every request until ``heal``; None refuses the connection.
+        backend: url of the real server.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, fault: Fault | None, *, backend: str) -> None:
+        self._fault = fault
+        self._backend = backend
+        self._http = urllib3.PoolManager(retries=False, timeout=PATIENCE_SECONDS)
+        self._condition = threading.Condition()
+        self.healed = threading.Event()
+        self.connections: list[socket.socket] = []
+        self.faulted: list[str] = []
+        self.exchanges: list[Exchange] = []
+        # A socket that is bound and does not listen refuses connections, and keeps its port.
+        super().__init__(("127.0.0.1", 0), Handler, bind_and_activate=False)
+        self.server_bind()
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
+        if fault is not None:
+            self._open()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def heal(self) -> None:
+        """From now on the real server answers; what hangs is hung up."""
+        self.healed.set()
+        if not self._thread.is_alive():
+            self._open()
+
+    def handle_put(self, handler: Handler) -> None:
+        if self.healed.is_set():
+            self._pass_on(handler)
+            return
+        with self._condition:
+            self.faulted.append(handler.path)
+            self._condition.notify_all()
+        assert self._fault is not None
+        self._fault(handler)
+
+    def wait_for_faulted(self, count: int) -> None:
+        """Until this many requests have met the fault."""
+        with self._condition:
+            met = self._condition.wait_for(lambda: len(self.faulted) >= count, PATIENCE_SECONDS)
+        assert met, self.faulted
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up is part of the test."""
+
+    def shut(self) -> None:
+        """Ends it with all its connections."""
+        self.healed.set()
+        if self._thread.is_alive():
+            self.shutdown()
+            self._thread.join()
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.server_close()
+        self._http.clear()
+
+    def _open(self) -> None:
+        self.server_activate()
+        self._thread.start()
+
+    def _pass_on(self, handler: Handler) -> None:
+        body = handler.read_body()
+        headers = {
+            name: value for name, value in handler.headers.items() if name.lower() not in HOP_HEADERS
+        }
+        answer = self._http.request("PUT", self._backend + handler.path, body=body, headers=headers)
+        self.exchanges.append(Exchange(path=handler.path, status=answer.status))
+        kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_HEADERS}
+        handler.reply(answer.status, answer.data, kept)
+
+
+@contextmanager
+def gateway(fault: Fault | None, *, backend: str) -> Iterator[Gateway]:
+    """A gateway for as long as the context is open."""
+    made = Gateway(fault, backend=backend)
+    try:
+        yield made
+    finally:
+        made.shut()
+
+
+def answers(status: int, **headers: str) -> Fault:
+    """Answers properly, and always the same."""
+
+    def fault(handler: Handler) -> None:
+        handler.read_body()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        handler.reply(status, b'{"title": "a fault of the test"}', named)
+
+    return fault
+
+
+def hangs(handler: Handler) -> None:
+    """Takes the request and never answers."""
+    handler.read_body()
+    _hold(handler)
+
+
+def never_reads(handler: Handler) -> None:
+    """Accepts the connection, and that is all."""
+    _hold(handler)
+
+
+def drips(handler: Handler) -> None:
+    """Answers one byte a second, each of which a naive read timeout takes for progress."""
+    handler.read_body()
+    handler.close_connection = True
+    handler.wfile.write(b"HTTP/1.1 201 Created\r\nX-Slow: ")
+    while not handler.server.healed.wait(DRIP_SECONDS):
+        handler.wfile.write(b"x")
+
+
+def speaks_another_protocol(handler: Handler) -> None:
+    """Answers with bytes that are no HTTP."""
+    handler.read_body()
+    handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n\x00\xff\x13\x37" * 20)
+    handler.close_connection = True
+
+
+def cuts_the_request(handler: Handler) -> None:
+    """Hangs up in the middle of the client's body."""
+    handler.rfile.read(int(handler.headers["Content-Length"]) // 2)
+    handler.close_connection = True
+
+
+def cuts_the_answer(handler: Handler) -> None:
+    """Hangs up in the middle of its own body."""
+    handler.read_body()
+    handler.wfile.write(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{")
+    handler.close_connection = True
+
+
+def _hold(handler: Handler) -> None:
+    handler.server.healed.wait()
+    handler.close_connection = True
