@@ -8,12 +8,12 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-import bifurk
-from bifurk.wire import WireLimits
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
+import bifurk
+from bifurk.wire import WireLimits
 from bifurk_service.access import require
 from bifurk_service.api import alerts, catalog, distributions, runs, series, stream, system
 from bifurk_service.api.doorkeeper import ANY_HOST, Doorkeeper

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from bifurk_service.server import prepare_schema
 from bifurk_service.settings import Settings
 from bifurk_service.store.engine import Database
 from bifurk_service.store.tokens import create_token
-
 from tests.api.filling import Caller, Filled, fill
 from tests.server import Server
 

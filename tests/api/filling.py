@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
 from bifurk.exact import Exact
 from bifurk.wire import AttemptReport, Mark, Part, ScalarSummary, TensorPart, encode, encode_attempt
-
 from tests.parts import address, make_part, put_body
 from tests.server import Server, wait_for
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import urllib3
-from bifurk_service.app import create_app
-from bifurk_service.settings import Settings
 from fastapi.routing import iter_route_contexts
 
+from bifurk_service.app import create_app
+from bifurk_service.settings import Settings
 from tests.api.conftest import Guarded
 from tests.api.filling import Caller, Filled
 
@@ -77,17 +77,30 @@ def routes(data_dir: Path) -> dict[str, tuple[str, str]]:
 
 def concrete(path: str, filled: Filled) -> str:
     values = {
-        "project": "tests", "run": "run", "attempt": "first", "step": 10, "rank": 0,
-        "run_id": filled.run, "tensor_id": filled.tensor, "alert_id": filled.alert,
+        "project": "tests",
+        "run": "run",
+        "attempt": "first",
+        "step": 10,
+        "rank": 0,
+        "run_id": filled.run,
+        "tensor_id": filled.tensor,
+        "alert_id": filled.alert,
     }
     return path.replace("{name:path}", "loss").format(**values)
 
 
-def status_and_body(caller: Caller, method: str, path: str) -> tuple[int, str]:
+BODIES = {"patch_run": {"display_name": None}}
+
+
+def status_and_body(caller: Caller, method: str, path: str, body: Any = None) -> tuple[int, str]:
     """Of an answer that may have no end: the stream's first bytes are not waited for."""
     http = urllib3.PoolManager(retries=False, timeout=30)
     answer = http.request(
-        method, caller.server.url + path, headers=caller.headers, preload_content=False,
+        method,
+        caller.server.url + path,
+        headers=caller.headers,
+        json=body,
+        preload_content=False,
         redirect=False,
     )
     endless = "event-stream" in answer.headers.get("content-type", "")
@@ -127,7 +140,7 @@ def test_an_endpoint_lets_in_whom_the_table_says(
         guarded.callers["admin"].report("tests", "doomed")
         doomed = guarded.callers["admin"].run_id("tests", "doomed")
         target = f"/api/v1/runs/{doomed}"
-    status, body = status_and_body(caller, method, target)
+    status, body = status_and_body(caller, method, target, BODIES.get(operation))
     if wanted == PASSES:
         assert status not in (401, 403, 404), body
     elif wanted == REFUSED:

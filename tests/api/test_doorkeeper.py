@@ -15,7 +15,11 @@ PROBLEM = "application/problem+json"
 
 
 def exchange(
-    server: Server, method: str, path: str, headers: dict[str, str], body: object = None
+    server: Server,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: Iterator[bytes] | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     """A request with exactly these headers; Host among them, or left out."""
     parts = urlsplit(server.url)
@@ -30,7 +34,9 @@ def exchange(
     return answer.status, {k.lower(): v for k, v in answer.getheaders()}, content
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "["])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "["]
+)
 @pytest.mark.parametrize("path", ["/healthz", "/api/v1/runs", "/openapi.json", "/no-such-path"])
 def test_a_name_that_is_not_ours_is_refused(open_server: Server, host: str, path: str) -> None:
     status, headers, body = exchange(open_server, "GET", path, {"Host": host})
@@ -39,7 +45,9 @@ def test_a_name_that_is_not_ours_is_refused(open_server: Server, host: str, path
     assert b"Host" in body
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8700", "127.0.0.1:1", "[::1]", "[::1]:80"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8700", "127.0.0.1:1", "[::1]", "[::1]:80"]
+)
 def test_names_of_loopback_are_ours(open_server: Server, host: str) -> None:
     status, _, _ = exchange(open_server, "GET", "/healthz", {"Host": host})
     assert status == 200

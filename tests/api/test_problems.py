@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-import sqlite3
 import urllib3
-from bifurk_service.app import create_app
-from bifurk_service.settings import Settings
 from starlette.testclient import TestClient
 
+from bifurk_service.app import create_app
+from bifurk_service.settings import Settings
 from tests.api.filling import Caller, Filled
 from tests.server import Server
 
@@ -21,16 +21,17 @@ HUGE = 2**63
 NUL = "%00"
 
 
-def problem(caller: Caller, method: str, path: str, **more: object) -> tuple[int, dict[str, object]]:
+def problem(caller: Caller, method: str, path: str) -> tuple[int, dict[str, object]]:
     """Status and document of an answer that must be a problem."""
     answer = urllib3.request(
-        method, caller.server.url + path, headers=caller.headers, retries=False, **more
+        method, caller.server.url + path, headers=caller.headers, retries=False
     )
     assert answer.headers["content-type"] == "application/problem+json", answer.data
     document = answer.json()
     assert document["status"] == answer.status
     assert document["type"] == "about:blank"
-    assert document["title"] and document["detail"]
+    assert document["title"]
+    assert document["detail"]
     return answer.status, document
 
 
@@ -105,7 +106,8 @@ def test_what_cannot_be_answered_is_a_problem_document(
 
 @pytest.mark.parametrize(
     "cursor",
-    ["x", "AAAA", "!!!!", "%FF%FE", "YWZ0ZXI6LTE=", "YWZ0ZXI6", "YWZ0ZXI6OTk5OTk5OTk5OTk5OTk5OTk5OTk5",
+    ["x", "AAAA", "!!!!", "%FF%FE", "YWZ0ZXI6LTE=", "YWZ0ZXI6",
+     "YWZ0ZXI6OTk5OTk5OTk5OTk5OTk5OTk5OTk5",
      "é", "😀", "=" * 64],
 )  # fmt: skip
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from bifurk_service.demo.facts import DemoFacts, RunFacts, TrainingRecord
 from bifurk_service.demo.runs import (
     EMBEDDING,

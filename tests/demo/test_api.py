@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from bifurk_service.demo.api import Api, ApiError
 
 PAGES: dict[str, Any] = {

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from bifurk_service.demo.checks import evaluate
 from bifurk_service.demo.facts import DemoFacts
 from bifurk_service.demo.runs import EMBEDDING, OUTPUT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from bifurk_service.demo.api import Distribution, Series
 from bifurk_service.demo.courses import DensityCourse, density_course, spread_map
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
+
 from bifurk_service.demo.courses import DensityCourse, SpreadMap
 from bifurk_service.demo.picture import FaultPanels, ForkPanel, draw_fault, draw_forks
-from matplotlib.image import imread
 
 
 def course(steps: int) -> DensityCourse:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+from rich.console import Console
+
 from bifurk_service.demo.facts import DemoFacts
 from bifurk_service.demo.report import (
     BLOW_UP_AS_TOLD,
@@ -15,7 +17,6 @@ from bifurk_service.demo.report import (
     fork_story,
     report,
 )
-from rich.console import Console
 
 from .conftest import with_alerts
 

@@ -6,15 +6,16 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import bifurk
 import pytest
+from torch import nn
+from torch.optim import Optimizer
+
+import bifurk
 from bifurk_service.demo.api import Api, ApiError
 from bifurk_service.demo.collect import embedding_course, matrix_spread, wait_until_judged
 from bifurk_service.demo.runs import PROJECT, DemoRun, ModularAddition, TinyGpt
 from bifurk_service.demo.server import ServerFailedError, serving
 from bifurk_service.demo.worker import steps
-from torch import nn
-from torch.optim import Optimizer
 
 
 @pytest.fixture(scope="module")

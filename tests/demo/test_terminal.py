@@ -6,9 +6,10 @@ import io
 
 import numpy as np
 import pytest
+from rich.console import Console
+
 from bifurk_service.demo.courses import DensityCourse
 from bifurk_service.demo.terminal import SHADES, UPPER_HALF, density_text
-from rich.console import Console
 
 
 def ridge(*, at_bin: int, steps: int = 30) -> DensityCourse:

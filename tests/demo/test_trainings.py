@@ -10,10 +10,11 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from rich.console import Console
+
 from bifurk_service.demo.processes import start_python, stop
 from bifurk_service.demo.runs import DemoRun, ModularAddition
 from bifurk_service.demo.trainings import TrainingFailedError, train_all
-from rich.console import Console
 
 TELLING_WORKER = """
 import json, sys

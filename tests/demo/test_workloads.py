@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
 from bifurk_service.demo import modular_addition, tiny_gpt
 from bifurk_service.demo.runs import BY_NAME, RUNS, DemoRun, ModularAddition, TinyGpt
 from bifurk_service.demo.worker import steps
-from torch import Tensor, nn
-from torch.optim import Optimizer
 
 Weights = dict[str, Tensor]
 

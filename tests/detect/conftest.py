@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from bifurk_service.domain import TensorInfo
 
+from bifurk_service.domain import TensorInfo
 from tests.detect.runs import gpt
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bifurk_service.detect.base import Detection, Detector
 from bifurk_service.detect.judge import Judge
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.detect.streams import clocks
 from bifurk_service.domain import Alert, Clock, Mark, TensorInfo
-from numpy.typing import NDArray
 
 Values: TypeAlias = dict[str, NDArray[np.float64]]
 Report: TypeAlias = tuple[int, Detection]
@@ -53,7 +54,10 @@ def marked(sequence: int, kind: str, **details: object) -> Callable[[list[Clock]
 
 def gpt(layers: int = 12) -> list[TensorInfo]:
     """A model of so many layers with four matrices, four biases and a norm each, and the rest."""
-    names = [("embedding.weight", None, (4096, 64)), ("head.weight", None, (64, 4096))]
+    names: list[tuple[str, int | None, tuple[int, ...]]] = [
+        ("embedding.weight", None, (4096, 64)),
+        ("head.weight", None, (64, 4096)),
+    ]
     for layer in range(layers):
         names += [(f"blocks.{layer}.{name}.weight", layer, (64, 256)) for name in MATRICES]
         names += [(f"blocks.{layer}.{name}.bias", layer, (256,)) for name in MATRICES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bifurk_service.detect.agreement import ASPECTS, Rule, agreements, is_population
 from bifurk_service.detect.finding import Finding
 from bifurk_service.detect.registry import WATCHES

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from bifurk_service.detect.collapsed import Collapsed
 from bifurk_service.detect.frozen import Frozen
 from bifurk_service.detect.mode_split import ModeSplit
@@ -16,15 +18,13 @@ from bifurk_service.detect.streams import clocks
 from bifurk_service.detect.turning_point import TurningPoint
 from bifurk_service.domain import Mark, Severity
 from bifurk_service.stats.registry import BY_NAME
-from numpy.typing import NDArray
-
 from tests.detect.runs import detections, marked
 
 DIP, RANK, STD = BY_NAME["dip_ratio"], BY_NAME["stable_rank"], BY_NAME["std"]
 UNMOVED, COUNT = BY_NAME["unmoved_share"], BY_NAME["nonfinite_count"]
 
 
-def _column(values: Sequence[float]) -> NDArray[np.float64]:
+def _column(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array(values, dtype=np.float64)[:, None]
 
 

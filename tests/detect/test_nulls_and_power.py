@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bifurk_service.detect.regime_shift import RegimeShift
-from bifurk_service.detect.streams import LENGTH, NULLS, Stream, jump, tripled
 from scipy.stats import binom
 
+from bifurk_service.detect.regime_shift import RegimeShift
+from bifurk_service.detect.streams import LENGTH, NULLS, Stream, jump, tripled
 from tests.detect.runs import Report, detections
 
 SERIES = 60

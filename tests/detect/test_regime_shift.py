@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from bifurk_service.detect.regime_shift import RegimeShift
 from bifurk_service.detect.streams import autoregressive, clocks
 from bifurk_service.domain import Clock
 from bifurk_service.stats.registry import BY_NAME, Nature
-from numpy.typing import NDArray
-
 from tests.detect.runs import detections, marked
 
 SERIES = 20

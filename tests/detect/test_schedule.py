@@ -8,7 +8,6 @@ from dataclasses import replace
 from bifurk_service.detect.schedule import Schedule, is_raise, lowers_severity
 from bifurk_service.detect.streams import clocks
 from bifurk_service.domain import Mark
-
 from tests.detect.runs import marked
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.detect.sentence import Story, sentence
 from bifurk_service.domain import AffectedTensor, Mark, TensorInfo
@@ -65,17 +66,18 @@ SENTENCES = {
             checkpoint=SAVED,
         ),
         (
-            "gpt-small: weight updates became 9.6x larger in 77 of 77 tensors. Began between steps 398 "
-            "and 402, seen at 404; which layer was first is not resolved. The learning rate rose 10x "
-            "between steps 398 and 400: probable cause. Last checkpoint before: step 380, ckpt/380.pt."
+            "gpt-small: weight updates became 9.6x larger in 77 of 77 tensors. Began between "
+            "steps 398 and 402, seen at 404; which layer was first is not resolved. The learning "
+            "rate rose 10x between steps 398 and 400: probable cause. Last checkpoint before: "
+            "step 380, ckpt/380.pt."
         ),
     ),
     "one layer, with a wake": (
         _story("regime_shift", "std", *BLOCK, also=("spectral_norm",), followers=39),
         (
-            "gpt-small: the spread of the weights became 3x larger in 4 of 77 tensors, all of layer 2. "
-            "Began between steps 398 and 402, seen at 404. The largest singular value shifted as well. "
-            "39 other tensors shifted in its wake."
+            "gpt-small: the spread of the weights became 3x larger in 4 of 77 tensors, all of "
+            "layer 2. Began between steps 398 and 402, seen at 404. The largest singular value "
+            "shifted as well. 39 other tensors shifted in its wake."
         ),
     ),
     "one tensor, three aspects": (
@@ -87,9 +89,9 @@ SENTENCES = {
             also=("stable_rank", "cosine_to_first"),
         ),
         (
-            "gpt-small: the largest singular value became 81x larger in output.weight. Began between "
-            "steps 398 and 402, seen at 404. The stable rank and the cosine to the first snapshot "
-            "shifted as well."
+            "gpt-small: the largest singular value became 81x larger in output.weight. Began "
+            "between steps 398 and 402, seen at 404. The stable rank and the cosine to the first "
+            "snapshot shifted as well."
         ),
     ),
     "a little smaller, explained": (
@@ -103,9 +105,9 @@ SENTENCES = {
             explained_by=(FALL, Mark(kind="evaluation", step=402)),
         ),
         (
-            "gpt-small: the spread of the weights became 5 % smaller in a, b and c. Began between "
-            "steps 398 and 402, seen at 404. The learning rate fell 2x between steps 1,398 and 1,400: it "
-            "may explain this. The run itself marked evaluation at step 402."
+            "gpt-small: the spread of the weights became 5 % smaller in a, b and c. Began between"
+            " steps 398 and 402, seen at 404. The learning rate fell 2x between steps 1,398 and "
+            "1,400: it may explain this. The run itself marked evaluation at step 402."
         ),
     ),
     "no ratio": (
@@ -119,8 +121,8 @@ SENTENCES = {
             first="layer 2",
         ),
         (
-            "gpt-small: the excess kurtosis went from 0.12 to 6.3 in 7 of 77 tensors, of layers 0, 1 "
-            "and 2. Began between steps 398 and 402, seen at 404; layer 2 was first."
+            "gpt-small: the excess kurtosis went from 0.12 to 6.3 in 7 of 77 tensors, of layers "
+            "0, 1 and 2. Began between steps 398 and 402, seen at 404; layer 2 was first."
         ),
     ),
     "a fall": (
@@ -133,29 +135,29 @@ SENTENCES = {
             after=28.94,
         ),
         (
-            "gpt-small: the stable rank of output.weight has fallen from its highest value, 30.5 to "
-            "28.9. Turned between steps 398 and 402, seen at 404."
+            "gpt-small: the stable rank of output.weight has fallen from its highest value, 30.5 "
+            "to 28.9. Turned between steps 398 and 402, seen at 404."
         ),
     ),
     "several rises": (
         _story("turning_point", "stable_rank", ("a", None), ("b", None), variant="rise", first="a"),
         (
-            "gpt-small: the stable rank has risen from its lowest value in a and b. Turned between "
-            "steps 398 and 402, seen at 404; a was first."
+            "gpt-small: the stable rank has risen from its lowest value in a and b. Turned "
+            "between steps 398 and 402, seen at 404; a was first."
         ),
     ),
     "a split": (
         _story("mode_split", "dip_ratio", ("embedding.weight", None)),
         (
-            "gpt-small: the values went from one mode to several in embedding.weight. Began between "
-            "steps 398 and 402, seen at 404."
+            "gpt-small: the values went from one mode to several in embedding.weight. Began "
+            "between steps 398 and 402, seen at 404."
         ),
     ),
     "not finite": (
         _story("non_finite", "nonfinite_count", *BLOCK, after=300.0),
         (
-            "gpt-small: 1,200 values are NaN or infinite in 4 of 77 tensors, all of layer 2. Began "
-            "between steps 398 and 402, seen at 404."
+            "gpt-small: 1,200 values are NaN or infinite in 4 of 77 tensors, all of layer 2. "
+            "Began between steps 398 and 402, seen at 404."
         ),
     ),
     "one value, at the first snapshot": (
@@ -172,22 +174,22 @@ SENTENCES = {
     "stopped": (
         _story("frozen", "unmoved_share", ("a", 0), variant="stopped", explained_by=()),
         (
-            "gpt-small: the weights stopped moving in a although the learning rate is above zero. "
-            "Began between steps 398 and 402, seen at 404."
+            "gpt-small: the weights stopped moving in a although the learning rate is above zero."
+            " Began between steps 398 and 402, seen at 404."
         ),
     ),
     "never moved": (
         _story("frozen", "unmoved_share", ("a", 0), variant="never moved"),
         (
-            "gpt-small: the weights have not moved once in a although the learning rate is above zero. "
-            "Began between steps 398 and 402, seen at 404."
+            "gpt-small: the weights have not moved once in a although the learning rate is above "
+            "zero. Began between steps 398 and 402, seen at 404."
         ),
     ),
     "collapsed": (
         _story("collapsed", "std", ("a", 0), before=0.021, after=0.0),
         (
-            "gpt-small: the spread of the weights fell from 0.021 to 0 in a. Began between steps 398 "
-            "and 402, seen at 404."
+            "gpt-small: the spread of the weights fell from 0.021 to 0 in a. Began between steps "
+            "398 and 402, seen at 404."
         ),
     ),
 }

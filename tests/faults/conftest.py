@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from bifurk import guard
 
+from bifurk import guard
 from tests.server import Server
 
 FROM_OUTSIDE = ("BIFURK_", "SLURM_", "TORCHELASTIC_")

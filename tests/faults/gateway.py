@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
@@ -18,14 +17,6 @@ HOP_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encod
 """What concerns one connection and is not passed on."""
 
 Fault: TypeAlias = "Callable[[Handler], None]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """A request that reached the real server, and how that answered."""
-
-    path: str
-    status: int
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -73,7 +64,6 @@ class Gateway(ThreadingHTTPServer):
         self.healed = threading.Event()
         self.connections: list[socket.socket] = []
         self.faulted: list[str] = []
-        self.exchanges: list[Exchange] = []
         # A socket that is bound and does not listen refuses connections, and keeps its port.
         super().__init__(("127.0.0.1", 0), Handler, bind_and_activate=False)
         self.server_bind()
@@ -128,13 +118,9 @@ class Gateway(ThreadingHTTPServer):
 
     def _pass_on(self, handler: Handler) -> None:
         body = handler.read_body()
-        headers = {
-            name: value for name, value in handler.headers.items() if name.lower() not in HOP_HEADERS
-        }
-        answer = self._http.request("PUT", self._backend + handler.path, body=body, headers=headers)
-        self.exchanges.append(Exchange(path=handler.path, status=answer.status))
-        kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_HEADERS}
-        handler.reply(answer.status, answer.data, kept)
+        url = self._backend + handler.path
+        answer = self._http.request("PUT", url, body=body, headers=end_to_end(handler.headers))
+        handler.reply(answer.status, answer.data, end_to_end(answer.headers))
 
 
 @contextmanager
@@ -145,6 +131,10 @@ def gateway(fault: Fault | None, *, backend: str) -> Iterator[Gateway]:
         yield made
     finally:
         made.shut()
+
+
+def end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in HOP_HEADERS}
 
 
 def answers(status: int, **headers: str) -> Fault:

@@ -1,4 +1,4 @@
-"""A server that is absent, slow, hostile or broken: the training does not notice, nothing is lost."""
+"""A server that is absent, slow or broken: the training does not notice, nothing goes astray."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from bifurk.sender import REQUEST_SECONDS
 
+from bifurk.sender import REQUEST_SECONDS
 from tests.faults import gateway as faults
 from tests.faults.gateway import Fault, gateway
 from tests.faults.rest import find_run, sequences_lost, settled
@@ -115,5 +115,3 @@ def test_every_bad_answer_is_logged_once(
         monitor.close()
     assert len(server.faulted) == SNAPSHOTS + 2
     assert caplog.messages == ["token refused (403): set BIFURK_TOKEN: a fault of the test"]
-
-

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rest import find_run, settled
+from tests.faults.rest import settled
 from tests.faults.training import SNAPSHOTS, STEPS, Training, unwatched
-from tests.faults.watched_process import WatchedProcess, digest
+from tests.faults.watched_process import WatchedProcess
 from tests.server import Server
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bifurk.record import read_record
 
+from bifurk.record import read_record
 from tests.faults.gateway import gateway
 from tests.faults.rest import settled, snapshots
 from tests.faults.training import SNAPSHOTS, STEPS, unwatched
@@ -24,7 +25,7 @@ def test_what_a_dead_process_had_spooled_is_sent_by_the_next(
     death: str, house: Server, spool_dir: Path
 ) -> None:
     with gateway(None, backend=house.url) as server:
-        where = {"url": server.url, "spool_dir": str(spool_dir)}
+        where: dict[str, Any] = {"url": server.url, "spool_dir": str(spool_dir)}
         die(death, run=death, **where)
         spooled = sequences_in(spool_dir)
         assert spooled[:4] == [0, 1, 2, 3], "something had been spooled"
@@ -42,7 +43,7 @@ def test_what_a_dead_process_had_spooled_is_sent_by_the_next(
     assert list(spool_dir.iterdir()) == []
 
 
-def die(death: str, *, run: str, **where: str) -> None:
+def die(death: str, *, run: str, **where: Any) -> None:
     if death == "SIGKILL":
         client = WatchedProcess(run, steps=MANY_STEPS, attempt="first", **where)
         client.signal_at(KILLED_AT_STEP, signal.SIGKILL)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 import urllib3
-from bifurk.transport import Request, Response, Urllib3Transport
 
+from bifurk.transport import Request, Response, Urllib3Transport
 from tests.client.loopback import free_port
 from tests.faults.rest import find_run, settled, snapshots
 from tests.faults.training import STEPS, Training, unwatched

@@ -5,17 +5,18 @@ from __future__ import annotations
 import inspect
 import pickle
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import bifurk
 import numpy as np
 import torch
-from bifurk.monitor import Monitor
 from torch import nn
+
+import bifurk
+from bifurk.monitor import Monitor
 
 PROJECT = "faults"
 EVERY = 8
@@ -83,11 +84,13 @@ class Training:
         monitor: Monitor | None = None,
         *,
         steps: int = STEPS,
+        batches: Iterable[torch.Tensor] | None = None,
         each_step: Callable[[int], object] = lambda step: None,
     ) -> None:
         """Goes on training; ``each_step`` gets 1, 2, ... after each."""
+        source = iter(batches) if batches is not None else iter(batch, None)
         for step in range(1, steps + 1):
-            loss = self._step(batch())
+            loss = self._step(next(source))
             if monitor is not None:
                 monitor.log(loss=loss)
             self.losses.append(loss.item())

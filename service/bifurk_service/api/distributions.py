@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import numpy as np
-from bifurk.wire import TensorPart, WireLimits, decode
 from fastapi import APIRouter, Query, Request, Response
 
+from bifurk.wire import TensorPart, WireLimits, decode
 from bifurk_service.api.freshness import freshness, not_modified, snapshot_tag
 from bifurk_service.api.grants import Reader, visible_run
 from bifurk_service.api.parameters import RunId, Step, TensorId

@@ -11,9 +11,9 @@ import hashlib
 from http import HTTPStatus
 from typing import Final
 
-import bifurk
 from fastapi import Request, Response
 
+import bifurk
 from bifurk_service.store.models import Snapshot, StoredPart
 
 CACHE_CONTROL: Final = "private, no-cache"

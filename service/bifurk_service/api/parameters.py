@@ -11,18 +11,18 @@ LARGEST: Final = 2**63 - 1
 """What an integer column holds; numbers beyond it cannot be looked up."""
 
 
-def without_nul(text: str) -> str:
-    """The text itself, unless it holds NUL, which PostgreSQL stores nowhere.
+def storable(text: str) -> str:
+    """The text itself, unless it holds what a database cannot: NUL, or half a surrogate pair.
 
     Raises:
         ValueError: it does.
     """
-    if "\0" in text:
-        raise ValueError("a NUL character is no part of any name")
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("neither NUL nor half a surrogate pair is part of any text")
     return text
 
 
-Text: TypeAlias = Annotated[str, AfterValidator(without_nul)]
+Text: TypeAlias = Annotated[str, AfterValidator(storable)]
 
 RunId: TypeAlias = Annotated[int, Path(ge=1, le=LARGEST, description="A run's id.")]
 TensorId: TypeAlias = Annotated[int, Path(ge=1, le=LARGEST, description="A tensor's id.")]

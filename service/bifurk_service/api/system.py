@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import bifurk
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse
 
+import bifurk
 from bifurk_service.api.schemas import StateAnswer
 from bifurk_service.errors import BifurkError, NotReadyError
 from bifurk_service.services import services

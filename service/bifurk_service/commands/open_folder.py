@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+
 from bifurk.sync import Summary, sync
 from bifurk.transport import Urllib3Transport
-
 from bifurk_service.commands.rest import Json, Rest, RestError
 from bifurk_service.errors import SetupError
 from bifurk_service.server import serving

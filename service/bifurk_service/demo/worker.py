@@ -13,9 +13,9 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import bifurk
 import torch
 
+import bifurk
 from bifurk_service.demo import modular_addition, tiny_gpt
 from bifurk_service.demo.runs import BY_NAME, PROJECT, DemoRun, ModularAddition
 from bifurk_service.demo.watching import ScalarLog, Watch

@@ -110,6 +110,11 @@ def begin(
     )
 
 
-def unseen(findings: Iterable[Finding], known: Sequence[Finding]) -> list[Finding]:
+def unseen(findings: Iterable[Finding], known: Iterable[Finding]) -> list[Finding]:
     """Those that are not among the known ones."""
-    return [finding for finding in findings if finding not in known]
+    places = {_place(finding) for finding in known}
+    return [finding for finding in findings if _place(finding) not in places]
+
+
+def _place(finding: Finding) -> tuple[int, str, int]:
+    return finding.tensor, finding.statistic, finding.sequence

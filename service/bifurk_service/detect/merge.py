@@ -39,7 +39,7 @@ class Merger:
         touched = [self._merge(finding, sequence) for finding in others]
         self._recent.extend(shifts)
         if shifts:
-            touched.extend(self._shifted(sequence, shifts, tensors))
+            touched.extend(self._shifted(sequence, tensors))
         return [event for event in self._open if any(event is one for one in touched)]
 
     def forget(self) -> None:
@@ -72,14 +72,12 @@ class Merger:
         self._open.append(event)
         return event
 
-    def _shifted(
-        self, sequence: int, new: Sequence[Finding], tensors: Sequence[TensorInfo]
-    ) -> list[Event]:
+    def _shifted(self, sequence: int, tensors: Sequence[TensorInfo]) -> list[Event]:
         event = self._open_shift()
         agreed = [
             agreement
             for agreement in agreements(self._recent, tensors)
-            if any(finding in new for finding in agreement.findings)
+            if agreement.findings[-1].sequence == sequence
         ]
         if event is None:
             if not agreed:

@@ -86,7 +86,8 @@ class Schedule:
 
     def restore(self, document: Mapping[str, Any]) -> None:
         """Takes up what ``as_json`` gave."""
-        self.__init__()  # type: ignore[misc]
+        for memory in (self._rates, self._marks, self._checkpoints):
+            memory.clear()
         self._rates.extend(
             Rates(step=entry["step"], rates=tuple(entry["rates"])) for entry in document["rates"]
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bifurk.wire import AttemptReport, LossReport, Manifest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from bifurk.wire import AttemptReport, LossReport, Manifest
 from bifurk_service.domain import AttemptState
 from bifurk_service.errors import ConflictError, NotFoundError
 from bifurk_service.store.events import append_event
@@ -83,10 +83,20 @@ def apply_losses(attempt: Attempt, report: LossReport) -> None:
     for reason, count in report.dropped.items():
         merged[reason] = max(count, merged.get(reason, 0))
     attempt.dropped = merged
-    ranges = {tuple(pair) for pair in attempt.lost_sequences} | set(report.lost_sequences)
-    attempt.lost_sequences = [list(pair) for pair in sorted(ranges)]
+    attempt.lost_sequences = _joined([*attempt.lost_sequences, *map(list, report.lost_sequences)])
     if report.overhead_ratio is not None:
         attempt.overhead_ratio = report.overhead_ratio
+
+
+def _joined(ranges: list[list[int]]) -> list[list[int]]:
+    """The same sequences as ascending, disjoint closed ranges, neighbours in one."""
+    joined: list[list[int]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1][1] = max(last, joined[-1][1])
+        else:
+            joined.append([first, last])
+    return joined
 
 
 def apply_attempt_report(

@@ -8,10 +8,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from bifurk.wire import check_slug
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from bifurk.wire import check_slug
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.store.models import Project, Token
 

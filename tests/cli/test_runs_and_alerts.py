@@ -1,0 +1,140 @@
+"""`bifurk runs` and `bifurk alerts` against a running server."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+
+import pytest
+
+from tests.api.filling import Caller, Filled
+from tests.cli.conftest import COMMAND, Run, document, environment
+from tests.server import Server
+
+
+def test_runs_are_listed_as_lines_for_other_programs(
+    bifurk: Run, server: Server, filled: Filled
+) -> None:
+    listed = bifurk("runs", "ls", "--project", "tests", "--url", server.url)
+    header, line = listed.stdout.splitlines()
+    assert header.split("\t") == [
+        "ID",
+        "PROJECT",
+        "RUN",
+        "STATE",
+        "STEP",
+        "ALERTS",
+        "LAST HEARD OF",
+    ]
+    assert line.split("\t")[:6] == [str(filled.run), "tests", "run", "finished", "50", "1 critical"]
+
+
+def test_lists_are_the_rest_answers_as_json(bifurk: Run, server: Server, filled: Filled) -> None:
+    rest = Caller(server)
+    assert (
+        document(bifurk("runs", "ls", "--json", BIFURK_URL=server.url))
+        == (rest.get("/api/v1/runs")["items"])
+    )
+    assert (
+        document(bifurk("alerts", "ls", "--json", BIFURK_URL=server.url))
+        == (rest.get("/api/v1/alerts")["items"])
+    )
+    shown = document(bifurk("runs", "show", "tests/run", "--json", BIFURK_URL=server.url))
+    assert shown == rest.get(f"/api/v1/runs/{filled.run}")
+
+
+def test_a_terminal_gets_a_table(server: Server, filled: Filled) -> None:
+    lead, follow = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "runs", "ls", "--url", server.url], stdout=follow, env=environment()
+    ) as process:
+        assert process.wait(timeout=60) == 0
+    os.close(follow)
+    output = os.read(lead, 65536).decode()
+    os.close(lead)
+    assert "\t" not in output
+    assert "finished" in output
+
+
+@pytest.mark.parametrize("name", ["{id}", "run", "tests/run"])
+def test_a_run_is_shown_by_id_by_name_and_by_project_and_name(
+    bifurk: Run, server: Server, filled: Filled, name: str
+) -> None:
+    shown = bifurk("runs", "show", name.format(id=filled.run), "--url", server.url)
+    facts = dict(line.split("  ", 1) for line in shown.stdout.splitlines() if "  " in line)
+    facts = {name.strip(): value.strip() for name, value in facts.items()}
+    assert facts["run"] == "tests/run"
+    assert facts["snapshots"] == "6 judged, 6 total"
+    assert facts["verdicts"] == "6 of 60 snapshots; first verdict near step 110"
+
+
+def test_a_name_that_several_runs_have_is_asked_back(
+    bifurk: Run, server: Server, filled: Filled
+) -> None:
+    for project in ("twins-a", "twins-b"):
+        Caller(server).report(project, "twin")
+    asked = bifurk("runs", "show", "twin", "--url", server.url)
+    assert asked.returncode == 1
+    assert "twins-a/twin, twins-b/twin" in asked.stderr
+
+
+def test_a_run_whose_name_is_a_number_is_found(bifurk: Run, server: Server, filled: Filled) -> None:
+    Caller(server).report("years", "202699")
+    shown = document(bifurk("runs", "show", "202699", "--json", "--url", server.url))
+    assert (shown["project"], shown["run"]) == ("years", "202699")
+
+
+def test_a_run_is_deleted_only_when_somebody_says_so(
+    bifurk: Run, server: Server, filled: Filled
+) -> None:
+    Caller(server).report("removing", "run")
+    asked = bifurk("runs", "rm", "removing/run", "--url", server.url)
+    assert asked.returncode == 2
+    assert "--yes" in asked.stderr
+    removed = bifurk("runs", "rm", "removing/run", "--yes", "--url", server.url)
+    assert removed.returncode == 0
+    assert "deleted removing/run" in removed.stdout
+    gone = bifurk("runs", "show", "removing/run", "--url", server.url)
+    assert gone.returncode == 1
+    assert "no run 'removing/run'" in gone.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        (["--run", "tests/run"], 1),
+        (["--run", "tests/run", "--since", "41"], 0),
+        (["--project", "other", "--kind", "non_finite", "--severity", "critical"], 1),
+        (["--project", "other", "--kind", "regime_shift", "--kind", "mode_split"], 0),
+        (["--run", "tests/run", "--state", "resolved"], 0),
+    ],
+)
+def test_alerts_are_listed_by_what_they_are(
+    bifurk: Run, server: Server, filled: Filled, options: list[str], count: int
+) -> None:
+    listed = document(bifurk("alerts", "ls", "--json", *options, "--url", server.url))
+    assert len(listed) == count
+
+
+def test_an_alert_is_shown_with_its_sentence_first(
+    bifurk: Run, server: Server, filled: Filled
+) -> None:
+    alert = Caller(server).get(f"/api/v1/alerts/{filled.alert}")
+    shown = bifurk("alerts", "show", str(filled.alert), "--url", server.url).stdout
+    assert shown.splitlines()[0] == alert["sentence"]
+    assert "between steps 30 and 40" in shown
+    assert all(tensor["name"] in shown for tensor in alert["tensors"])
+
+
+def test_what_would_steer_a_terminal_is_not_printed(
+    bifurk: Run, server: Server, filled: Filled
+) -> None:
+    rest = Caller(server)
+    rest.report("escapes", "run")
+    run = rest.run_id("escapes", "run")
+    body = b'{"display_name": "\\u001b[2J\\u202e[red]x"}'
+    headers = {"Content-Type": "application/json"}
+    assert rest.request("PATCH", f"/api/v1/runs/{run}", body=body, headers=headers)[0] == 200
+    shown = bifurk("runs", "show", str(run), "--url", server.url).stdout
+    assert "�[2J�[red]x" in shown
