@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
@@ -119,8 +119,10 @@ class Gateway(ThreadingHTTPServer):
     def _pass_on(self, handler: Handler) -> None:
         body = handler.read_body()
         url = self._backend + handler.path
-        answer = self._http.request("PUT", url, body=body, headers=end_to_end(handler.headers))
-        handler.reply(answer.status, answer.data, end_to_end(answer.headers))
+        answer = self._http.request(
+            "PUT", url, body=body, headers=end_to_end(handler.headers.items())
+        )
+        handler.reply(answer.status, answer.data, end_to_end(answer.headers.items()))
 
 
 @contextmanager
@@ -133,8 +135,8 @@ def gateway(fault: Fault | None, *, backend: str) -> Iterator[Gateway]:
         made.shut()
 
 
-def end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name.lower() not in HOP_HEADERS}
+def end_to_end(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: value for name, value in headers if name.lower() not in HOP_HEADERS}
 
 
 def answers(status: int, **headers: str) -> Fault:

@@ -64,6 +64,7 @@ def test_a_forked_child_posts_nothing_and_ends_nothing(house: Server, spool_dir:
     assert run["state"] == "finished"
     assert (run["last_step"], run["snapshots"]["total"]) == (STEPS, SNAPSHOTS)
     assert run["attempts"][0]["dropped"] == {}
+    assert list(spool_dir.iterdir()) == []
 
 
 def play_on(training: Training, monitor: Monitor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Final, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from bifurk_service.api.schemas import DistributionAnswer, TensorReference
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import Services, services
 from bifurk_service.stats.density import Density, density
-from bifurk_service.store.models import StoredPart
+from bifurk_service.store.models import Snapshot, StoredPart
 from bifurk_service.store.queries import get_tensor, snapshot_at
 from bifurk_service.store.snapshots import parts_of
 
@@ -45,24 +46,15 @@ def get_distribution(  # noqa: PLR0913 - one argument a query parameter
     high: Edge = None,
 ) -> DistributionAnswer | Response:
     """The density of a tensor's values at a step; tagged, so that 304 can be the answer."""
-    if low is not None and high is not None and not low < high:
-        raise InvalidError(f"low is to be below high, got {low} and {high}", where="low")
     house = services(request)
-    for reading in range(READINGS):
-        with house.database.read() as session:
-            visible_run(session, run_id, grant)
-            tensor = get_tensor(session, run_id, tensor_id)
-            snapshot = snapshot_at(session, run_id, step)
-            parts = parts_of(session, snapshot.id)
-        tag = snapshot_tag(request, snapshot, parts)
-        if (unchanged := not_modified(request, tag)) is not None:
-            return unchanged
-        try:
-            carried = _carried(house, parts, tensor.name)
-            break
-        except FileNotFoundError:
-            if reading + 1 == READINGS:
-                raise NotFoundError(f"a part of step {snapshot.step} is no longer kept") from None
+    with house.database.read() as session:
+        visible_run(session, run_id, grant)
+        tensor = get_tensor(session, run_id, tensor_id)
+        snapshot = snapshot_at(session, run_id, step)
+        tag = snapshot_tag(request, snapshot, parts_of(session, snapshot.id))
+    if (unchanged := not_modified(request, tag)) is not None:
+        return unchanged
+    carried = _carried(house, snapshot, tensor.name)
     if not carried:
         raise NotFoundError(f"step {snapshot.step} does not carry tensor {tensor_id}")
     drawn = _density(carried, bins=bins, in_sigmas=unit == "sigma", low=low, high=high)
@@ -79,18 +71,24 @@ def get_distribution(  # noqa: PLR0913 - one argument a query parameter
     )
 
 
-def _carried(house: Services, parts: Sequence[StoredPart], name: str) -> list[TensorPart]:
+def _carried(house: Services, snapshot: Snapshot, name: str) -> list[TensorPart]:
+    """The tensor as each part of the snapshot carries it."""
+    for _ in range(READINGS):
+        with house.database.read() as session:
+            parts = parts_of(session, snapshot.id)
+        with suppress(FileNotFoundError):
+            return [
+                piece for part in parts for piece in _decoded(house, part) if piece.name == name
+            ]
+    raise NotFoundError(f"a part of step {snapshot.step} is no longer kept")
+
+
+def _decoded(house: Services, part: StoredPart) -> tuple[TensorPart, ...]:
     limits = WireLimits(
         decoded_bytes=house.settings.max_decoded_bytes, tensors=house.settings.max_tensors
     )
-    return [
-        piece
-        for part in parts
-        for piece in decode(
-            house.blobs.get(part.blob_key), encoding=part.encoding, limits=limits
-        ).tensors
-        if piece.name == name
-    ]
+    blob = house.blobs.get(part.blob_key)
+    return decode(blob, encoding=part.encoding, limits=limits).tensors
 
 
 def _density(
@@ -102,6 +100,8 @@ def _density(
     high: float | None,
 ) -> Density:
     """Refuses what float64 cannot draw: edges too far apart to subtract, bins too thin to tell."""
+    if low is not None and high is not None and not low < high:
+        raise InvalidError(f"low is to be below high, got {low} and {high}", where="low")
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
             return density(pieces, bins=bins, in_sigmas=in_sigmas, low=low, high=high)

@@ -56,7 +56,14 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
     grant: Reader,
     run_id: RunId,
     *,
-    stat: Annotated[str, Query(max_length=64, description="A name from `GET /api/v1/stats`.")],
+    stat: Annotated[
+        str,
+        Query(
+            max_length=64,
+            description="A name from `GET /api/v1/stats`.",
+            json_schema_extra={"enum": list(BY_NAME)},
+        ),
+    ],
     tensor: Glob = None,
     layer: Layer = None,
     role: Role = None,

@@ -42,6 +42,8 @@ class Rest:
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
+        if not url.lower().startswith(("http://", "https://")):
+            raise RestError(f"a server is named like http://host:port, got {url!r}")
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._pool = urllib3.PoolManager(

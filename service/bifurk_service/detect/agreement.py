@@ -19,6 +19,10 @@ from bifurk_service.stats.registry import BY_NAME
 
 WITNESSES: Final = 3
 """Tensors of a layer, aspects of a tensor, or at least tensors of a model, that must agree."""
+AGREEMENT_SNAPSHOTS: Final = 6
+"""Findings of that many neighbouring snapshots can bear each other out or be one event."""
+ASPECT_SNAPSHOTS: Final = 24
+"""How long a tensor's finding waits for its other aspects: the longest scale of a shift."""
 POPULATION_SHARE: Final = 0.25
 """Share of a model's tensors that makes a shift a matter of the whole model."""
 POPULATION_STATISTICS: Final = ("update_ratio", "std")
@@ -65,18 +69,30 @@ class Agreement:
 
 
 def agreements(findings: Sequence[Finding], tensors: Sequence[TensorInfo]) -> list[Agreement]:
-    """Every agreement among findings of a few neighbouring snapshots, the widest first.
+    """Every agreement among regime shifts, the widest first.
+
+    Tensors agree when they are seen to shift within a few snapshots. The aspects of one tensor
+    need not: a noisy one is seen at a longer scale, later. They agree when they were seen, or
+    most likely began, that close together.
 
     Args:
-        findings: regime shifts, in order of detection.
+        findings: those of the last ``ASPECT_SNAPSHOTS`` snapshots, in order of detection.
         tensors: all of the model, in order.
     """
     witnesses = [finding for finding in findings if _bears_witness(finding, tensors)]
+    if not witnesses:
+        return []
+    seen_now = [finding for finding in witnesses if is_near(finding, witnesses[-1].sequence)]
     return [
-        *_of_population(witnesses, len(tensors)),
-        *_of_layers(witnesses, tensors),
+        *_of_population(seen_now, len(tensors)),
+        *_of_layers(seen_now, tensors),
         *_of_tensors(witnesses),
     ]
+
+
+def is_near(finding: Finding, sequence: int) -> bool:
+    """Whether a finding was made within ``AGREEMENT_SNAPSHOTS`` up to this sequence."""
+    return sequence - finding.sequence < AGREEMENT_SNAPSHOTS
 
 
 def is_population(tensors: Iterable[int], *, of: int) -> bool:
@@ -126,15 +142,22 @@ def _of_layers(findings: Sequence[Finding], tensors: Sequence[TensorInfo]) -> li
 
 
 def _of_tensors(findings: Sequence[Finding]) -> list[Agreement]:
+    newest = {finding.tensor: finding for finding in findings}
     groups: dict[int, list[Finding]] = defaultdict(list)
     for finding in findings:
-        groups[finding.tensor].append(finding)
+        if _coincide(finding, newest[finding.tensor]):
+            groups[finding.tensor].append(finding)
     return [
         _agreement(Rule.TENSOR, group, max(group, key=log_ratio).statistic)
         for group in groups.values()
         if len({aspect_of(finding.statistic) for finding in group}) >= WITNESSES
         and max(map(log_ratio, group)) >= math.log(MATERIAL_RATIO)
     ]
+
+
+def _coincide(finding: Finding, newest: Finding) -> bool:
+    began_together = abs(newest.onset_sequence - finding.onset_sequence) < AGREEMENT_SNAPSHOTS
+    return is_near(finding, newest.sequence) or began_together
 
 
 def _agreement(rule: Rule, findings: Sequence[Finding], statistic: str) -> Agreement:

@@ -31,6 +31,11 @@ class Finding:
     score: float
     details: Mapping[str, float | int | str | bool] = field(default_factory=dict)
 
+    @property
+    def onset_sequence(self) -> int:
+        """Sequence at which it most likely began; that of the finding itself where not told."""
+        return self.sequence - int(self.details.get("snapshots_since_onset", 1)) + 1
+
     @classmethod
     def of(
         cls, detection: Detection, *, kind: str, statistic: str, sequence: int, step: int

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from bifurk_service.detect.agreement import Agreement, Rule, agreements, aspect_of
+from bifurk_service.detect.agreement import (
+    AGREEMENT_SNAPSHOTS,
+    ASPECT_SNAPSHOTS,
+    Agreement,
+    Rule,
+    agreements,
+    aspect_of,
+    is_near,
+)
 from bifurk_service.detect.event import Event, begin, unseen, variant_of
 from bifurk_service.detect.finding import Finding
 from bifurk_service.domain import TensorInfo
 
-AGREEMENT_SNAPSHOTS: Final = 6
-"""Findings of that many neighbouring snapshots can bear each other out or be one event."""
 AFTERMATH_SNAPSHOTS: Final = 24
 """What shifts this soon after an event is its wake: told with it, not as another."""
 
@@ -32,7 +38,7 @@ class Merger:
             event for event in self._open if sequence - event.first_sequence < AFTERMATH_SNAPSHOTS
         ]
         self._recent = [
-            finding for finding in self._recent if sequence - finding.sequence < AGREEMENT_SNAPSHOTS
+            finding for finding in self._recent if sequence - finding.sequence < ASPECT_SNAPSHOTS
         ]
         shifts = [finding for finding in findings if finding.kind == "regime_shift"]
         others = [finding for finding in findings if finding.kind != "regime_shift"]
@@ -112,6 +118,7 @@ class Merger:
         tensors: Sequence[TensorInfo],
     ) -> None:
         """Who agrees at the time is named; who comes later, or otherwise, follows."""
+        recent = [finding for finding in self._recent if is_near(finding, sequence)]
         if sequence - event.first_sequence < AGREEMENT_SNAPSHOTS:
             for agreement in agreed:
                 if agreement.aspect == event.aspect and agreement.rule is not Rule.TENSOR:
@@ -119,12 +126,12 @@ class Merger:
             layers = _layers(event, tensors) if event.rule == Rule.LAYER else set()
             event.findings += [
                 finding
-                for finding in unseen(self._recent, event.findings)
+                for finding in unseen(recent, event.findings)
                 if aspect_of(finding.statistic) == event.aspect
                 and tensors[finding.tensor].layer in layers
             ]
         named = event.named
-        others = unseen(self._recent, [*event.findings, *event.followers])
+        others = unseen(recent, [*event.findings, *event.followers])
         event.findings += [finding for finding in others if finding.tensor in named]
         event.followers = [
             finding for finding in [*event.followers, *others] if finding.tensor not in named

@@ -219,7 +219,7 @@ class RegimeShift:
             before=own_units(self._statistic, float(before)),
             after=own_units(self._statistic, float(after)),
             score=score,
-            details={"scale": scale},
+            details={"scale": scale, "snapshots_since_onset": best},
         )
 
     def _is_lasting(self, change: float, missed: float) -> bool:

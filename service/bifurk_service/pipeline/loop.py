@@ -42,8 +42,8 @@ RETRY_SECONDS: Final = 2.0
 CHORES_SECONDS: Final = 10.0
 MOST_TRIES: Final = 3
 """A part that has taken its worker down this often is given up and shown as failed."""
-ATTEMPT_WINDOW: Final = 256
-"""Snapshots of one attempt looked at in one round."""
+ATTEMPT_WINDOW: Final = 32
+"""Snapshots of one attempt looked at in one round: enough to keep every worker busy."""
 
 
 class Pipeline:

@@ -43,28 +43,19 @@ class LiveRun:
 
 def live_runs(session: Session, *, ended_after: float) -> list[LiveRun]:
     """Runs whose newest attempt runs, or ended after this time; newest first."""
+    newest = select(func.max(Attempt.id)).group_by(Attempt.run_id)
+    is_live = (Attempt.state == AttemptState.RUNNING.value) | (Attempt.ended_at > ended_after)
     rows = session.execute(
         select(Attempt, Run.slug, Project.slug)
         .join(Run, Attempt.run_id == Run.id)
         .join(Project, Run.project_id == Project.id)
+        .where(Attempt.id.in_(newest), is_live)
         .order_by(Attempt.id.desc())
     )
-    attempts: dict[int, list[tuple[Attempt, str, str]]] = {}
-    for attempt, run, project in rows:
-        attempts.setdefault(attempt.run_id, []).append((attempt, run, project))
-    return [
-        _live(session, [attempt for attempt, _, _ in entries], entries[0][1], entries[0][2])
-        for entries in attempts.values()
-        if _is_live(entries[0][0], ended_after)
-    ]
+    return [_live(session, attempt, run, project) for attempt, run, project in rows]
 
 
-def _is_live(attempt: Attempt, ended_after: float) -> bool:
-    return attempt.state == AttemptState.RUNNING.value or (attempt.ended_at or 0) > ended_after
-
-
-def _live(session: Session, attempts: Sequence[Attempt], run: str, project: str) -> LiveRun:
-    newest = attempts[0]
+def _live(session: Session, newest: Attempt, run: str, project: str) -> LiveRun:
     last_step, last_received_at = session.execute(
         select(
             func.max(Snapshot.step).filter(Snapshot.measured_at.is_not(None)),
@@ -72,8 +63,9 @@ def _live(session: Session, attempts: Sequence[Attempt], run: str, project: str)
         ).where(Snapshot.attempt_id == newest.id)
     ).one()
     dropped: dict[str, int] = {}
-    for attempt in attempts:
-        for reason, count in attempt.dropped.items():
+    losses = select(Attempt.dropped).where(Attempt.run_id == newest.run_id)
+    for lost in session.scalars(losses):
+        for reason, count in lost.items():
             dropped[reason] = dropped.get(reason, 0) + int(count)
     return LiveRun(
         run_id=newest.run_id,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bifurk.wire import Manifest, Part
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from bifurk.wire import Manifest, Part
 from bifurk_service.errors import ConflictError
 from bifurk_service.store.models import (
     Attempt,
