@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from bifurk_service.errors import BifurkError
 
@@ -69,10 +70,23 @@ def _validation(_request: Request, error: Exception) -> JSONResponse:
     return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid", first["msg"], where=where)
 
 
-def _http(_request: Request, error: Exception) -> JSONResponse:
+def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    return _problem(status, status.phrase, str(error.detail), headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
+        headers["Allow"] = ", ".join(methods)
+    return _problem(status, status.phrase, str(error.detail), headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All that a path knows; the router by itself names those of the first route it met there."""
+    return sorted(
+        method.upper()
+        for path, operations in request.app.openapi()["paths"].items()
+        for method in operations
+        if compile_path(path)[0].match(request.url.path)
+    )
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

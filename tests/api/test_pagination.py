@@ -15,7 +15,7 @@ def pages(
 ) -> Iterator[dict[str, Any]]:
     """All items of a list, with something happening after every page."""
     glue = "&" if "?" in path else "?"
-    cursor = ""
+    cursor, seen = "", {""}
     while True:
         page = caller.get(f"{path}{glue}limit={limit}{cursor}")
         assert len(page["items"]) <= limit
@@ -23,6 +23,8 @@ def pages(
         if page["next_cursor"] is None:
             return
         cursor = f"&cursor={page['next_cursor']}"
+        assert cursor not in seen, "the list goes in circles"
+        seen.add(cursor)
         between()
 
 

@@ -121,6 +121,14 @@ def test_a_cursor_that_is_none_of_ours_is_refused(
     assert (status, document["where"]) == (422, "cursor")
 
 
+def test_a_method_that_a_path_does_not_know_is_answered_with_those_it_does(
+    anyone: Caller, filled: Filled
+) -> None:
+    path = f"{anyone.server.url}/api/v1/runs/{filled.run}"
+    assert urllib3.request("PUT", path).headers["Allow"] == "DELETE, GET, PATCH"
+    assert urllib3.request("PUT", f"{path}/marks").headers["Allow"] == "GET"
+
+
 def test_what_is_wrong_is_named(anyone: Caller, filled: Filled) -> None:
     _, document = problem(anyone, "GET", f"/api/v1/runs/{filled.run}/series?stat=std&points=3")
     assert document["where"] == "query.points"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,8 @@ import urllib3
 from tests.api.filling import BROKEN_AT, Caller, broken_part
 from tests.server import Server, wait_for
 
-MOST_SECONDS = 60.0
+MOST_SECONDS = 40.0
+"""For one event; pings come every 15 s, so that a read alone never times out."""
 
 
 class Reader:
@@ -43,7 +45,9 @@ class Reader:
     def next_event(self) -> dict[str, Any]:
         """The next event as id, event and data; comments are passed over."""
         fields: dict[str, Any] = {}
+        deadline = time.monotonic() + MOST_SECONDS
         for line in self._lines:
+            assert time.monotonic() < deadline, "only pings came"
             name, _, value = line.partition(": ")
             if line == "" and fields:
                 return {**fields, "data": json.loads(fields["data"])}

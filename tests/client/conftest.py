@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+
 from bifurk import guard
 
 FROM_OUTSIDE = ("BIFURK_", "SLURM_", "TORCHELASTIC_")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from bifurk.cadence import Cadence, FullRotation, Relief
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bifurk.cadence import Cadence, FullRotation, Relief
 
 
 def grid(cadence: Cadence, last: int, first: int = 0) -> list[int]:

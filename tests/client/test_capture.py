@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from bifurk import sketch as sketches
 from bifurk.capture import Capture
 from bifurk.config import WatchConfig
 from bifurk.device_counts import DeviceCounts
 from bifurk.selection import select
 from bifurk.staging import Stage, StagedTensor
-from torch import nn
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 LARGE = 150 * 128

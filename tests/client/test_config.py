@@ -6,12 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import bifurk
 import pytest
+
+import bifurk
 from bifurk.config import WatchConfig, WatchSettings, documentation
 from bifurk.configure import resolve
 from bifurk.testing import InMemoryTransport
-
 from tests.client.training import new_training
 
 

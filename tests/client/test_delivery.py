@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from bifurk.config import WatchConfig
 from bifurk.delivery import Delivery, NoDelivery, OutboxDelivery, open_delivery
 from bifurk.losses import LossLedger
@@ -18,7 +19,6 @@ from bifurk.sender import THREAD_NAME
 from bifurk.spool import records
 from bifurk.testing import FailingTransport, InMemoryTransport
 from bifurk.transport import Request
-
 from tests.client.loopback import (
     Behaviour,
     Loopback,

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import textwrap
 
-import bifurk
 import pytest
+
+import bifurk
 
 SCRIPT = """
 import json, sys

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import bifurk
 import pytest
 import torch
+
+import bifurk
 from bifurk import guard
 from bifurk.capture import Capture
 from bifurk.encoder import Encoder
 from bifurk.guard import FAILURES_IN_A_ROW, Wall
 from bifurk.testing import InMemoryTransport
-
 from tests.client.training import new_training, steps_of, train
 
 production = pytest.mark.usefixtures("production_wall")

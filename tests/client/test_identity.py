@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+
 from bifurk.configure import resolve
 from bifurk.identity import (
     Identity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bifurk.layout import ROLES, Layout, layout_of, strip_wrappers
 
 D, F, V = 64, 256, 1000

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import threading
 
-from bifurk.losses import MAX_RANGES, LossLedger
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bifurk.losses import MAX_RANGES, LossLedger
 
 
 def test_a_new_ledger_reports_nothing_lost() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from bifurk.marks import MAX_MARKS, MAX_TEXT_CHARACTERS, MarkLog
 
 

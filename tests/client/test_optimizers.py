@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from bifurk.optimizers import as_optimizers, learning_rates, name_of, own_step, settings
 from torch import nn
+
+from bifurk.optimizers import as_optimizers, learning_rates, name_of, own_step, settings
 
 
 def trained(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.Optimizer:

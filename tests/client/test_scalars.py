@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from bifurk.scalars import MAX_NAMES, PENDING_VALUES, Interval, ScalarLog, _Series
 
 

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 import torch
-from bifurk.selection import select, signature
 from torch import nn
+
+from bifurk.selection import select, signature
 
 
 class Wrapped(nn.Module):

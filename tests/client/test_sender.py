@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from bifurk.losses import LossLedger
 from bifurk.outbox import MemoryOutbox
 from bifurk.retry import (

@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
 from bifurk.exact import STORAGE, Exact
 from bifurk.sketch import (
     KEYS,
@@ -21,10 +26,6 @@ from bifurk.sketch import (
     sketch,
     sketch_bits,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
 
 ALL_BITS = np.arange(KEYS, dtype=np.uint16)
 

@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bifurk.folder_lock import FolderInUseError, FolderLock
 from bifurk.losses import LossLedger
 from bifurk.outbox import MemoryOutbox, Outbox
@@ -22,8 +25,6 @@ from bifurk.record import TornRecordError, frames, read_record, write_record
 from bifurk.spool import Spool, open_spool, records
 from bifurk.transport import Request
 from bifurk.waiting import Slot, WaitingLine
-from hypothesis import given
-from hypothesis import strategies as st
 
 TARGET = "http://127.0.0.1:9"
 

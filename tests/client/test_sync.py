@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from bifurk.__main__ import main
 from bifurk.losses import LossLedger
 from bifurk.record import frames, write_record
@@ -16,7 +17,6 @@ from bifurk.spool import Spool, open_spool, records
 from bifurk.sync import Summary, sync
 from bifurk.testing import FailingTransport, InMemoryTransport
 from bifurk.transport import Request, TransportError
-
 from tests.client.loopback import Loopback, answers, hangs, serving
 
 

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from bifurk.exact import Exact
 from bifurk.testing import FailingTransport, InMemoryTransport, ManualClock
 from bifurk.transport import Request, Response, TransportError

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from bifurk.transport import MAX_REPLY_BYTES, Request, Transport, TransportError, Urllib3Transport
 
+from bifurk.transport import MAX_REPLY_BYTES, Request, Transport, TransportError, Urllib3Transport
 from tests.client.loopback import (
     Behaviour,
     answers,

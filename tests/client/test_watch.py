@@ -9,18 +9,18 @@ import threading
 import weakref
 from typing import Any, cast
 
-import bifurk
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
+import bifurk
 from bifurk import sketch as sketches
 from bifurk.identity import Rank
 from bifurk.session import Session
 from bifurk.testing import InMemoryTransport
 from bifurk.transport import Request, Response
 from bifurk.wire import content_digest
-from torch import nn
-
 from tests.client.training import SmallNet, new_training, same_bits, steps_of, train, weights
 
 

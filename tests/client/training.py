@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import nn
+
 from bifurk.exact import STORAGE, Exact
 from bifurk.monitor import Monitor
-from torch import nn
 
 STEPS = 12
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from bifurk import guard
-from tests.server import Server
+from bifurk import encoder, guard, sender
+from tests.server import Server, wait_for
 
+THREAD_NAMES = (encoder.THREAD_NAME, sender.THREAD_NAME)
 FROM_OUTSIDE = ("BIFURK_", "SLURM_", "TORCHELASTIC_")
 
 
@@ -43,6 +45,17 @@ def wall_lets_through() -> Iterator[None]:
     """No fault of the world may even reach the wall; tests of broken internals switch this off."""
     with guard.reraising():
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """A closed monitor has ended its threads, whatever has happened to it."""
+    yield
+    wait_for(lambda: not ours(), "the end of bifurk's threads")
+
+
+def ours() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name in THREAD_NAMES]
 
 
 @pytest.fixture

@@ -15,10 +15,12 @@ from bifurk.delivery import OutboxDelivery
 from bifurk.encoder import Encoder
 from bifurk.losses import LossLedger
 from bifurk.marks import MarkLog
+from bifurk.monitor import Monitor
 from bifurk.outbox import MemoryOutbox
 from bifurk.overhead import Overhead
 from bifurk.recorder import Recorder
 from bifurk.scalars import ScalarLog
+from bifurk.session import Session
 from bifurk.spool import Spool
 from bifurk.staging import Stage
 from bifurk.testing import InMemoryTransport
@@ -64,6 +66,13 @@ def told(caplog: pytest.LogCaptureFixture) -> Counter[str]:
     return Counter(record.getMessage() for record in caplog.records if record.exc_info)
 
 
+def end_threads(monitor: Monitor) -> None:
+    """Where a close was what is broken, the threads wait on: they are daemons, and end with us."""
+    assert isinstance(monitor, Session)
+    monitor._encoder.close(CLOSE_SECONDS)
+    monitor._delivery.close(CLOSE_SECONDS)
+
+
 def named(part: Any) -> str:
     return str(getattr(part, "__name__", part))
 
@@ -74,10 +83,12 @@ def test_a_method_that_raises_changes_nothing_and_is_told_once(
 ) -> None:
     training, broken = Training(), Broken()
     monitor = training.watch("broken", transport=InMemoryTransport())
-    monkeypatch.setattr(owner, name, broken)
-    monitor.mark("checkpoint", path="here.pt")
-    training.run(monitor)
-    monitor.close(CLOSE_SECONDS)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, broken)
+        monitor.mark("checkpoint", path="here.pt")
+        training.run(monitor)
+        monitor.close(CLOSE_SECONDS)
+    end_threads(monitor)
     assert training.outcome() == unwatched()
     assert set(told(caplog).values()) <= {1}
     assert bool(told(caplog)) == bool(broken.calls)
@@ -97,9 +108,11 @@ def test_what_stands_between_the_disk_and_the_network_may_break_too(
 ) -> None:
     training, broken = Training(), Broken()
     monitor = training.watch("broken", url="http://127.0.0.1:9", spool_dir=spool_dir)
-    monkeypatch.setattr(owner, name, broken)
-    training.run(monitor)
-    monitor.close(CLOSE_SECONDS)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, broken)
+        training.run(monitor)
+        monitor.close(CLOSE_SECONDS)
+    end_threads(monitor)
     assert training.outcome() == unwatched()
     assert set(told(caplog).values()) <= {1}
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bifurk.exact import STORAGE, Exact
 from bifurk.sketch import Sketch, bfloat16_bits, sketch, sketch_bits
 from bifurk_service.stats.distribution import Distribution, from_counts, from_values
 from bifurk_service.stats.measure import TensorInput
 from bifurk_service.stats.value import NoValue, Value
-from numpy.typing import NDArray
 
 DTYPES = ("bfloat16", "float16", "float32", "float64")
 

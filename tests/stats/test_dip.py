@@ -7,10 +7,10 @@ from collections.abc import Callable
 import diptest
 import numpy as np
 import pytest
-from bifurk_service.stats.dip import dip
-from bifurk_service.stats.elements import dip_points, dip_threshold
 from numpy.typing import NDArray
 
+from bifurk_service.stats.dip import dip
+from bifurk_service.stats.elements import dip_points, dip_threshold
 from tests.stats.tensors import LAWS, distribution_of, exact, weights
 
 Sampler = Callable[[np.random.Generator, int], NDArray[np.float64]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+
 from bifurk.exact import Exact
 from bifurk.sketch import KeyFormat, key_values, sketch_bits
 from bifurk_service.stats.distribution import from_counts, from_values, key_bins
-from numpy.typing import NDArray
-
 from tests.stats.tensors import distribution_of, exact, weights
 
 FORMATS: list[tuple[KeyFormat, torch.dtype]] = [("bf16", torch.bfloat16), ("f16", torch.float16)]

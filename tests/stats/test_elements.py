@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from bifurk.sketch import merge
 from bifurk_service.stats.distribution import from_counts
 from bifurk_service.stats.elements import dip_threshold, element_statistics
 from bifurk_service.stats.registry import STATISTICS, Family
 from bifurk_service.stats.value import ALL_EQUAL, EMPTY, NO_FINITE, UNRESOLVED, Value
-from numpy.typing import NDArray
-
 from tests.stats.oracle import QUANTILES, expected_dip, expected_elements
 from tests.stats.tensors import DTYPES, LAWS, counted, distribution_of, exact, number, weights
 

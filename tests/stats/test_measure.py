@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
 from bifurk.exact import Exact
 from bifurk_service.stats.measure import TensorInput, measure_tensor
 from bifurk_service.stats.registry import BY_NAME, STATISTICS
@@ -18,11 +23,6 @@ from bifurk_service.stats.value import (
     NoValue,
     Value,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
-
 from tests.stats.oracle import expected_dip, expected_elements, expected_motion, expected_spectrum
 from tests.stats.tensors import DTYPES, counted, exact, large, number, small, weights
 

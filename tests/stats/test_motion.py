@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from bifurk.exact import Exact
 from bifurk_service.stats.motion import motion_statistics
 from bifurk_service.stats.value import (
@@ -19,7 +20,6 @@ from bifurk_service.stats.value import (
     NOT_SENT,
     Value,
 )
-
 from tests.stats.oracle import expected_motion
 from tests.stats.tensors import DTYPES, exact, number, weights
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bifurk_service.stats.measure import measure_tensor
 from numpy.typing import NDArray
 
+from bifurk_service.stats.measure import measure_tensor
 from tests.stats.tensors import exact, large, number, small, weights
 
 MANY = 400_000

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from bifurk_service.stats.elements import (
     ROUNDED_QUANTILE_TOLERANCE,
     ROUNDED_SHAPE_TOLERANCE,
@@ -12,8 +14,6 @@ from bifurk_service.stats.elements import (
     element_statistics,
 )
 from bifurk_service.stats.value import UNRESOLVED, Value
-from numpy.typing import NDArray
-
 from tests.stats.oracle import expected_dip, expected_elements
 from tests.stats.tensors import LAWS, distribution_of, exact, number, weights
 

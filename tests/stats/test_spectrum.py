@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from bifurk.exact import Exact
 from bifurk_service.stats.spectrum import (
     EFFECTIVE_RANK_TOLERANCE,
@@ -23,8 +25,6 @@ from bifurk_service.stats.value import (
     NoValue,
     Value,
 )
-from numpy.typing import NDArray
-
 from tests.stats.oracle import expected_spectrum
 from tests.stats.tensors import DTYPES, exact
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+
 from bifurk.exact import STORAGE, Exact
 from bifurk.sketch import SAMPLE_SIZE, sample_positions, sketch, sketch_bits
 from bifurk.wire import (

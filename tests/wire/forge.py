@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
+
 from bifurk.exact import Exact
 from bifurk.sketch import Sketch
 from bifurk.wire import Part, TensorPart, WireError, WireLimits, decode, encode_plain

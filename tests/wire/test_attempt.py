@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from bifurk.wire import (
     WIRE_VERSION,
     AttemptReport,

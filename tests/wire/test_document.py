@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bifurk.sketch import sample_positions, sketch
 from bifurk.wire import (
     WIRE_VERSION,

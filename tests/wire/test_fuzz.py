@@ -8,6 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from bifurk.exact import Exact
 from bifurk.sketch import SAMPLE_SIZE, sketch
 from bifurk.wire import (
@@ -23,9 +26,6 @@ from bifurk.wire import (
     encode,
     encode_plain,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from tests.wire.forge import put_together, take_apart, zstd
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import zstandard
+
 from bifurk.wire import Part, PartTooLargeError, WireError, WireLimits, decode, encode, encode_plain
 from bifurk.wire.container import LARGEST_WINDOW_BYTES
-
 from tests.wire.forge import (
     MIB,
     forge,

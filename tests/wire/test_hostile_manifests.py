@@ -7,8 +7,8 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from bifurk.wire import Part, PartTooLargeError, decode
 
+from bifurk.wire import Part, PartTooLargeError, decode
 from tests.wire.forge import (
     MIB,
     MINIMAL,

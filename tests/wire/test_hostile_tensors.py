@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bifurk.wire import Part, PartTooLargeError, encode_plain
 
+from bifurk.wire import Part, PartTooLargeError, encode_plain
 from tests.wire.forge import (
     MINIMAL,
     forge,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bifurk.sketch import sample_positions
 from bifurk.wire import LossReport, Mark, Part, Placement, decode
 

@@ -10,6 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from safetensors.numpy import load
+
 from bifurk.exact import STORAGE, Exact
 from bifurk.sketch import SAMPLE_SIZE, sample_positions, sketch, sketch_bits
 from bifurk.wire import (
@@ -27,11 +32,6 @@ from bifurk.wire import (
     encode_plain,
     strip_full,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from safetensors.numpy import load
-
 from tests.wire.conftest import MakeManifest, MakeTensor
 from tests.wire.forge import assert_same_part
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bifurk.exact import Exact
 from bifurk.sketch import SMALL_TENSOR_ELEMENTS, sample_positions, sketch
 from bifurk.wire import Manifest, Part, TensorPart, encode
-from numpy.typing import NDArray
 
 WIDTH, VOCABULARY, CONTEXT, BLOCKS = 768, 50_257, 1_024, 12
 MANIFEST = Manifest(project="p", run="r", attempt="a", step=0, sequence=0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from bifurk.wire import SLUG_PATTERN, check_slug
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bifurk.wire import SLUG_PATTERN, check_slug
 
 
 @pytest.mark.parametrize("text", ["a", "0", "gpt-small", "A.b_c-9", "a" * 128, "a.."])
