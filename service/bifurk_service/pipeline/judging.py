@@ -49,11 +49,11 @@ class AttemptJudge:
 
         Whatever is raised here leaves the memory ahead of the database: drop this object then.
         """
+        alerts = self._verdict(snapshot_id)
         with self._database.write() as session:
             snapshot = session.get_one(Snapshot, snapshot_id)
             attempt = session.get_one(Attempt, self._attempt_id)
             now = time.time()
-            alerts = [] if snapshot.off_grid else self._update(session, snapshot, attempt.run_id)
             for alert in alerts:
                 keep_alert(session, attempt, alert, now=now)
             finish_snapshot(session, snapshot, JUDGED, now=now)
@@ -62,6 +62,15 @@ class AttemptJudge:
             if self._unsaved >= SNAPSHOTS_BETWEEN_STATES or attempt.cursor == 0:
                 self._save(session, attempt.cursor)
         return len(alerts)
+
+    def _verdict(self, snapshot_id: int) -> list[Alert]:
+        """Outside the write transaction: while the detectors think, parts are still taken in."""
+        with self._database.read() as session:
+            snapshot = session.get_one(Snapshot, snapshot_id)
+            if snapshot.off_grid:
+                return []
+            run_id = session.get_one(Attempt, self._attempt_id).run_id
+            return self._update(session, snapshot, run_id)
 
     def put_away(self) -> None:
         """Saves the memory, so that taking it up again replays nothing."""
