@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import zlib
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from bifurk.transport import Request
+from bifurk.wire import SLUG_PATTERN
 
 SUFFIX: Final = ".request"
 TEMPORARY_SUFFIX: Final = ".tmp"
@@ -22,12 +25,24 @@ FORMAT: Final = 1
 MAX_HEAD_BYTES: Final = 64 << 10
 """Of the JSON line: paths and a few headers; a longer line is no head of ours."""
 
+METHOD: Final = "PUT"
+HEADER_NAMES: Final = frozenset({"Content-Type", "Content-Encoding", "Content-Digest"})
+"""All that a request of ours carries; whatever else a file asks for is not sent with a token."""
+
+_STEP: Final = "[0-9]{1,19}"
+_PATH: Final = re.compile(
+    f"/api/v1/projects/{SLUG_PATTERN}/runs/{SLUG_PATTERN}/attempts/{SLUG_PATTERN}"
+    f"(?:/snapshots/{_STEP}/parts/{_STEP})?"
+)
+_HEADER_VALUE: Final = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
+"""Printable ASCII without spaces around it: what every HTTP library agrees to send."""
+
 Frames: TypeAlias = tuple[bytes, bytes]
 """The head line and the body, as they follow each other in the file."""
 
 
 class TornRecordError(ValueError):
-    """A file that is not one whole request: cut off, overwritten, or of another kind."""
+    """A file that is not one whole request of ours: cut off, overwritten, or of another kind."""
 
 
 def frames(request: Request) -> Frames:
@@ -44,8 +59,12 @@ def frames(request: Request) -> Frames:
     return json.dumps(head).encode() + b"\n", request.body
 
 
-def write_record(path: Path, content: Frames) -> None:
+def write_record(path: Path, content: Iterable[bytes]) -> None:
     """Writes a file readable by its owner alone; once this returns it survives a power cut.
+
+    Args:
+        path: without the suffix ``TEMPORARY_SUFFIX``.
+        content: one after the other; ``frames`` of a request, for instance.
 
     Raises:
         OSError: it could not be written; nothing is left under either name.
@@ -61,14 +80,15 @@ def write_record(path: Path, content: Frames) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def read_record(path: Path) -> Request:
-    """Reads a file back.
+    """Reads a file back, and trusts nothing in it: it may be anybody's.
 
     Raises:
-        TornRecordError: it is not one whole request. OSError: it cannot be read.
+        TornRecordError: it is not one whole request that this client could have made.
+        OSError: it cannot be read.
     """
     with path.open("rb") as file:
         line = file.readline(MAX_HEAD_BYTES)
@@ -83,24 +103,47 @@ def read_record(path: Path) -> Request:
     return request
 
 
-def _request(head: dict[str, Any], body: bytes) -> Request:
-    if head["format"] != FORMAT:
-        raise ValueError(f"format {FORMAT} expected, got {head['format']!r}")
-    sequence = head["sequence"]
-    return Request(
-        method=str(head["method"]),
-        path=str(head["path"]),
-        headers={str(name): str(value) for name, value in head["headers"].items()},
-        body=body,
-        sequence=None if sequence is None else int(sequence),
-    )
+def make_folder(folder: Path) -> None:
+    """Makes a folder for its owner alone, durably, with those above it; one that is there is fine.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in reversed(missing):
+        sync_folder(made.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the new name durable; where folders cannot be synced, the file still is."""
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable; where folders cannot be synced, the files still are."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _request(head: dict[str, Any], body: bytes) -> Request:
+    if head["format"] != FORMAT:
+        raise ValueError(f"format {FORMAT} expected, got {head['format']!r}")
+    if head["method"] != METHOD:
+        raise ValueError(f"method {METHOD} expected")
+    if not _PATH.fullmatch(head["path"]):
+        raise ValueError("the path is not one of an attempt or a part")
+    sequence = head["sequence"]
+    return Request(
+        method=METHOD,
+        path=head["path"],
+        headers=_headers(head["headers"]),
+        body=body,
+        sequence=None if sequence is None else int(sequence),
+    )
+
+
+def _headers(given: dict[str, str]) -> dict[str, str]:
+    for name, value in given.items():
+        if name not in HEADER_NAMES or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"the header {name[:40]!r} is none of ours")
+    return dict(given)

@@ -20,6 +20,13 @@ MAX_SECONDS: Final = 60.0
 RETRIED_REFUSALS: Final = frozenset({408, 429})
 """The 4xx that speak of the moment and not of the request."""
 
+SHUT_DOORS: Final = frozenset({401, 403, 404, 405})
+"""The 4xx that speak of the way to the server and not of the request: a token, a url or a proxy
+that somebody has yet to mend. Dropping for them would empty a whole spool of sound snapshots."""
+
+SHUT_SECONDS: Final = 15.0
+"""Between two tries at a shut door, at least: only a person opens it."""
+
 MAX_PROBLEM_CHARACTERS: Final = 300
 
 
@@ -30,14 +37,20 @@ class Verdict(enum.Enum):
     CONFLICT = "conflict"
     REJECTED = "rejected"
     RETRY = "retry"
+    SHUT = "shut"
 
 
 def verdict(status: int) -> Verdict:
-    """Judges a status: 4xx but 408 and 429 are final, all else but 2xx is tried again."""
+    """Judges a status: 2xx is delivered, the 4xx that speak of the request are final.
+
+    All else is tried again; where the door is shut, slowly.
+    """
     if 200 <= status < 300:
         return Verdict.DELIVERED
     if status == 409:
         return Verdict.CONFLICT
+    if status in SHUT_DOORS:
+        return Verdict.SHUT
     if 400 <= status < 500 and status not in RETRIED_REFUSALS:
         return Verdict.REJECTED
     return Verdict.RETRY
@@ -53,6 +66,15 @@ def retry_after_seconds(response: Response) -> float:
         elif text:
             seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
     return min(max(0.0, seconds), MAX_SECONDS) if math.isfinite(seconds) else 0.0
+
+
+def shut_advice(status: int) -> str:
+    """What a person can do about a status of ``SHUT_DOORS``."""
+    if status == 401:
+        return "token missing or refused (401): set BIFURK_TOKEN"
+    if status == 403:
+        return "token not allowed to write here (403): set BIFURK_TOKEN to one that is"
+    return f"no bifurk server there ({status}): check BIFURK_URL, its path too"
 
 
 def problem_text(response: Response) -> str:

@@ -15,8 +15,17 @@ from typing import Final
 from bifurk.clock import SYSTEM_CLOCK, Clock
 from bifurk.losses import LossLedger
 from bifurk.outbox import Entry, Outbox
-from bifurk.retry import Backoff, Verdict, problem_text, retry_after_seconds, verdict
+from bifurk.retry import (
+    SHUT_SECONDS,
+    Backoff,
+    Verdict,
+    problem_text,
+    retry_after_seconds,
+    shut_advice,
+    verdict,
+)
 from bifurk.transport import Request, Response, Transport, TransportError
+from bifurk.waiting import Slot
 
 THREAD_NAME: Final = "bifurk-send"
 
@@ -27,7 +36,10 @@ HEARTBEAT_SECONDS: Final = 60.0
 UNREADABLE_PAUSE_SECONDS: Final = 1.0
 """When the outbox holds something that cannot be read just now (no free descriptors)."""
 
-UNAUTHORISED: Final = frozenset({401, 403})
+SERVER_ERROR: Final = 500
+SERVER_ERROR_TRIES: Final = 20
+"""Answers of 500 to one request before it is given up: with the backoff some seven minutes. A
+restart or a repair is shorter; what the server breaks on every time must not block the rest."""
 
 logger = logging.getLogger("bifurk")
 
@@ -42,6 +54,8 @@ class Sender:
         heartbeat: makes the heartbeat's request; it is sent once, never retried or spooled.
         heartbeat_seconds: between two of them.
         on_reply: given every 2xx answer; it runs on the sender's thread.
+        on_refused: given the status of every snapshot of this process's attempt that the server
+            refuses for good; likewise.
         clock, backoff: seams for tests.
     """
 
@@ -54,6 +68,7 @@ class Sender:
         heartbeat: Callable[[], Request] | None = None,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         on_reply: Callable[[Response], None] | None = None,
+        on_refused: Callable[[int], None] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         backoff: Backoff | None = None,
     ) -> None:
@@ -63,6 +78,7 @@ class Sender:
         self._heartbeat = heartbeat
         self._heartbeat_seconds = heartbeat_seconds
         self._on_reply = on_reply
+        self._on_refused = on_refused
         self._clock = clock
         self._backoff = backoff or Backoff()
         self._condition = threading.Condition()
@@ -73,6 +89,8 @@ class Sender:
         self._finished = False
         self._last_words: Request | None = None
         self._away = False
+        self._breaking: Slot | None = None
+        self._breaks = 0
         self._logged: set[str] = set()
 
     def start(self) -> None:
@@ -175,8 +193,7 @@ class Sender:
             self._log_once("heartbeat", logging.ERROR, "no heartbeat could be made", trace=True)
             return
         self._tell(response)
-        if verdict(response.status) in (Verdict.CONFLICT, Verdict.REJECTED):
-            self._log_refusal(response)
+        self._log_refusal(response)
 
     def _say_last_words(self) -> None:
         if self._last_words is None:
@@ -186,8 +203,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - as for a heartbeat
             logger.warning("the end of the attempt could not be told: %s", error)
             return
-        if verdict(response.status) in (Verdict.CONFLICT, Verdict.REJECTED):
-            self._log_refusal(response)
+        self._log_refusal(response)
 
     def _deliver(self) -> None:
         if not self._spool.pending() or self._clock.now() < self._not_before:
@@ -221,22 +237,57 @@ class Sender:
 
     def _settle(self, entry: Entry, response: Response) -> None:
         answer = verdict(response.status)
-        if answer is Verdict.RETRY:
+        if answer is Verdict.SHUT:
+            self._wait_outside(entry, response)
+        elif answer is Verdict.RETRY and not self._breaks_it(entry, response):
             reason = f"status {response.status}: {problem_text(response)}"
             self._postpone(entry, reason, at_least=retry_after_seconds(response))
-            return
-        if answer is Verdict.CONFLICT:
-            self._ledger.drop("conflict", entry.slot.sequence)
-            self._log_refusal(response)
-        elif answer is Verdict.REJECTED:
-            self._ledger.drop(f"rejected_{response.status}", entry.slot.sequence)
-            self._log_refusal(response)
-        self._spool.discard(entry)
+        elif answer is Verdict.RETRY:
+            # Not a word from a server that is well: the pauses stay long for the next one.
+            self._refused(entry, response, reason=f"rejected_{response.status}")
+            self._pause(self._backoff.next_seconds())
+        else:
+            if answer is Verdict.CONFLICT:
+                self._refused(entry, response, reason="conflict")
+            elif answer is Verdict.REJECTED:
+                self._refused(entry, response, reason=f"rejected_{response.status}")
+            else:
+                self._spool.discard(entry)
+            self._answered(response)
+
+    def _answered(self, response: Response) -> None:
         self._backoff.reset()
         if self._away:
             logger.info("the server answers again")
         self._away = False
         self._tell(response)
+
+    def _refused(self, entry: Entry, response: Response, *, reason: str) -> None:
+        self._ledger.drop(reason, entry.slot.sequence)
+        self._spool.discard(entry)
+        self._log_refusal(response)
+        if self._on_refused is None or entry.slot.sequence is None:
+            return
+        try:
+            self._on_refused(response.status)
+        except Exception:  # noqa: BLE001 - as for the reader of answers
+            self._log_once("refused", logging.ERROR, "a refusal could not be told", trace=True)
+
+    def _breaks_it(self, entry: Entry, response: Response) -> bool:
+        """Whether the server has failed at this very request too often."""
+        if response.status != SERVER_ERROR:
+            return False
+        if entry.slot != self._breaking:
+            self._breaking, self._breaks = entry.slot, 0
+        self._breaks += 1
+        return self._breaks >= SERVER_ERROR_TRIES
+
+    def _wait_outside(self, entry: Entry, response: Response) -> None:
+        """The way is shut, not the request wrong: what waits is kept for whoever mends the way."""
+        self._log_refusal(response)
+        self._away = True
+        wished = max(SHUT_SECONDS, retry_after_seconds(response))
+        self._postpone(entry, problem_text(response), at_least=wished)
 
     def _postpone(self, entry: Entry, reason: str, *, at_least: float = 0.0) -> None:
         self._spool.release(entry)
@@ -250,10 +301,12 @@ class Sender:
             self._not_before = self._clock.now() + seconds
 
     def _log_refusal(self, response: Response) -> None:
-        if response.status in UNAUTHORISED:
-            message = f"token refused ({response.status}): set BIFURK_TOKEN"
-        else:
-            message = f"the server refused a request ({response.status})"
+        answer = verdict(response.status)
+        if answer is Verdict.DELIVERED:
+            return
+        message = f"the server refused a request ({response.status})"
+        if answer is Verdict.SHUT:
+            message = f"snapshots wait, training goes on: {shut_advice(response.status)}"
         self._log_once(
             str(response.status), logging.WARNING, f"{message}: {problem_text(response)}"
         )

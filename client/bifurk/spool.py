@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,9 @@ from bifurk.record import (
     TEMPORARY_SUFFIX,
     TornRecordError,
     frames,
+    make_folder,
     read_record,
+    sync_folder,
     write_record,
 )
 from bifurk.transport import Request
@@ -40,6 +43,10 @@ NUMBER_DIGITS: Final = 20
 FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 PASSING_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
 """The process is short of something just now; the file itself may be sound."""
+DISK_ERRNOS: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN})
+"""What a network filesystem answers while its server is away, and a dying disk for good."""
+DISK_TRIES: Final = 60
+"""Of reads that end so, a second apart: the restart of a file server is waited out, no more."""
 
 logger = logging.getLogger("bifurk")
 
@@ -56,7 +63,7 @@ def open_spool(parent: Path, *, target: str, max_bytes: int, ledger: LossLedger)
     Raises:
         OSError: the folder cannot be made, written or locked.
     """
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(parent)
     folder = parent / new_folder_name()
     try:
         spool = Spool(folder, max_bytes=max_bytes, ledger=ledger, target=target)
@@ -66,13 +73,22 @@ def open_spool(parent: Path, *, target: str, max_bytes: int, ledger: LossLedger)
     for leftover in sorted(parent.iterdir()):
         if leftover != folder and recorded_target(leftover) == target:
             with contextlib.suppress(OSError):
-                spool.adopt(leftover)
+                _adopt_own(spool, leftover)
     return spool
 
 
 def new_folder_name() -> str:
     """A name no other process uses, ascending with the time."""
     return f"{time.time_ns():0{NUMBER_DIGITS}d}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def is_own(folder: Path) -> bool:
+    """Whether the folder belongs to this user: what others leave is not sent with our token.
+
+    Raises:
+        OSError: nothing can be learnt about it.
+    """
+    return sys.platform == "win32" or folder.stat().st_uid == os.geteuid()
 
 
 def recorded_target(folder: Path) -> str | None:
@@ -95,6 +111,8 @@ def records(folder: Path) -> list[Path]:
 def remove_emptied(folder: Path) -> None:
     """Removes a folder whose requests are all gone; one that holds anything else stays."""
     with contextlib.suppress(OSError):
+        if records(folder):
+            return
         for path in _litter(folder):
             path.unlink()
         folder.rmdir()
@@ -126,14 +144,16 @@ class Spool:
         self.folder = folder
         self._ledger = ledger
         self._failing = False
+        self._troubled: Slot | None = None
+        self._tries = 0
         max_entries = None if max_bytes is None else MAX_ENTRIES
         self._line = WaitingLine(max_bytes=max_bytes, max_entries=max_entries)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         self._lock = FolderLock(folder / LOCK_NAME)
         try:
             # Only a folder that names its target is ever adopted, so the lock comes first.
             if target is not None:
-                _write_target(folder, target)
+                write_record(folder / TARGET_NAME, (target.encode(),))
             for path in records(folder):
                 self._enlist(path)
         except OSError:
@@ -165,15 +185,18 @@ class Spool:
         """See ``Outbox.oldest``; files that cannot be read are counted and skipped."""
         while (slot := self._line.lend()) is not None:
             try:
-                return Entry(slot=slot, request=read_record(self._path(slot)))
+                request = read_record(self._path(slot))
             except TornRecordError as error:
                 logger.warning("a spooled request is damaged and left out: %s", error)
                 self._drop(slot, "spool_torn")
             except OSError as error:
-                if error.errno in PASSING_ERRNOS:
+                if self._may_pass(slot, error):
                     self._line.give_back()
                     return None
-                self._drop(slot, "spool_unreadable")
+                self._leave(slot, error)
+            else:
+                self._troubled = None
+                return Entry(slot=slot, request=request)
         return None
 
     def release(self, entry: Entry) -> None:
@@ -204,6 +227,7 @@ class Spool:
             paths = records(leftover)
             for path in paths:
                 self._enlist(path)
+            sync_folder(self.folder)
             remove_emptied(leftover)
         finally:
             lock.release()
@@ -249,6 +273,20 @@ class Spool:
         self._unlink(slot)
         self._ledger.drop(reason, slot.sequence)
 
+    def _may_pass(self, slot: Slot, error: OSError) -> bool:
+        if slot != self._troubled:
+            self._troubled, self._tries = slot, 0
+        self._tries += 1
+        return error.errno in PASSING_ERRNOS or (
+            error.errno in DISK_ERRNOS and self._tries < DISK_TRIES
+        )
+
+    def _leave(self, slot: Slot, error: OSError) -> None:
+        """Passes over a file, which stays where it is: a later process may be able to read it."""
+        logger.warning("a spooled request cannot be read and is passed over: %s", error)
+        self._line.remove(slot)
+        self._ledger.drop("spool_unreadable", slot.sequence)
+
     def _write_failed(self, error: OSError, sequence: int | None) -> None:
         reason = "disk_full" if error.errno in FULL_ERRNOS else "spool_unwritable"
         self._ledger.drop(reason, sequence)
@@ -270,10 +308,11 @@ def _number(path: Path) -> int | None:
     return int(stem) if path.suffix == SUFFIX and is_number else None
 
 
-def _write_target(folder: Path, target: str) -> None:
-    temporary = folder / f"{TARGET_NAME}{TEMPORARY_SUFFIX}"
-    temporary.write_text(target, encoding="utf-8")
-    temporary.replace(folder / TARGET_NAME)
+def _adopt_own(spool: Spool, leftover: Path) -> None:
+    if is_own(leftover):
+        spool.adopt(leftover)
+    else:
+        logger.warning("%s belongs to another user and is left alone", leftover)
 
 
 def _litter(folder: Path) -> Iterator[Path]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, cast
 
 from bifurk.wire.errors import PartTooLargeError
 from bifurk.wire.fields import Fields
 from bifurk.wire.limits import WireLimits
-from bifurk.wire.manifest import read_loss_report, read_version
-from bifurk.wire.part import WIRE_VERSION, LossReport
+from bifurk.wire.manifest import read_loss_report, read_marks, read_scalars, read_version
+from bifurk.wire.part import WIRE_VERSION, LossReport, Mark, ScalarSummary
 from bifurk.wire.strict_json import parse_object, write
 
 State: TypeAlias = Literal["running", "finished", "failed"]
@@ -29,6 +30,8 @@ class AttemptReport:
         loss_report: what could not be delivered so far.
         wall_clock_seconds: when this was written, seconds since 1970 UTC.
         interval_seconds: usual time between snapshots; None until known.
+        marks, scalars: what was said after the last snapshot, which no part will carry; only in
+            a report that ends the attempt. Reports that repeat the end repeat them.
     """
 
     state: State
@@ -38,6 +41,8 @@ class AttemptReport:
     loss_report: LossReport = field(default_factory=LossReport)
     wall_clock_seconds: float = 0.0
     interval_seconds: float | None = None
+    marks: tuple[Mark, ...] = ()
+    scalars: Mapping[str, ScalarSummary] = field(default_factory=dict)
     wire_version: str = WIRE_VERSION
 
     def __post_init__(self) -> None:
@@ -73,5 +78,7 @@ def decode_attempt(body: bytes, *, limits: WireLimits | None = None) -> AttemptR
         loss_report=read_loss_report(document.get("loss_report", {}), "attempt.loss_report"),
         wall_clock_seconds=f.finite("wall_clock_seconds", 0.0),
         interval_seconds=f.optional_finite("interval_seconds"),
+        marks=read_marks(f),
+        scalars=read_scalars(f),
         wire_version=version,
     )

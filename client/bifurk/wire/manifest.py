@@ -41,14 +41,8 @@ def read_manifest(document: dict[str, Any]) -> Manifest:
         optimizer=f.text("optimizer", ""),
         optimizer_settings=f.details("optimizer_settings"),
         learning_rates=_learning_rates(f),
-        scalars={
-            name: _scalar(value, f"manifest.scalars.{shown(name)}")
-            for name, value in f.mapping("scalars").items()
-        },
-        marks=tuple(
-            read_mark(mark, f"manifest.marks[{index}]")
-            for index, mark in enumerate(f.items("marks", MAX_MARKS))
-        ),
+        scalars=read_scalars(f),
+        marks=read_marks(f),
         loss_report=read_loss_report(document.get("loss_report", {}), "manifest.loss_report"),
         client=f.texts("client"),
         wire_version=version,
@@ -67,6 +61,31 @@ def read_version(f: Fields) -> str:
     if major != own_major or minor < oldest:
         f.fail("wire_version", f"{own_major}.{oldest} or a later minor of {own_major}")
     return version
+
+
+def read_scalars(f: Fields) -> dict[str, ScalarSummary]:
+    """The field ``scalars``: one summary a name; empty where it is missing.
+
+    Raises:
+        WireError: an entry is missing a field, or one is wrong.
+    """
+    return {
+        name: _scalar(value, f"{f.where}.scalars.{shown(name)}")
+        for name, value in f.mapping("scalars").items()
+    }
+
+
+def read_marks(f: Fields) -> tuple[Mark, ...]:
+    """The field ``marks``, in the order they were set; empty where it is missing.
+
+    Raises:
+        PartTooLargeError: there are too many.
+        WireError: a field of one is missing or wrong.
+    """
+    return tuple(
+        read_mark(mark, f"{f.where}.marks[{index}]")
+        for index, mark in enumerate(f.items("marks", MAX_MARKS))
+    )
 
 
 def read_mark(document: Any, where: str) -> Mark:

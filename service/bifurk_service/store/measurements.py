@@ -21,11 +21,7 @@ def keep_measured(
 ) -> None:
     """Stores a snapshot's statistics and moves it on to ``measured``."""
     run_id = session.scalars(select(Attempt.run_id).where(Attempt.id == snapshot.attempt_id)).one()
-    ids = dict(
-        session.execute(select(Tensor.name, Tensor.id).where(Tensor.run_id == run_id))
-        .tuples()
-        .all()
-    )
+    ids = dict(session.execute(select(Tensor.name, Tensor.id).where(Tensor.run_id == run_id)).all())
     rows = [
         {
             "tensor_id": ids[name],

@@ -90,7 +90,7 @@ def list_runs(
         query = query.where(Run.slug == name)
     if run_ids is not None:
         query = query.where(Run.id.in_(run_ids))
-    rows = session.execute(query).tuples().all()
+    rows = session.execute(query).all()
     ids = [run.id for run, _ in rows]
     newest = _newest_attempts(session, ids)
     alerts = _unresolved(session, ids)

@@ -10,14 +10,12 @@ from sqlalchemy.orm import Session
 
 from bifurk.wire import Manifest, Part
 from bifurk_service.errors import ConflictError
+from bifurk_service.store.logged import keep_marks, keep_scalars
 from bifurk_service.store.models import (
     Attempt,
     Project,
     Run,
-    Series,
-    SeriesPoint,
     Snapshot,
-    StoredMark,
     StoredPart,
     Tensor,
 )
@@ -94,8 +92,9 @@ def receive_part(session: Session, part: Part, blob: BlobReceipt, *, now: float)
     snapshot.received_parts += 1
     snapshot.coverage = snapshot.received_parts / snapshot.expected_parts
     _keep_tensors(session, run.id, part)
-    _keep_scalars(session, run.id, attempt.id, manifest)
-    _keep_marks(session, snapshot.id, manifest)
+    if manifest.rank == 0:
+        keep_scalars(session, attempt, manifest.step, manifest.scalars)
+        keep_marks(session, snapshot, manifest.marks)
     return True
 
 
@@ -139,43 +138,6 @@ def _keep_tensors(session: Session, run_id: int, part: Part) -> None:
         described = (tensor.layer, tensor.role, list(tensor.shape), tensor.dtype)
         if described != (stored.layer, stored.role, stored.shape, stored.dtype):
             stored.layer, stored.role, stored.shape, stored.dtype = described
-
-
-def _keep_scalars(session: Session, run_id: int, attempt_id: int, manifest: Manifest) -> None:
-    if manifest.rank != 0 or not manifest.scalars:
-        return
-    known = {
-        series.name: series.id
-        for series in session.scalars(select(Series).where(Series.run_id == run_id))
-    }
-    for name, scalar in manifest.scalars.items():
-        if name not in known:
-            series = Series(run_id=run_id, name=name)
-            session.add(series)
-            session.flush()
-            known[name] = series.id
-        session.add(
-            SeriesPoint(
-                series_id=known[name],
-                attempt_id=attempt_id,
-                step=manifest.step,
-                last=_finite(scalar.last),
-                mean=_finite(scalar.mean),
-                min=_finite(scalar.min),
-                max=_finite(scalar.max),
-                count=scalar.count,
-            )
-        )
-
-
-def _keep_marks(session: Session, snapshot_id: int, manifest: Manifest) -> None:
-    session.add_all(
-        StoredMark(
-            snapshot_id=snapshot_id, kind=mark.kind, step=mark.step, details=dict(mark.details)
-        )
-        for mark in manifest.marks
-        if manifest.rank == 0
-    )
 
 
 def _finite(value: float) -> float | None:

@@ -9,6 +9,7 @@ from bifurk.wire import AttemptReport, LossReport, Manifest
 from bifurk_service.domain import AttemptState
 from bifurk_service.errors import ConflictError, NotFoundError
 from bifurk_service.store.events import append_event
+from bifurk_service.store.logged import keep_last_words
 from bifurk_service.store.models import Attempt, Project, Run, Snapshot, StoredPart
 
 NOTHING_JUDGED = -1
@@ -109,16 +110,17 @@ def apply_attempt_report(
     attempt.interval_seconds = report.interval_seconds or attempt.interval_seconds
     attempt.last_sequence = _largest(attempt.last_sequence, report.last_sequence)
     attempt.last_step = _largest(attempt.last_step, report.last_step)
-    set_attempt_state(session, attempt, AttemptState(report.state), now=now)
+    if set_attempt_state(session, attempt, AttemptState(report.state), now=now):
+        keep_last_words(session, attempt, report)
 
 
 def set_attempt_state(
     session: Session, attempt: Attempt, state: AttemptState, *, now: float
-) -> None:
-    """Moves an attempt on; what has finished or failed does not run again."""
+) -> bool:
+    """Moves an attempt on; whether it moved. What has finished or failed does not run again."""
     ended = {AttemptState.FINISHED.value, AttemptState.FAILED.value}
     if attempt.state == state.value or attempt.state in ended:
-        return
+        return False
     attempt.state = state.value
     attempt.ended_at = None if state is AttemptState.RUNNING else now
     append_event(
@@ -128,6 +130,7 @@ def set_attempt_state(
         now=now,
         data={"attempt": attempt.slug, "state": state.value},
     )
+    return True
 
 
 def run_of(session: Session, attempt: Attempt) -> Run:

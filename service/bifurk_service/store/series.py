@@ -85,7 +85,7 @@ def statistic_series(
             for stretch in stretches
             for step, value in session.execute(
                 _stretch_query(statistic, tensor_id, stretch, first_step, last_step)
-            ).tuples()
+            )
         ]
         yield StatisticSeries(
             tensor_id=tensor_id,

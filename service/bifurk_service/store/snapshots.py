@@ -127,7 +127,7 @@ def snapshot_counts(session: Session, run_id: int) -> dict[str, int]:
         .where(Attempt.run_id == run_id)
         .group_by(Snapshot.state)
     )
-    return {RECEIVED: 0, MEASURED: 0, JUDGED: 0, LATE: 0, FAILED: 0, **dict(rows.tuples().all())}
+    return {RECEIVED: 0, MEASURED: 0, JUDGED: 0, LATE: 0, FAILED: 0, **dict(rows.all())}
 
 
 def failed_sequences(session: Session, attempt: Attempt) -> list[int]:

@@ -1,0 +1,83 @@
+"""What the user said: logged scalars, and marks of what the run did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from bifurk.wire import AttemptReport, Mark, ScalarSummary
+from bifurk_service.store.models import Attempt, Series, SeriesPoint, Snapshot, StoredMark
+
+
+def keep_scalars(
+    session: Session, attempt: Attempt, step: int, scalars: Mapping[str, ScalarSummary]
+) -> None:
+    """Keeps what was logged up to a step; what is there for that step already is added to."""
+    rows = session.execute(select(Series.name, Series.id).where(Series.run_id == attempt.run_id))
+    known = dict(rows.all())
+    for name, scalar in scalars.items():
+        if name not in known:
+            series = Series(run_id=attempt.run_id, name=name)
+            session.add(series)
+            session.flush()
+            known[name] = series.id
+        key = {"series_id": known[name], "attempt_id": attempt.id, "step": step}
+        earlier = session.get(SeriesPoint, key)
+        if earlier is None:
+            session.add(_point(key, scalar))
+        else:
+            _add(earlier, scalar)
+
+
+def keep_marks(session: Session, snapshot: Snapshot, marks: Iterable[Mark]) -> None:
+    """Keeps the marks that came with a snapshot."""
+    session.add_all(
+        StoredMark(
+            snapshot_id=snapshot.id, kind=mark.kind, step=mark.step, details=dict(mark.details)
+        )
+        for mark in marks
+    )
+
+
+def keep_last_words(session: Session, attempt: Attempt, report: AttemptReport) -> None:
+    """Keeps what was said after the last snapshot; it is told with the end of the attempt."""
+    if attempt.last_step is not None:
+        keep_scalars(session, attempt, attempt.last_step, report.scalars)
+    last = session.scalar(
+        select(Snapshot)
+        .where(Snapshot.attempt_id == attempt.id)
+        .order_by(Snapshot.sequence.desc())
+        .limit(1)
+    )
+    if last is not None:
+        keep_marks(session, last, report.marks)
+
+
+def _point(key: Mapping[str, int], scalar: ScalarSummary) -> SeriesPoint:
+    return SeriesPoint(
+        **key,
+        last=_finite(scalar.last),
+        mean=_finite(scalar.mean),
+        min=_finite(scalar.min),
+        max=_finite(scalar.max),
+        count=scalar.count,
+    )
+
+
+def _add(point: SeriesPoint, scalar: ScalarSummary) -> None:
+    """The summary of both intervals together; a value that is not finite leaves none."""
+    count = point.count + scalar.count
+    if point.mean is not None:
+        point.mean = _finite((point.mean * point.count + scalar.mean * scalar.count) / count)
+    if point.min is not None:
+        point.min = _finite(min(point.min, scalar.min))
+    if point.max is not None:
+        point.max = _finite(max(point.max, scalar.max))
+    point.last, point.count = _finite(scalar.last), count
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
