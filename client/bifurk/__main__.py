@@ -13,6 +13,10 @@ from bifurk.configure import resolve
 from bifurk.sync import Summary, sync
 from bifurk.transport import Transport, Urllib3Transport
 
+WITHHELD = (
+    "the token is not sent to {url}, which only a file names: pass --url or set BIFURK_URL"
+)
+
 EXIT_CODES = """exit code: 0 all sent; 1 some refused or left; 2 stopped early or wrong usage"""
 
 
@@ -44,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("folder", metavar="DIR", type=Path, help="searched with all in it")
     command.add_argument("--url", help="the server; else BIFURK_URL, else the one recorded")
-    command.add_argument("--token", help="else BIFURK_TOKEN")
+    command.add_argument("--token", help="else BIFURK_TOKEN; sent only where --url names a server")
     command.add_argument("--keep", action="store_true", help="do not delete what was sent")
     return parser
 
@@ -52,12 +56,15 @@ def _parser() -> argparse.ArgumentParser:
 def _sync(folder: Path, settings: WatchConfig, *, keep: bool) -> Summary:
     @cache
     def connect(recorded: str | None) -> Transport:
-        url = settings.url or recorded
-        if url is None:
+        if settings.url is not None:
+            return Urllib3Transport(settings.url, settings.token)
+        if recorded is None:
             raise ValueError("where to? pass --url or set BIFURK_URL")
-        return Urllib3Transport(url, settings.token)
+        if settings.token is not None:
+            print(WITHHELD.format(url=recorded))
+        return Urllib3Transport(recorded)
 
-    return sync(folder, connect=connect, keep=keep, report=print)
+    return sync(folder, connect=connect, keep=keep, own_only=True, report=print)
 
 
 def _show(summary: Summary) -> None:

@@ -62,14 +62,20 @@ class Capture:
         """
         model = self._model()
         # A wrapper may be gone (``watch(torch.compile(model), ...)``) while its weights train on.
-        if model is not None and (present := signature(model)) != self._signature:
-            self._plan = self._new_plan(model)
-            self._signature = present
+        if model is not None:
+            self._follow(model)
         return self._plan.take(full=full)
 
     def free(self) -> None:
         """Lets go of the buffers; no snapshot is taken afterwards."""
         self._plan.free()
+
+    def _follow(self, model: torch.nn.Module) -> None:
+        present = signature(model)
+        # The signature alone is not enough: what replaces a parameter can take over its id.
+        if present != self._signature or self._plan.misses_parameters():
+            self._plan = self._new_plan(model)
+            self._signature = present
 
     def _new_plan(self, model: torch.nn.Module) -> _Plan:
         config = self._config
@@ -144,6 +150,9 @@ class _Plan:
     def free(self) -> None:
         self._free.clear()
 
+    def misses_parameters(self) -> bool:
+        return any(tensor.parameter() is None for tensor in self.tensors)
+
     def _parameters(self) -> list[torch.Tensor]:
         parameters = [tensor.parameter() for tensor in self.tensors]
         alive = [parameter for parameter in parameters if parameter is not None]
@@ -158,13 +167,15 @@ class _Plan:
             pass
         if self._made >= self._most_stages():
             return None
-        self._made += 1
         pool = self._rotation.largest_turn_bytes
-        return Stage(self.tensors, pool_bytes=pool, devices=self._devices)
+        stage = Stage(self.tensors, pool_bytes=pool, devices=self._devices)
+        self._made += 1
+        return stage
 
     def _most_stages(self) -> int:
         keys_bytes = sum(2 * tensor.size for tensor in self.tensors)
-        stage_bytes = keys_bytes + self._rotation.largest_turn_bytes
+        table_bytes = sum(device.table_bytes for device in self._devices)
+        stage_bytes = keys_bytes + table_bytes + self._rotation.largest_turn_bytes
         return max(MIN_STAGES, min(MAX_STAGES, STAGING_BYTES // max(1, stage_bytes)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 from bifurk.identity import fresh_attempt, fresh_run
 from bifurk.layout import ROLES
+from bifurk.wire.limits import MAX_NAME_CHARACTERS
 from bifurk.wire.slug import check_slug
 
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
@@ -21,7 +23,12 @@ Roles: TypeAlias = Mapping[str, str]
 
 
 def _home_spool() -> Path:
-    return Path("~/.cache/bifurk/spool").expanduser()
+    try:
+        return Path("~/.cache/bifurk/spool").expanduser()
+    except RuntimeError:
+        # A container's made-up user has no home. The folders inside belong to it alone.
+        user = os.geteuid() if hasattr(os, "geteuid") else "user"
+        return Path(tempfile.gettempdir(), f"bifurk-{user}", "spool")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,8 @@ class WatchConfig:
         check_slug(self.project, "project")
         check_slug(self.run, "run")
         check_slug(self.attempt, "attempt")
+        if self.display_name is not None:
+            _check_display_name(self.display_name)
         _one_of("mode", self.mode, get_args(Mode))
         _one_of("payload", self.payload, get_args(Payload))
         for name, least in (("every", 1), ("full_every", 1), ("full_bytes", 0), ("spool_bytes", 1)):
@@ -118,6 +127,14 @@ def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
 def _whole(name: str, value: object, *, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def _check_display_name(name: object) -> None:
+    if not isinstance(name, str) or len(name) > MAX_NAME_CHARACTERS:
+        raise ValueError(
+            f"display_name must be text of at most {MAX_NAME_CHARACTERS} characters,"
+            f" got {name!r:.80}"
+        )
 
 
 def _check_url(url: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast, get_type_hints
 
@@ -43,7 +45,13 @@ def resolve(
     chosen.setdefault("mode", "online" if reachable else "offline")
     if chosen["mode"] == "online" and not reachable:
         raise ValueError("mode 'online' needs a url: pass url= or set BIFURK_URL")
-    return WatchConfig(**chosen)
+    config = WatchConfig(**chosen)
+    # Where the folders lie is decided now: the training may change its working directory.
+    return replace(
+        config,
+        spool_dir=_anchored(config.spool_dir),
+        offline_dir=_anchored(config.offline_dir),
+    )
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -73,8 +81,15 @@ def _normal(name: str, value: object) -> object:
     if name in ("include", "exclude"):
         return (value,) if isinstance(value, str) else tuple(cast("list[str]", value))
     if name in ("spool_dir", "offline_dir"):
-        return Path(cast("str", value)).expanduser()
+        return _path(cast("str", value))
     return value
+
+
+def _anchored(path: Path) -> Path:
+    # A working directory that is gone makes a relative folder useless, which is said later.
+    with contextlib.suppress(OSError):
+        return path.absolute()
+    return path
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -83,8 +98,11 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"watch() has no setting {name!r}{hint}"
 
 
-def _path(raw: str) -> Path:
-    return Path(raw).expanduser()
+def _path(raw: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(raw).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{os.fspath(raw)!r} cannot be used: {error}") from None
 
 
 def _globs(raw: str) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ def open_delivery(
     heartbeat: Callable[[], Request] | None = None,
     transport: Transport | None = None,
     on_reply: Callable[[Response], None] | None = None,
+    on_refused: Callable[[int], None] | None = None,
 ) -> Delivery:
     """The delivery that the configuration asks for, running.
 
@@ -76,6 +77,7 @@ def open_delivery(
         heartbeat: makes the request sent every ``heartbeat_seconds``; online only.
         transport: used instead of HTTP, with a queue in memory; the giver closes it.
         on_reply: given every 2xx answer, on the sender's thread.
+        on_refused: given the status of every snapshot that the server refuses for good, likewise.
 
     Raises:
         ValueError: the url or the token cannot be used.
@@ -95,6 +97,7 @@ def open_delivery(
         heartbeat=heartbeat,
         heartbeat_seconds=config.heartbeat_seconds,
         on_reply=on_reply,
+        on_refused=on_refused,
     )
     sender.start()
     return OutboxDelivery(outbox, ledger, sender=sender, transport=own)

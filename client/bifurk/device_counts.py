@@ -37,6 +37,11 @@ class DeviceCounts:
         self._table = torch.zeros((len(large), KEYS), dtype=torch.int32, device=device)
 
     @property
+    def table_bytes(self) -> int:
+        """Of the whole table, on the device as on the host."""
+        return self._table.nbytes
+
+    @property
     def pinned(self) -> bool:
         """Whether buffers on the host should be page-locked."""
         return self._table.device.type == "cuda"

@@ -1,7 +1,8 @@
 """Who posts: project, run, attempt, and this process's rank among the others.
 
-An attempt is one process's try at a run. Several ranks have to agree on its name without
-talking, so the launcher's job and restart ids make it; a single process draws a fresh one.
+An attempt is one try at a run. Among several ranks the launcher's job and restart ids name it,
+so that its log and bifurk's pages can be told to belong together; a single process draws a fresh
+name.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import bifurk
+from bifurk.wire.slug import MAX_SLUG_CHARACTERS
 
 NO_JOB: Final = "none"
 """What torchrun calls its job when nobody named it: no name that two attempts could share."""
+
+WORD_BYTES: Final = 4
+"""Of chance in a fresh name, which carries the time or a job's id as well."""
 
 _NOT_SLUG: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -59,7 +64,7 @@ def current_rank() -> Rank:
 
 
 def choose_attempt(*, environ: Mapping[str, str], rank: Rank) -> str:
-    """The attempt's name when the user gave none: the launcher's when ranks must agree."""
+    """The attempt's name when the user gave none: the launcher's where there are several ranks."""
     if rank.ranks > 1:
         launched = launcher_attempt(environ)
         if launched is not None:
@@ -71,10 +76,14 @@ def launcher_attempt(environ: Mapping[str, str]) -> str | None:
     """A slug from the job and restart ids of torchrun or Slurm; None under neither.
 
     Slurm's step id is part of it, so that two ``srun`` in one allocation are two attempts.
+    torchrun's job id is whatever the user writes, often the same for every job: a fresh word
+    makes it a new attempt. Ranks draw different ones, of which only the first one's is posted.
     """
     job = environ.get("TORCHELASTIC_RUN_ID")
     if job and job != NO_JOB:
-        return _slug("torchelastic", job, environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+        name = _slug("torchelastic", job, environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+        word = f"-{secrets.token_hex(WORD_BYTES)}"
+        return name[: MAX_SLUG_CHARACTERS - len(word)] + word
     if environ.get("SLURM_JOB_ID"):
         step = environ.get("SLURM_STEP_ID", "batch")
         restart = environ.get("SLURM_RESTART_COUNT", "0")
@@ -84,7 +93,7 @@ def launcher_attempt(environ: Mapping[str, str]) -> str | None:
 
 def fresh_attempt() -> str:
     """A name no other attempt has; sorts by time. The random states of the user stay untouched."""
-    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(WORD_BYTES)}"
 
 
 def fresh_run() -> str:
@@ -100,4 +109,4 @@ def client_versions() -> dict[str, str]:
 
 
 def _slug(*parts: str) -> str:
-    return _NOT_SLUG.sub("-", "-".join(parts))[:128]
+    return _NOT_SLUG.sub("-", "-".join(parts))[:MAX_SLUG_CHARACTERS]

@@ -35,6 +35,11 @@ class LossLedger:
             if sequence is not None:
                 self._ranges = _with(self._ranges, sequence)[-MAX_RANGES:]
 
+    def lost(self, sequence: int) -> bool:
+        """Whether this snapshot was dropped."""
+        with self._lock:
+            return any(first <= sequence <= last for first, last in self._ranges)
+
     def report(self, overhead_ratio: float | None = None) -> LossReport:
         """What was lost so far, for the next manifest or heartbeat.
 

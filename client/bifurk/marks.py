@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from bifurk.wire import Detail, Mark
@@ -14,12 +15,14 @@ MAX_MARKS: Final = 1_000
 """Between two snapshots; of more the newest are kept."""
 MAX_KIND_CHARACTERS: Final = 64
 MAX_TEXT_CHARACTERS: Final = 512
+MAX_DETAILS: Final = 1_000
+"""Of one mark: what a reader of the wire accepts."""
 
 _log = logging.getLogger("bifurk")
 
 
 class MarkLog:
-    """Collects marks until ``take``."""
+    """Collects marks until ``take``; those whose snapshot was lost come back."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,25 +39,36 @@ class MarkLog:
             raise ValueError(
                 f"a mark's kind is 1 to {MAX_KIND_CHARACTERS} printable characters, got {kind!r}"
             )
-        mark = Mark(
-            kind=kind,
-            step=step,
-            details={n: _detail(value) for n, value in details.items() if n.isprintable()},
-        )
+        named = ((n, value) for n, value in details.items() if n.isprintable())
+        kept = {n: _detail(value) for n, value in islice(named, MAX_DETAILS)}
         with self._lock:
-            self._marks.append(mark)
-            overflowing = len(self._marks) > MAX_MARKS
-            if overflowing:
-                del self._marks[0]
-        if overflowing and not self._overflowed:
-            self._overflowed = True
-            _log.warning("more than %d marks since the last snapshot: the oldest go", MAX_MARKS)
+            self._marks.append(Mark(kind=kind, step=step, details=kept))
+        self._bound()
+
+    def restore(self, marks: Sequence[Mark]) -> None:
+        """Puts taken marks back, before all that came since: their snapshot will never arrive."""
+        with self._lock:
+            self._marks[:0] = marks
+        self._bound()
 
     def take(self) -> tuple[Mark, ...]:
         """All since the last call, in order."""
         with self._lock:
             taken, self._marks = tuple(self._marks), []
         return taken
+
+    def peek(self) -> tuple[Mark, ...]:
+        """The same, and they stay."""
+        with self._lock:
+            return tuple(self._marks)
+
+    def _bound(self) -> None:
+        with self._lock:
+            overflowing = len(self._marks) > MAX_MARKS
+            del self._marks[:-MAX_MARKS]
+        if overflowing and not self._overflowed:
+            self._overflowed = True
+            _log.warning("more than %d marks since the last snapshot: the oldest go", MAX_MARKS)
 
 
 def _detail(value: object) -> Detail:

@@ -14,6 +14,7 @@ class Monitor(ABC):
     """A run being watched. No method raises because of bifurk's own troubles.
 
     As a context manager it closes at the end of the block, as failed when the block raised.
+    Copies and pickles of it do nothing: a model that holds its monitor can be copied and saved.
     """
 
     @abstractmethod
@@ -51,8 +52,12 @@ class Monitor(ABC):
     def close(self, deadline_seconds: float = FLUSH_SECONDS) -> None:
         """Ends the watch: unhooks, delivers for at most ``deadline_seconds``; idempotent.
 
-        What has not arrived by then stays on disk and is sent by the next run.
+        What has not arrived by then stays on disk and is sent by the next run. A close that
+        was interrupted is finished by the next one, or at the interpreter's exit.
         """
+
+    def __reduce__(self) -> tuple[type[InertMonitor], tuple[()]]:
+        return InertMonitor, ()
 
     def __enter__(self) -> Self:
         return self

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from itertools import islice
+from typing import Any, Final, TypeGuard, cast
 
 import torch
 from torch.optim import Optimizer
 
 from bifurk.wire import Detail
+from bifurk.wire.limits import (
+    MAX_ENTRIES,
+    MAX_INTEGER,
+    MAX_NAME_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
+)
+
+MAX_RATES: Final = MAX_ENTRIES
+"""Learning rates that the wire takes; one a parameter group, and some give every weight its own."""
+
+_log = logging.getLogger("bifurk")
 
 
 def as_optimizers(given: object) -> tuple[Optimizer, ...]:
     """The torch optimizers behind what the user passed: one, a sequence, wrapped or not.
+
+    Warns where they have more parameter groups than learning rates can be recorded.
 
     Raises:
         TypeError: something else was passed. ValueError: the sequence is empty.
@@ -21,6 +37,13 @@ def as_optimizers(given: object) -> tuple[Optimizer, ...]:
     optimizers = tuple(_unwrapped(optimizer) for optimizer in several)
     if not optimizers:
         raise ValueError("watch() needs at least one optimizer, got an empty sequence")
+    groups = sum(len(optimizer.param_groups) for optimizer in optimizers)
+    if groups > MAX_RATES:
+        _log.warning(
+            "%d parameter groups: the learning rates of the first %d are recorded",
+            groups,
+            MAX_RATES,
+        )
     return optimizers
 
 
@@ -35,24 +58,28 @@ def own_step(optimizers: Iterable[Optimizer]) -> int:
 
 
 def learning_rates(optimizers: Iterable[Optimizer]) -> tuple[float | torch.Tensor, ...]:
-    """One a parameter group; a rate that is a tensor on a device comes as a copy there."""
-    return tuple(
-        _rate(group["lr"]) for o in optimizers for group in o.param_groups if "lr" in group
-    )
+    """One a parameter group, of at most the first ``MAX_RATES`` that have one.
+
+    A rate that is a tensor on a device comes as a copy there.
+    """
+    rates = (group["lr"] for o in optimizers for group in o.param_groups if "lr" in group)
+    return tuple(_rate(rate) for rate in islice(rates, MAX_RATES))
 
 
 def name_of(optimizers: Sequence[Optimizer]) -> str:
-    """``AdamW``, or ``AdamW+SGD`` for several."""
-    return "+".join(type(optimizer).__name__ for optimizer in optimizers)
+    """``AdamW``, or ``AdamW x120+SGD`` for several; at most ``MAX_NAME_CHARACTERS``."""
+    counts = Counter(type(optimizer).__name__ for optimizer in optimizers)
+    names = (name if count == 1 else f"{name} x{count}" for name, count in counts.items())
+    return "+".join(names)[:MAX_NAME_CHARACTERS]
 
 
 def settings(optimizer: Optimizer) -> dict[str, Detail]:
-    """The scalar settings of the first group; of a tuple such as betas, each under its number."""
-    return {
-        name: value
-        for name, value in _flattened(optimizer.param_groups[0])
-        if value is None or isinstance(value, str | float | int | bool)
-    }
+    """The scalar settings of the first group; of a tuple such as betas, each under its number.
+
+    What the wire would refuse (long texts, huge numbers, more than ``MAX_ENTRIES``) is left out.
+    """
+    found = _flattened(optimizer.param_groups[0])
+    return dict(islice((pair for pair in found if _sendable(pair)), MAX_ENTRIES))
 
 
 def _flattened(group: Mapping[str, object]) -> Iterator[tuple[str, object]]:
@@ -61,6 +88,17 @@ def _flattened(group: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             yield from ((f"{name}.{number}", item) for number, item in enumerate(value))
         else:
             yield name, value
+
+
+def _sendable(pair: tuple[str, object]) -> TypeGuard[tuple[str, Detail]]:
+    name, value = pair
+    if len(name) > MAX_NAME_CHARACTERS:
+        return False
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT_CHARACTERS
+    if isinstance(value, int):
+        return abs(value) <= MAX_INTEGER
+    return value is None or isinstance(value, float)
 
 
 def _unwrapped(optimizer: object) -> Optimizer:

@@ -7,13 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
+class ThreadTime:
+    """Processor time of one thread, as the thread itself last said."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def tell(self, *_: object) -> None:
+        """To be called on that thread."""
+        self.seconds = time.thread_time()
+
+
 class Overhead:
     """Adds up the stall of the training thread and the background's processor time.
 
     On an accelerator the time the device itself spends counting is not in it.
 
     Args:
-        background_seconds: processor time of the background thread so far.
+        background_seconds: processor time of the background threads so far.
         now: monotonic seconds.
     """
 

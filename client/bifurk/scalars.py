@@ -119,7 +119,10 @@ class _Series:
         import torch  # noqa: PLC0415  torch only where a tensor came
 
         with torch.no_grad():
-            values = torch.stack([value.to(torch.float32) for value in self._pending])
+            # One name may be logged from several devices, as pipeline stages do.
+            home = self._pending[-1].device
+            moved = [v.to(home, torch.float32, non_blocking=True) for v in self._pending]
+            values = torch.stack(moved)
             folded = torch.stack([values[-1], values.sum(), values.min(), values.max()])
         self._folded.append((folded, len(self._pending)))
         self._pending = []

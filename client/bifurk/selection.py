@@ -116,7 +116,10 @@ def select(
 
 
 def signature(model: torch.nn.Module) -> tuple[object, ...]:
-    """Equal as long as a selection made earlier still fits the model; cheap."""
+    """Equal as long as a selection made earlier still fits the model; cheap.
+
+    For as long as the selected parameters live: the id of one that is gone can come again.
+    """
     return tuple(
         (id(p), p.requires_grad, p.dtype, None if is_lazy(p) else p.shape, p.device)
         for p in model.parameters()

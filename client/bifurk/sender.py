@@ -59,7 +59,7 @@ class Sender:
         clock, backoff: seams for tests.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - clock and backoff are for tests alone
         self,
         spool: Outbox,
         transport: Transport,
@@ -193,7 +193,7 @@ class Sender:
             self._log_once("heartbeat", logging.ERROR, "no heartbeat could be made", trace=True)
             return
         self._tell(response)
-        self._log_refusal(response)
+        self._log_final(response)
 
     def _say_last_words(self) -> None:
         if self._last_words is None:
@@ -203,7 +203,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - as for a heartbeat
             logger.warning("the end of the attempt could not be told: %s", error)
             return
-        self._log_refusal(response)
+        self._log_final(response)
 
     def _deliver(self) -> None:
         if not self._spool.pending() or self._clock.now() < self._not_before:
@@ -239,20 +239,13 @@ class Sender:
         answer = verdict(response.status)
         if answer is Verdict.SHUT:
             self._wait_outside(entry, response)
-        elif answer is Verdict.RETRY and not self._breaks_it(entry, response):
-            reason = f"status {response.status}: {problem_text(response)}"
-            self._postpone(entry, reason, at_least=retry_after_seconds(response))
         elif answer is Verdict.RETRY:
-            # Not a word from a server that is well: the pauses stay long for the next one.
-            self._refused(entry, response, reason=f"rejected_{response.status}")
-            self._pause(self._backoff.next_seconds())
+            self._try_again(entry, response)
         else:
-            if answer is Verdict.CONFLICT:
-                self._refused(entry, response, reason="conflict")
-            elif answer is Verdict.REJECTED:
-                self._refused(entry, response, reason=f"rejected_{response.status}")
-            else:
+            if answer is Verdict.DELIVERED:
                 self._spool.discard(entry)
+            else:
+                self._give_up(entry, response)
             self._answered(response)
 
     def _answered(self, response: Response) -> None:
@@ -262,7 +255,34 @@ class Sender:
         self._away = False
         self._tell(response)
 
-    def _refused(self, entry: Entry, response: Response, *, reason: str) -> None:
+    def _wait_outside(self, entry: Entry, response: Response) -> None:
+        """The way is shut, not the request wrong: what waits is kept for whoever mends the way."""
+        self._log_refusal(response)
+        self._away = True
+        wished = max(SHUT_SECONDS, retry_after_seconds(response))
+        self._postpone(entry, problem_text(response), at_least=wished)
+
+    def _try_again(self, entry: Entry, response: Response) -> None:
+        if self._breaks_the_server(entry, response):
+            self._give_up(entry, response)
+            # It was no sign that the server is well: the pauses stay long for the next one.
+            self._pause(self._backoff.next_seconds())
+            return
+        reason = f"status {response.status}: {problem_text(response)}"
+        self._postpone(entry, reason, at_least=retry_after_seconds(response))
+
+    def _breaks_the_server(self, entry: Entry, response: Response) -> bool:
+        """Whether it has failed at this very request too often."""
+        if response.status != SERVER_ERROR:
+            return False
+        if entry.slot != self._breaking:
+            self._breaking, self._breaks = entry.slot, 0
+        self._breaks += 1
+        return self._breaks >= SERVER_ERROR_TRIES
+
+    def _give_up(self, entry: Entry, response: Response) -> None:
+        conflict = verdict(response.status) is Verdict.CONFLICT
+        reason = "conflict" if conflict else f"rejected_{response.status}"
         self._ledger.drop(reason, entry.slot.sequence)
         self._spool.discard(entry)
         self._log_refusal(response)
@@ -272,22 +292,6 @@ class Sender:
             self._on_refused(response.status)
         except Exception:  # noqa: BLE001 - as for the reader of answers
             self._log_once("refused", logging.ERROR, "a refusal could not be told", trace=True)
-
-    def _breaks_it(self, entry: Entry, response: Response) -> bool:
-        """Whether the server has failed at this very request too often."""
-        if response.status != SERVER_ERROR:
-            return False
-        if entry.slot != self._breaking:
-            self._breaking, self._breaks = entry.slot, 0
-        self._breaks += 1
-        return self._breaks >= SERVER_ERROR_TRIES
-
-    def _wait_outside(self, entry: Entry, response: Response) -> None:
-        """The way is shut, not the request wrong: what waits is kept for whoever mends the way."""
-        self._log_refusal(response)
-        self._away = True
-        wished = max(SHUT_SECONDS, retry_after_seconds(response))
-        self._postpone(entry, problem_text(response), at_least=wished)
 
     def _postpone(self, entry: Entry, reason: str, *, at_least: float = 0.0) -> None:
         self._spool.release(entry)
@@ -300,12 +304,13 @@ class Sender:
         with self._condition:
             self._not_before = self._clock.now() + seconds
 
+    def _log_final(self, response: Response) -> None:
+        if verdict(response.status) not in (Verdict.DELIVERED, Verdict.RETRY):
+            self._log_refusal(response)
+
     def _log_refusal(self, response: Response) -> None:
-        answer = verdict(response.status)
-        if answer is Verdict.DELIVERED:
-            return
         message = f"the server refused a request ({response.status})"
-        if answer is Verdict.SHUT:
+        if verdict(response.status) is Verdict.SHUT:
             message = f"snapshots wait, training goes on: {shut_advice(response.status)}"
         self._log_once(
             str(response.status), logging.WARNING, f"{message}: {problem_text(response)}"

@@ -10,6 +10,7 @@ queued as asynchronous copies to pinned memory, and ``wait`` tells when they hav
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -178,11 +179,19 @@ def _positions(size: int, device: torch.device) -> torch.Tensor:
 
 def _strided(parameter: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A flat view of a tensor that is not contiguous, and where its sample lies in it."""
-    indices = np.unravel_index(sample_positions(parameter.numel()), tuple(parameter.shape))
-    offsets = sum(index * stride for index, stride in zip(indices, parameter.stride(), strict=True))
     extent = 1 + sum(
         (length - 1) * stride
         for length, stride in zip(parameter.shape, parameter.stride(), strict=True)
     )
     flat = parameter.as_strided((extent,), (1,))
-    return flat, torch.from_numpy(np.asarray(offsets, dtype=np.int64)).to(parameter.device)
+    return flat, _offsets(tuple(parameter.shape), parameter.stride(), parameter.device)
+
+
+@lru_cache(maxsize=256)
+def _offsets(
+    shape: tuple[int, ...], strides: tuple[int, ...], device: torch.device
+) -> torch.Tensor:
+    """Kept, because bringing them to a device waits for it."""
+    indices = np.unravel_index(sample_positions(math.prod(shape)), shape)
+    offsets = sum(index * stride for index, stride in zip(indices, strides, strict=True))
+    return torch.from_numpy(np.asarray(offsets, dtype=np.int64)).to(device)

@@ -17,9 +17,16 @@ from typing import Final
 
 from bifurk.folder_lock import FolderInUseError, FolderLock
 from bifurk.record import TornRecordError, read_record
-from bifurk.retry import Backoff, Verdict, problem_text, retry_after_seconds, verdict
-from bifurk.sender import REQUEST_SECONDS, UNAUTHORISED
-from bifurk.spool import LOCK_NAME, recorded_target, records, remove_emptied
+from bifurk.retry import (
+    Backoff,
+    Verdict,
+    problem_text,
+    retry_after_seconds,
+    shut_advice,
+    verdict,
+)
+from bifurk.sender import REQUEST_SECONDS
+from bifurk.spool import LOCK_NAME, is_own, recorded_target, records, remove_emptied
 from bifurk.transport import Request, Response, Transport, TransportError
 
 PATIENCE_SECONDS: Final = 60.0
@@ -30,7 +37,7 @@ PROGRESS_SECONDS: Final = 1.0
 
 
 class SyncStoppedError(Exception):
-    """It makes no sense to go on now: no server, or it refuses the token."""
+    """It makes no sense to go on now: no server, or it lets nothing in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,7 @@ def sync(
     *,
     connect: Callable[[str | None], Transport],
     keep: bool = False,
+    own_only: bool = False,
     report: Callable[[str], None],
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Summary:
@@ -72,6 +80,8 @@ def sync(
         connect: given the url a folder's requests are for (None: not recorded), gives the
             transport; it raises ValueError when there is no url to use.
         keep: leave the files where they are.
+        own_only: leave other users' folders alone: what they wrote would go out in this user's
+            name.
         report: given lines of progress, for people.
         patience_seconds: of tries for one request.
 
@@ -83,6 +93,9 @@ def sync(
     folders = {folder: records(folder) for folder in _folders(root)}
     errand = _Errand(keep=keep, report=report, patience_seconds=patience_seconds)
     total = sum(map(len, folders.values()))
+    for folder in [folder for folder in folders if own_only and not is_own(folder)]:
+        report(f"{folder}: belongs to another user, left alone")
+        del folders[folder]
     stopped = None
     try:
         for folder, paths in folders.items():
@@ -128,7 +141,7 @@ class _Errand:
             for index, path in enumerate(paths):
                 self._one(path, transport)
                 self._progress(folder, index + 1, len(paths))
-            if not self._keep and not records(folder):
+            if not self._keep:
                 remove_emptied(folder)
 
     def _one(self, path: Path, transport: Transport) -> None:
@@ -143,8 +156,8 @@ class _Errand:
             if not self._keep:
                 path.unlink(missing_ok=True)
             return
-        if response.status in UNAUTHORISED:
-            raise SyncStoppedError(f"token refused ({response.status}): {problem_text(response)}")
+        if verdict(response.status) is Verdict.SHUT:
+            raise SyncStoppedError(f"{shut_advice(response.status)}: {problem_text(response)}")
         self._refuse(path, f"refused ({response.status}): {problem_text(response)}")
 
     def _exchange(self, request: Request, transport: Transport) -> Response:

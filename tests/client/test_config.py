@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import tempfile
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -12,7 +14,7 @@ import bifurk
 from bifurk.config import WatchConfig, WatchSettings, documentation
 from bifurk.configure import resolve
 from bifurk.testing import InMemoryTransport
-from tests.client.training import new_training
+from tests.client.training import new_training, train
 
 
 def test_without_anything_the_defaults_hold_and_nothing_leaves_the_machine() -> None:
@@ -56,13 +58,68 @@ def test_every_field_can_come_from_the_environment() -> None:
         "attempt": ("a1", "a1"),
         "spool_dir": ("/s", Path("/s")),
         "spool_bytes": ("6", 6),
-        "offline_dir": ("o", Path("o")),
+        "offline_dir": ("/o", Path("/o")),
         "heartbeat_seconds": ("1.5", 1.5),
     }
     config = resolve(
         {}, environ={f"BIFURK_{name.upper()}": text for name, (text, _) in raw.items()}
     )
     assert dataclasses.asdict(config) == {name: value for name, (_, value) in raw.items()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        ({"spool_dir": "spool", "offline_dir": "record"}, {}),
+        ({}, {"BIFURK_SPOOL_DIR": "spool", "BIFURK_OFFLINE_DIR": "record"}),
+    ],
+)
+def test_a_training_that_changes_its_folder_takes_nothing_along(
+    arguments: WatchSettings,
+    environ: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = resolve(arguments, environ=environ)
+    assert (config.spool_dir, config.offline_dir) == (tmp_path / "spool", tmp_path / "record")
+    assert resolve({}, environ={}).offline_dir == tmp_path / "bifurk"
+
+
+def test_an_offline_run_stays_where_it_began_when_the_training_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    model, optimizer = new_training()
+    with bifurk.watch(model, optimizer, project="p", run="r", attempt="a1", every=1) as monitor:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        train(model, optimizer, steps=2, monitor=monitor)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert len(list((tmp_path / "bifurk" / "p" / "r" / "a1").glob("*.request"))) >= 5
+
+
+def test_a_working_directory_that_is_gone_keeps_nobody_from_watching(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert resolve({"mode": "disabled"}, environ={}).offline_dir == Path("bifurk")
+
+
+def test_a_user_without_a_home_gets_a_spool_among_the_temporary_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    expected = Path(tempfile.gettempdir()) / f"bifurk-{os.geteuid()}" / "spool"
+    assert WatchConfig(mode="disabled").spool_dir == expected
+    with pytest.raises(ValueError, match="'~/spool' cannot be used"):
+        resolve({"spool_dir": "~/spool"}, environ={})
 
 
 def test_a_url_or_a_transport_means_online() -> None:
@@ -88,6 +145,8 @@ def test_no_budget_is_an_argument_of_its_own() -> None:
         ({"run": "my run!"}, "try 'my-run'"),
         ({"project": "a/b"}, "project 'a/b' is not a slug"),
         ({"attempt": ".."}, "attempt"),
+        ({"display_name": "x" * 513}, "display_name must be text of at most 512 characters"),
+        ({"display_name": 3}, "display_name must be text .*, got 3"),
         ({"every": 0}, "every must be a whole number of at least 1, got 0"),
         ({"every": 2.5}, "every must be a whole number"),
         ({"every": True}, "every must be a whole number"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from bifurk.testing import FailingTransport, InMemoryTransport
 from bifurk.transport import Request
 from tests.client.loopback import (
     Behaviour,
+    Handler,
     Loopback,
     answers,
     drips,
@@ -36,7 +38,7 @@ SOON_SECONDS = 20.0
 def part(sequence: int) -> Request:
     return Request(
         method="PUT",
-        path=f"/api/v1/parts/{sequence}",
+        path=f"/api/v1/projects/p/runs/r/attempts/a1/snapshots/{sequence}/parts/0",
         headers={"Content-Encoding": "zstd"},
         body=b"body %d" % sequence,
         sequence=sequence,
@@ -52,7 +54,20 @@ def offline(folder: Path) -> WatchConfig:
 
 
 def sequences(server: Loopback) -> list[int]:
-    return [int(received.path.rpartition("/")[2]) for received in server.received()]
+    return [int(received.path.split("/")[-3]) for received in server.received()]
+
+
+def wants_token(token: str) -> Behaviour:
+    """Keeps what comes with it; answers 401 to the rest."""
+
+    def behave(handler: Handler) -> None:
+        if handler.headers["Authorization"] == f"Bearer {token}":
+            answers(201)(handler)
+            return
+        handler.rfile.read(int(handler.headers["Content-Length"]))
+        handler.reply(401)
+
+    return behave
 
 
 def files(folder: Path) -> list[Path]:
@@ -157,14 +172,37 @@ class TestOnline:
             assert time.monotonic() - start < 5
             assert len(records(next((tmp_path / "spool").iterdir()))) == 10
 
-    def test_a_413_drops_that_part_alone(self, tmp_path: Path, ledger: LossLedger) -> None:
+    def test_a_token_mended_later_costs_nothing_not_even_what_a_dead_process_left(
+        self, tmp_path: Path, ledger: LossLedger
+    ) -> None:
+        with serving(*[wants_token("mended")] * 100) as server:
+            wrong = online(tmp_path, server.url)
+            for sequence in range(3):
+                delivery = open_delivery(wrong, ledger)
+                delivery.put(part(sequence))
+                delivery.close(0.2)
+            assert server.received() == []
+            delivery = open_delivery(replace(wrong, token="mended"), ledger)
+            assert delivery.flush(SOON_SECONDS)
+            delivery.close(SOON_SECONDS)
+            assert sequences(server) == [0, 1, 2]
+        assert files(tmp_path) == []
+        assert ledger.report().dropped == {}
+
+    def test_a_413_drops_that_part_alone_and_is_told(
+        self, tmp_path: Path, ledger: LossLedger
+    ) -> None:
+        refused: list[int] = []
         with serving(answers(413, b'{"detail": "at most 3 bytes"}')) as server:
-            delivery = open_delivery(online(tmp_path, server.url), ledger)
+            delivery = open_delivery(
+                online(tmp_path, server.url), ledger, on_refused=refused.append
+            )
             delivery.put(part(0))
             delivery.put(part(1))
             assert delivery.flush(SOON_SECONDS)
             delivery.close(SOON_SECONDS)
             assert sequences(server) == [0, 1]
+        assert refused == [413]
         assert ledger.report().dropped == {"rejected_413": 1}
         assert ledger.report().lost_sequences == ((0, 0),)
 
@@ -315,7 +353,8 @@ SCRIPT = """
     from bifurk.losses import LossLedger
     from bifurk.transport import Request
     def part(n):
-        return Request(method="PUT", path=f"/parts/{n}", body=b"%d" % n, sequence=n)
+        path = f"/api/v1/projects/p/runs/r/attempts/a1/snapshots/{n}/parts/0"
+        return Request(method="PUT", path=path, body=b"%d" % n, sequence=n)
     config = WatchConfig(mode="online", url=sys.argv[1], spool_dir=Path(sys.argv[2]))
     delivery = open_delivery(config, LossLedger())
 """

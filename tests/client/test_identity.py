@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -26,10 +27,8 @@ SLURM = {"SLURM_JOB_ID": "123", "SLURM_STEP_ID": "4", "SLURM_RESTART_COUNT": "1"
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        (TORCHRUN, "torchelastic-job-7-2"),
         (SLURM, "slurm-123-4-1"),
         ({"SLURM_JOB_ID": "123"}, "slurm-123-batch-0"),
-        (TORCHRUN | SLURM, "torchelastic-job-7-2"),
         # torchrun's own name for a job without one: every such job would share it.
         ({"TORCHELASTIC_RUN_ID": "none"}, None),
         ({}, None),
@@ -37,6 +36,21 @@ SLURM = {"SLURM_JOB_ID": "123", "SLURM_STEP_ID": "4", "SLURM_RESTART_COUNT": "1"
 )
 def test_the_launcher_names_the_attempt(environ: dict[str, str], expected: str | None) -> None:
     assert launcher_attempt(environ) == expected
+
+
+@pytest.mark.parametrize("environ", [TORCHRUN, TORCHRUN | SLURM])
+def test_two_torchrun_jobs_with_one_fixed_id_are_two_attempts(environ: dict[str, str]) -> None:
+    names = {choose_attempt(environ=environ, rank=Rank(ranks=2)) for _ in range(2)}
+    assert len(names) == 2
+    assert all(re.fullmatch("torchelastic-job-7-2-[0-9a-f]{8}", name) for name in names)
+
+
+def test_a_long_job_id_still_makes_a_slug_of_its_own() -> None:
+    environ = {"TORCHELASTIC_RUN_ID": "x" * 500}
+    first, second = launcher_attempt(environ), launcher_attempt(environ)
+    assert first is not None
+    check_slug(first, "attempt")
+    assert first != second
 
 
 def test_ranks_agree_and_a_single_process_is_always_a_new_attempt() -> None:

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -15,13 +16,14 @@ from bifurk.losses import LossLedger
 from bifurk.outbox import MemoryOutbox
 from bifurk.retry import (
     MAX_SECONDS,
+    SHUT_SECONDS,
     Backoff,
     Verdict,
     problem_text,
     retry_after_seconds,
     verdict,
 )
-from bifurk.sender import THREAD_NAME, Sender
+from bifurk.sender import SERVER_ERROR_TRIES, THREAD_NAME, Sender
 from bifurk.testing import Answer, FailingTransport, InMemoryTransport, ManualClock
 from bifurk.transport import Request, Response, TransportError
 
@@ -249,16 +251,92 @@ class TestRefusals:
             "the server refused a request (422): bad manifest",
         ]
 
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_a_refused_token_says_what_to_do(
-        self, scripted: Scripted, caplog: pytest.LogCaptureFixture, status: int
+    def test_refusals_of_this_attempts_snapshots_are_passed_on(
+        self, start: Callable[..., Post]
     ) -> None:
-        post, _ = scripted(status, status)
-        post.put(0, 1)
+        told: list[int] = []
+        post = start(InMemoryTransport([422, 413, 409, 201]), on_refused=told.append)
+        post.outbox.append(replace(part(9), sequence=None))
+        post.put(0, 1, 2)
         assert post.delivered()
-        assert post.ledger.report().dropped == {f"rejected_{status}": 2}
-        [record] = caplog.records
-        assert f"token refused ({status}): set BIFURK_TOKEN" in record.getMessage()
+        assert told == [413, 409]
+
+    def test_who_is_told_of_a_refusal_and_fails_harms_nothing(
+        self, start: Callable[..., Post], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(_: int) -> None:
+            raise RuntimeError("nobody knows what to do about it")
+
+        transport = InMemoryTransport([413, 413])
+        post = start(transport, on_refused=fail)
+        post.put(0, 1, 2)
+        assert post.delivered()
+        assert transport.requests == [part(0), part(1), part(2)]
+        assert post.ledger.report().dropped == {"rejected_413": 2}
+        assert len(caplog.records) == 2
+
+    def test_what_the_server_breaks_on_every_time_is_given_up_and_the_rest_goes_on(
+        self, scripted: Scripted, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        post, transport = scripted(*[500] * SERVER_ERROR_TRIES)
+        post.put(7, 8)
+        for tries in range(1, SERVER_ERROR_TRIES):
+            post.sleep_after(tries)
+            assert post.ledger.report().dropped == {}
+            post.clock.advance(MAX_SECONDS)
+        post.sleep_after(SERVER_ERROR_TRIES)
+        post.clock.advance(MAX_SECONDS)
+        assert transport.wait_for_requests(SERVER_ERROR_TRIES + 1)[-1] == part(8)
+        assert post.delivered()
+        assert post.ledger.report().dropped == {"rejected_500": 1}
+        assert post.ledger.report().lost_sequences == ((7, 7),)
+        assert "the server refused a request (500)" in caplog.text
+
+    @pytest.mark.parametrize("answer", [503, TransportError("connection refused")])
+    def test_other_trouble_is_waited_out_however_long(
+        self, scripted: Scripted, answer: Answer
+    ) -> None:
+        tries = 2 * SERVER_ERROR_TRIES
+        post, _ = scripted(500, *[answer] * tries, 500)
+        post.put(0)
+        for count in range(1, tries + 3):
+            post.sleep_after(count)
+            post.clock.advance(MAX_SECONDS)
+        post.transport.wait_for_requests(tries + 3)
+        assert post.delivered()
+        assert post.ledger.report().dropped == {}
+
+
+class TestShutDoors:
+    @pytest.mark.parametrize(
+        ("status", "advice"),
+        [(401, "BIFURK_TOKEN"), (403, "BIFURK_TOKEN"), (404, "BIFURK_URL"), (405, "BIFURK_URL")],
+    )
+    def test_what_waits_is_kept_and_one_warning_says_what_to_do(
+        self, scripted: Scripted, caplog: pytest.LogCaptureFixture, status: int, advice: str
+    ) -> None:
+        post, transport = scripted(*[status] * 5)
+        post.put(0, 1)
+        for tries in range(1, 6):
+            assert SHUT_SECONDS <= post.sleep_after(tries) <= MAX_SECONDS
+            post.clock.advance(MAX_SECONDS)
+        assert transport.wait_for_requests(7)[-2:] == [part(0), part(1)]
+        assert post.delivered()
+        assert post.ledger.report().dropped == {}
+        [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert f"({status})" in record.getMessage()
+        assert advice in record.getMessage()
+
+    def test_its_opening_is_logged(
+        self, scripted: Scripted, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "bifurk")
+        post, _ = scripted(401)
+        post.put(0)
+        post.sleep_after(1)
+        assert post.delivered()
+        post.sender.close(SOON_SECONDS)
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 class TestFlushAndClose:
@@ -360,7 +438,8 @@ class TestPolicy:
         [
             ((200, 201, 204), Verdict.DELIVERED),
             ((409,), Verdict.CONFLICT),
-            ((400, 401, 403, 404, 413, 415, 422, 451), Verdict.REJECTED),
+            ((400, 410, 413, 415, 422, 451), Verdict.REJECTED),
+            ((401, 403, 404, 405), Verdict.SHUT),
             ((301, 307, 408, 429, 500, 503, 599), Verdict.RETRY),
         ],
     )

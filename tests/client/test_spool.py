@@ -10,9 +10,11 @@ import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,18 +23,20 @@ from hypothesis import strategies as st
 from bifurk.folder_lock import FolderInUseError, FolderLock
 from bifurk.losses import LossLedger
 from bifurk.outbox import MemoryOutbox, Outbox
-from bifurk.record import TornRecordError, frames, read_record, write_record
-from bifurk.spool import Spool, open_spool, records
+from bifurk.record import HEADER_NAMES, TornRecordError, frames, read_record, write_record
+from bifurk.spool import DISK_TRIES, Spool, open_spool, records
 from bifurk.transport import Request
 from bifurk.waiting import Slot, WaitingLine
+from bifurk.wire import SLUG_PATTERN
 
 TARGET = "http://127.0.0.1:9"
+ATTEMPT = "/api/v1/projects/p/runs/r/attempts/a1"
 
 
 def request(sequence: int | None, size: int = 100) -> Request:
     return Request(
         method="PUT",
-        path=f"/parts/{sequence}",
+        path=f"{ATTEMPT}/snapshots/{sequence or 0}/parts/0",
         headers={"Content-Encoding": "zstd"},
         body=bytes([(sequence or 0) % 256]) * size,
         sequence=sequence,
@@ -41,6 +45,13 @@ def request(sequence: int | None, size: int = 100) -> Request:
 
 RECORD_BYTES = 20 + sum(map(len, frames(request(0))))
 """Room for one file of a ``request``: the digits of its checksum vary."""
+
+
+def failing_with(code: int) -> Callable[[Path], Request]:
+    def read(_: Path) -> Request:
+        raise OSError(code, os.strerror(code))
+
+    return read
 
 
 def drain(outbox: Outbox) -> list[int | None]:
@@ -74,7 +85,9 @@ def in_another_process(code: str, folder: Path) -> Iterator[subprocess.Popen[str
         from bifurk.spool import Spool, open_spool
         from bifurk.transport import Request
         parent = Path(sys.argv[1])
-        def request(n): return Request(method="PUT", path=f"/parts/{n}", body=b"x", sequence=n)
+        def request(n):
+            path = f"/api/v1/projects/p/runs/r/attempts/a1/snapshots/{n}/parts/0"
+            return Request(method="PUT", path=path, body=b"x", sequence=n)
     """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code), str(folder)],
@@ -288,18 +301,54 @@ class TestBadDisks:
             open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=ledger)
         assert list(tmp_path.iterdir()) == []
 
-    def test_too_many_open_files_drop_nothing(
-        self, spool: Spool, ledger: LossLedger, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO, errno.ESTALE])
+    def test_trouble_that_passes_drops_nothing(
+        self, spool: Spool, ledger: LossLedger, monkeypatch: pytest.MonkeyPatch, code: int
     ) -> None:
-        def no_descriptor(_: Path) -> Request:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
         spool.append(request(0))
         with monkeypatch.context() as patch:
-            patch.setattr("bifurk.spool.read_record", no_descriptor)
-            assert spool.oldest() is None
+            patch.setattr("bifurk.spool.read_record", failing_with(code))
+            for _ in range(DISK_TRIES - 1):
+                assert spool.oldest() is None
         assert drain(spool) == [0]
         assert ledger.report().dropped == {}
+
+    @pytest.mark.parametrize(("code", "reads"), [(errno.EIO, DISK_TRIES), (errno.EACCES, 1)])
+    def test_a_file_that_stays_unreadable_is_passed_over_and_left_to_a_later_process(
+        self,
+        tmp_path: Path,
+        ledger: LossLedger,
+        monkeypatch: pytest.MonkeyPatch,
+        code: int,
+        reads: int,
+    ) -> None:
+        first = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=ledger)
+        first.append(request(0))
+        with monkeypatch.context() as patch:
+            patch.setattr("bifurk.spool.read_record", failing_with(code))
+            for _ in range(reads):
+                assert first.oldest() is None
+        first.append(request(1))
+        assert drain(first) == [1]
+        first.close()
+        assert ledger.report().dropped == {"spool_unreadable": 1}
+        assert ledger.report().lost_sequences == ((0, 0),)
+        heir = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=ledger)
+        assert drain(heir) == [0]
+        heir.close()
+
+    def test_the_target_and_every_new_folder_survive_a_power_cut(
+        self, tmp_path: Path, ledger: LossLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[Path] = []
+
+        def note(descriptor: int) -> None:
+            synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+        monkeypatch.setattr("bifurk.record.os.fsync", note)
+        folder = tmp_path / "new" / "own"
+        Spool(folder, max_bytes=None, ledger=ledger, target=TARGET).close()
+        assert synced == [tmp_path, tmp_path / "new", folder / "target.tmp", folder]
 
     @given(st.binary(max_size=300))
     def test_no_bytes_make_a_file_that_crashes_the_reader(
@@ -311,25 +360,57 @@ class TestBadDisks:
             read_record(path)
 
 
+PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=99)
+SLUGS = st.from_regex(SLUG_PATTERN, fullmatch=True)
+ATTEMPTS = st.builds("/api/v1/projects/{}/runs/{}/attempts/{}".format, SLUGS, SLUGS, SLUGS)
+PARTS = st.builds("{}/snapshots/{}/parts/{}".format, ATTEMPTS, st.integers(0), st.integers(0, 9))
+
+
 @given(
-    method=st.sampled_from(["PUT", "POST"]),
-    path=st.text(max_size=50),
-    headers=st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=4),
+    path=ATTEMPTS | PARTS,
+    headers=st.dictionaries(st.sampled_from(sorted(HEADER_NAMES)), PRINTABLE),
     body=st.binary(max_size=200),
     sequence=st.none() | st.integers(0, 1 << 40),
 )
 def test_a_record_reads_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory,
-    method: str,
     path: str,
     headers: dict[str, str],
     body: bytes,
     sequence: int | None,
 ) -> None:
-    one = Request(method=method, path=path, headers=headers, body=body, sequence=sequence)
+    one = Request(method="PUT", path=path, headers=headers, body=body, sequence=sequence)
     file = tmp_path_factory.getbasetemp() / "one.request"
     write_record(file, frames(one))
     assert read_record(file) == one
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"method": "DELETE"},
+        {"method": "put"},
+        {"path": "/api/v1/tokens"},
+        {"path": "/api/v1/runs/1"},
+        {"path": f"{ATTEMPT}/../../../tokens"},
+        {"path": f"{ATTEMPT}?admin=1"},
+        {"path": f"{ATTEMPT}/snapshots/x/parts/0"},
+        {"path": f"{ATTEMPT}\n"},
+        {"path": f"@elsewhere{ATTEMPT}"},
+        {"headers": {"Authorization": "Bearer mine"}},
+        {"headers": {"Host": "elsewhere"}},
+        {"headers": {"Content-Encoding": "zstd\r\nX-Smuggled: yes"}},
+        {"headers": {"Content-Encoding": "ünprintable"}},
+        {"headers": {"Content-Encoding": ""}},
+    ],
+)
+def test_a_record_of_what_this_client_never_asks_for_is_left_out(
+    spool: Spool, ledger: LossLedger, forged: dict[str, Any]
+) -> None:
+    spool.append(replace(request(0), **forged))
+    spool.append(request(1))
+    assert drain(spool) == [1]
+    assert ledger.report().dropped == {"spool_torn": 1}
 
 
 class TestPassingOn:
@@ -365,6 +446,24 @@ class TestPassingOn:
         heir = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=ledger)
         assert drain(heir) == [0]
         heir.close()
+
+    def test_what_another_user_left_is_not_sent_in_ones_own_name(
+        self,
+        tmp_path: Path,
+        ledger: LossLedger,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        first = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=ledger)
+        first.append(request(0))
+        first.close()
+        with monkeypatch.context() as patch:
+            patch.setattr("bifurk.spool.os.geteuid", lambda: os.getuid() + 1)
+            other = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=ledger)
+        assert other.pending() == 0
+        assert f"{first.folder} belongs to another user" in caplog.text
+        assert len(records(first.folder)) == 1
+        other.close()
 
     def test_losing_what_was_taken_over_is_no_loss_of_this_attempts_sequences(
         self, tmp_path: Path, ledger: LossLedger

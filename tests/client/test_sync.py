@@ -21,7 +21,8 @@ from tests.client.loopback import Loopback, answers, hangs, serving
 
 
 def part(name: str) -> Request:
-    return Request(method="PUT", path=f"/{name}", body=name.encode(), sequence=0)
+    path = f"/api/v1/projects/p/runs/r/attempts/a1/snapshots/{name}/parts/0"
+    return Request(method="PUT", path=path, body=name.encode(), sequence=0)
 
 
 def record(folder: Path, *names: str, target: str | None = None) -> Path:
@@ -104,9 +105,56 @@ class TestCommand:
         assert "refused (409): another body" in output
         assert output.endswith("sent 1, refused 3, left 0\n")
 
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_a_refused_token_stops_it_at_once(
-        self, tmp_path: Path, status: int, capsys: pytest.CaptureFixture[str]
+    def test_the_token_goes_to_no_server_that_only_a_file_names(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("BIFURK_TOKEN", "secret")
+        with serving() as server, serving() as named:
+            record(tmp_path / "dead", "1", target=server.url)
+            assert main(["sync", str(tmp_path), "--keep"]) == 0
+            assert main(["sync", str(tmp_path), "--url", named.url]) == 0
+            [unnamed] = server.received(1)
+            [trusted] = named.received(1)
+        assert "Authorization" not in unnamed.headers
+        assert trusted.headers["Authorization"] == "Bearer secret"
+        assert f"the token is not sent to {server.url}" in capsys.readouterr().out
+
+    def test_another_user_s_folder_is_left_alone_and_that_is_said(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        folder = record(tmp_path / "a", "1", "2")
+        monkeypatch.setattr("bifurk.spool.os.geteuid", lambda: os.getuid() + 1)
+        with serving() as server:
+            assert main(["sync", str(tmp_path), "--url", server.url]) == 1
+            assert arrived(server) == []
+        assert len(records(folder)) == 2
+        output = capsys.readouterr().out
+        assert f"{folder}: belongs to another user, left alone\n" in output
+        assert output.endswith("sent 0, refused 0, left 2\n")
+
+    def test_a_forged_request_is_refused_here_and_the_rest_goes_on(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = record(tmp_path / "a", "1", "2")
+        forged = Request(method="DELETE", path="/api/v1/runs/1", headers={"X": "a\r\nb"})
+        write_record(records(folder)[0], frames(forged))
+        with serving() as server:
+            assert main(["sync", str(tmp_path), "--url", server.url]) == 1
+            assert arrived(server) == ["2"]
+        assert "method PUT expected" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("status", "advice"),
+        [(401, "BIFURK_TOKEN"), (403, "BIFURK_TOKEN"), (404, "BIFURK_URL"), (405, "BIFURK_URL")],
+    )
+    def test_a_shut_door_stops_it_at_once_with_all_in_place(
+        self, tmp_path: Path, status: int, advice: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         folder = record(tmp_path / "a", "1", "2")
         with serving(answers(status, b"who are you?")) as server:
@@ -115,7 +163,9 @@ class TestCommand:
         assert len(records(folder)) == 2
         captured = capsys.readouterr()
         assert captured.out.endswith("sent 0, refused 0, left 2\n")
-        assert f"token refused ({status}): who are you?" in captured.err
+        assert f"({status}): " in captured.err
+        assert advice in captured.err
+        assert captured.err.endswith(": who are you?\n")
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -190,7 +240,7 @@ class TestPatience:
         transport = InMemoryTransport([503, TransportError("cut off"), 429])
         summary = sync(tmp_path, connect=lambda _: transport, report=lambda _: None)
         assert summary == Summary(sent=2, refused=0, left=0)
-        assert [one.path for one in transport.requests] == ["/1"] * 4 + ["/2"]
+        assert transport.requests == [part("1")] * 4 + [part("2")]
 
     @pytest.mark.parametrize("how", ["refuses", 503])
     def test_a_server_that_stays_away_stops_it_with_all_in_place(

@@ -1,0 +1,92 @@
+"""Hooks around an optimizer's step that run once a step, whatever stands between."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final, TypeAlias
+
+import torch
+from torch.optim import Optimizer
+
+Hook: TypeAlias = Callable[[Optimizer, Any, Any], None]
+
+_TORCH_MODULE: Final = Optimizer.__module__
+"""Where the function lies that runs the hooks around ``step``."""
+
+
+class StepHooks:
+    """Calls ``before`` and ``after`` around every step of one optimizer until removed.
+
+    torch wraps ``step`` of every class of which there was an instance, so that a subclass whose
+    ``step`` calls ``super().step()`` runs the hooks twice, one pair inside the other: only the
+    outer pair counts. Steps that a CUDA graph records rather than takes do not count.
+
+    Args:
+        optimizer: hooked, and not kept alive. before, after: must not raise.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, *, before: Callable[[], None], after: Callable[[], None]
+    ) -> None:
+        self._before = before
+        self._after = after
+        # Not a mere depth: a step that raised never comes to its end, and would be counted in it
+        # for good. That its frame has left the stack is certain.
+        self._under_way: list[int] = []
+        self._handles = (
+            optimizer.register_step_pre_hook(_untraced(self._enter)),
+            optimizer.register_step_post_hook(_untraced(self._leave)),
+        )
+
+    def remove(self) -> None:
+        """Takes the hooks off; idempotent."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _enter(self, _optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        if _recorded():
+            return
+        frame = _step_frame()
+        if self._under_way:
+            self._forget_ended(frame and frame.f_back)
+        self._under_way.append(id(frame))
+        if len(self._under_way) == 1:
+            self._before()
+
+    def _leave(self, _optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        if _recorded():
+            return
+        if len(self._under_way) > 1:
+            self._forget_ended(sys._getframe())
+        del self._under_way[-1:]
+        if not self._under_way:
+            self._after()
+
+    def _forget_ended(self, frame: FrameType | None) -> None:
+        """Forgets the steps that are not among this frame and those that called it."""
+        alive = set()
+        while frame is not None:
+            alive.add(id(frame))
+            frame = frame.f_back
+        self._under_way = [step for step in self._under_way if step in alive]
+
+
+def _step_frame() -> FrameType | None:
+    """The frame that lasts as long as the step whose hook is running."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__") != _TORCH_MODULE:
+        frame = frame.f_back
+    return frame
+
+
+def _recorded() -> bool:
+    """Whether a CUDA graph is recording: no step is taken, and a copy to the host would fail."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+
+
+def _untraced(hook: Hook) -> Hook:
+    """The hook, hidden from a compiler that traces the step: it runs between the graphs."""
+    hidden: Hook = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
+    return hidden
