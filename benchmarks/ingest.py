@@ -218,9 +218,7 @@ def only_counts(part: Part) -> Part:
 def drift(model: torch.nn.Module) -> None:
     """A small random step of every weight."""
     for parameter in model.parameters():
-        parameter.add_(
-            torch.randn_like(parameter), alpha=1e-3 * max(parameter.std().item(), 1e-3)
-        )
+        parameter.add_(torch.randn_like(parameter), alpha=1e-3 * max(parameter.std().item(), 1e-3))
 
 
 if __name__ == "__main__":

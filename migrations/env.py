@@ -1,8 +1,9 @@
 """Runs migrations for the URL it is configured with."""
 
 from alembic import context
-from bifurk_service.store.models import Base
 from sqlalchemy import create_engine
+
+from bifurk_service.store.models import Base
 
 url = context.config.get_main_option("sqlalchemy.url")
 assert url, "migrations run through `bifurk db upgrade`"

@@ -13,9 +13,7 @@ from bifurk.configure import resolve
 from bifurk.sync import Summary, sync
 from bifurk.transport import Transport, Urllib3Transport
 
-WITHHELD = (
-    "the token is not sent to {url}, which only a file names: pass --url or set BIFURK_URL"
-)
+WITHHELD = "the token is not sent to {url}, which only a file names: pass --url or set BIFURK_URL"
 
 EXIT_CODES = """exit code: 0 all sent; 1 some refused or left; 2 stopped early or wrong usage"""
 

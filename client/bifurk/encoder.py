@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from bifurk.recorder import Taken
 from bifurk.sketch import Sketch, key_format, sample_positions
 from bifurk.staging import StagedTensor
 from bifurk.transport import Request
-from bifurk.wire import Manifest, Part, TensorPart, content_digest, encode
+from bifurk.wire import Manifest, Mark, Part, TensorPart, content_digest, encode
 
 THREAD_NAME: Final = "bifurk-encode"
 
@@ -34,6 +35,7 @@ class Encoder:
         ledger: told of snapshots that could not be encoded, and asked for the loss report.
         wall: what a failure stops at.
         overhead_ratio: measured so far, for the loss report.
+        restore_marks: takes back the marks of a snapshot that was lost before it was delivered.
     """
 
     def __init__(
@@ -44,16 +46,23 @@ class Encoder:
         ledger: LossLedger,
         wall: Wall,
         overhead_ratio: Callable[[], float | None],
+        restore_marks: Callable[[Sequence[Mark]], None],
     ) -> None:
         self._identity = identity
         self._deliver = deliver
         self._ledger = ledger
         self._wall = wall
+        # When the other one has closed, what it no longer lets through is counted behind this one.
+        self._outer_wall = Wall(failures_in_a_row=None)
         self._overhead_ratio = overhead_ratio
+        self._restore_marks = restore_marks
         self._versions = client_versions()
         self._counter = sketch_torch.Counter()
         # SimpleQueue, because a finaliser may put into it at any moment.
         self._queue: queue.SimpleQueue[Taken | Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._current: Taken | None = None
+        self._given_up = False
         self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
         self.cpu_seconds = 0.0
         """Processor time of the thread so far."""
@@ -79,31 +88,86 @@ class Encoder:
         return done.wait(deadline_seconds)
 
     def close(self, deadline_seconds: float) -> bool:
-        """Whether all is encoded, and the thread over, within ``deadline_seconds``."""
+        """Whether all is encoded, and the thread over, within ``deadline_seconds``.
+
+        What is not encoded by then is counted as ``unencoded_at_close`` and never delivered.
+        """
         self._queue.put(None)
         if threading.current_thread() is self._thread:
             return True
         self._thread.join(deadline_seconds)
+        if self._thread.is_alive():
+            self._give_up()
         return not self._thread.is_alive()
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
             if isinstance(item, Taken):
-                self._wall.run(self._encode_or_count, item)
+                self._outer_wall.run(self._process, item)
             else:
                 item()
             self.cpu_seconds = time.thread_time()
             del item
 
+    def _process(self, taken: Taken) -> None:
+        with self._lock:
+            self._current = taken
+            too_late = self._given_up
+        try:
+            if not too_late:
+                self._wall.run(self._encode_or_count, taken)
+            if self._claim(taken):
+                self._lose(taken, "unencoded_at_close" if too_late else "switched_off")
+        finally:
+            taken.snapshot.release()
+
     def _encode_or_count(self, taken: Taken) -> None:
         try:
             request = self._encode(taken)
         except BaseException:
-            self._ledger.drop("encode_failed", taken.sequence)
+            if self._claim(taken):
+                self._lose(taken, "encode_failed")
             raise
         finally:
             taken.snapshot.release()
-        self._deliver(request)
+        if self._claim(taken):
+            self._deliver(request)
+            if taken.marks and self._ledger.lost(taken.sequence):
+                self._restore_marks(taken.marks)
+
+    def _claim(self, taken: Taken) -> bool:
+        """Whether the snapshot's fate is still open; it is the caller's then, and nobody else's."""
+        with self._lock:
+            is_open = self._current is taken
+            self._current = None
+        return is_open
+
+    def _lose(self, taken: Taken, reason: str) -> None:
+        self._restore_marks(taken.marks)
+        self._ledger.drop(reason, taken.sequence)
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._given_up = True
+            current, self._current = self._current, None
+        waiting = self._take_waiting()
+        # The latest first: each puts its marks before those that are there.
+        for taken in reversed(waiting):
+            self._lose(taken, "unencoded_at_close")
+            taken.snapshot.release()
+        if current is not None:
+            self._lose(current, "unencoded_at_close")
+
+    def _take_waiting(self) -> list[Taken]:
+        """The snapshots in the queue; what else is in it stays."""
+        items = []
+        with suppress(queue.Empty):
+            while True:
+                items.append(self._queue.get_nowait())
+        for item in items:
+            if not isinstance(item, Taken):
+                self._queue.put(item)
+        return [item for item in items if isinstance(item, Taken)]
 
     def _encode(self, taken: Taken) -> Request:
         tensors = tuple(self._tensor(staged) for staged in taken.snapshot.tensors())

@@ -7,17 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class ThreadTime:
-    """Processor time of one thread, as the thread itself last said."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def tell(self, *_: object) -> None:
-        """To be called on that thread."""
-        self.seconds = time.thread_time()
-
-
 class Overhead:
     """Adds up the stall of the training thread and the background's processor time.
 
@@ -65,3 +54,14 @@ class Overhead:
             yield
         finally:
             self._stall_seconds += self._now() - began
+
+
+class ThreadTime:
+    """Processor time of one thread, as the thread itself last said."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def tell(self, *_: object) -> None:
+        """To be called on that thread."""
+        self.seconds = time.thread_time()

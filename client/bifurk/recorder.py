@@ -146,6 +146,17 @@ class Recorder:
                 self._ledger.drop("capture_failed", self.last_sequence)
                 raise
 
+    def send_sketches_only(self) -> None:
+        """No full values from now on: the server takes no part of that size."""
+        if self._config.payload == "sketch" or not self._cadence.full_allowed:
+            return
+        self._cadence.full_allowed = False
+        self.marks.add("payload", step=self.step, details={"from": "full", "to": "sketch"})
+        _log.warning(
+            "a snapshot is larger than the server takes: from now on they go without full values"
+            " (a smaller full_bytes, or a larger limit at the server, avoids this)"
+        )
+
     def free(self) -> None:
         """Lets go of the buffers."""
         self._capture.free()

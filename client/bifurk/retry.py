@@ -31,7 +31,7 @@ MAX_PROBLEM_CHARACTERS: Final = 300
 
 
 class Verdict(enum.Enum):
-    """What becomes of a request."""
+    """What becomes of a request; ``SHUT``: it waits for a person to open the way."""
 
     DELIVERED = "delivered"
     CONFLICT = "conflict"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
 
-import torch
 from torch.optim import Optimizer
 
 from bifurk.capture import Capture
@@ -23,16 +22,20 @@ from bifurk.guard import Wall
 from bifurk.identity import Identity
 from bifurk.losses import LossLedger
 from bifurk.monitor import FLUSH_SECONDS, Monitor
+from bifurk.overhead import ThreadTime
 from bifurk.recorder import Recorder
-from bifurk.transport import Request, Transport
-from bifurk.wire.attempt import AttemptReport, State, encode_attempt
+from bifurk.reports import Reports
+from bifurk.step_hooks import StepHooks
+from bifurk.transport import Transport
+from bifurk.wire import LossReport
+from bifurk.wire.attempt import State
 
 EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit may wait for the network; the rest stays on disk."""
 
-Hook: TypeAlias = Callable[[Optimizer, Any, Any], None]
-
-_log = logging.getLogger("bifurk")
+SENDING_SHARE: Final = 0.2
+"""Of a close's deadline that encoding leaves over: a server that is well needs milliseconds, and
+has to hear how the run ended whatever became of the last snapshots."""
 
 
 class Session(Monitor):
@@ -59,10 +62,10 @@ class Session(Monitor):
         identity: Identity,
         transport: Transport | None = None,
     ) -> None:
-        self._identity = identity
         self._process = os.getpid()
         self._closing = threading.Lock()
         self._closed = False
+        self._over = threading.Event()
         self._begun = False
         self._error_before = _last_error()
         self._wall = Wall()
@@ -70,16 +73,23 @@ class Session(Monitor):
         # has to work when the rest has switched itself off.
         self._calls = Wall(failures_in_a_row=None)
         self._ledger = LossLedger()
+        self._sending = ThreadTime()
         self._recorder = Recorder(
             capture=capture,
             optimizers=optimizers,
             config=config,
             ranks=identity.rank.ranks,
             ledger=self._ledger,
-            background_seconds=lambda: self._encoder.cpu_seconds,
+            background_seconds=lambda: self._encoder.cpu_seconds + self._sending.seconds,
         )
+        self._reports = Reports(identity=identity, recorder=self._recorder, ledger=self._ledger)
         self._delivery = open_delivery(
-            config, self._ledger, heartbeat=self._state_request, transport=transport
+            config,
+            self._ledger,
+            heartbeat=self._reports.request,
+            transport=transport,
+            on_reply=self._sending.tell,
+            on_refused=self._refused,
         )
         self._encoder = Encoder(
             identity=identity,
@@ -87,6 +97,7 @@ class Session(Monitor):
             ledger=self._ledger,
             wall=self._wall,
             overhead_ratio=lambda: self._recorder.overhead.ratio,
+            restore_marks=self._recorder.marks.restore,
         )
         self._start(optimizers[0])
 
@@ -118,25 +129,22 @@ class Session(Monitor):
 
     def close(self, deadline_seconds: float = FLUSH_SECONDS) -> None:
         """See ``Monitor.close``."""
-        self._close("finished", deadline_seconds)
+        self._calls.run(self._close, "finished", deadline_seconds)
 
     def _leave(self, *, failed: bool) -> None:
-        self._close("failed" if failed else "finished", FLUSH_SECONDS)
+        self._calls.run(self._close, _state(failed=failed), FLUSH_SECONDS)
 
     def _start(self, clock: Optimizer) -> None:
         self._encoder.start()
-        running = self._state_request()
+        running = self._reports.request()
         self._encoder.call(lambda: self._calls.run(self._delivery.put, running))
-        self._hooks = (
-            clock.register_step_pre_hook(_untraced(self._before_step)),
-            clock.register_step_post_hook(_untraced(self._after_step)),
-        )
+        self._hooks = StepHooks(clock, before=self._before_step, after=self._after_step)
         # A finaliser runs wherever the last reference was dropped: it may only queue.
         self._orphaned = weakref.finalize(clock, self._encoder.call, self._end_orphan)
         self._orphaned.atexit = False
         atexit.register(self._at_exit)
 
-    def _before_step(self, _optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+    def _before_step(self) -> None:
         """Before the first step only: what training starts from."""
         if self._begun or not self._awake():
             return
@@ -144,7 +152,7 @@ class Session(Monitor):
         if self._wall.run(self._recorder.begin):
             self._wall.run(self._take_snapshot)
 
-    def _after_step(self, _optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+    def _after_step(self) -> None:
         if self._wall.run(self._recorder.advance) and self._awake():
             self._wall.run(self._take_snapshot)
 
@@ -153,69 +161,103 @@ class Session(Monitor):
         if taken is not None:
             self._encoder.submit(taken)
 
-    def _state_request(self, state: State = "running") -> Request:
-        report = AttemptReport(
-            state=state,
-            last_sequence=self._recorder.last_sequence,
-            last_step=self._recorder.step,
-            display_name=self._identity.display_name,
-            loss_report=self._ledger.report(self._recorder.overhead.ratio),
-            wall_clock_seconds=time.time(),
-            interval_seconds=self._recorder.interval_seconds,
-        )
-        return Request(
-            method="PUT",
-            path=self._identity.attempt_path,
-            headers={"Content-Type": "application/json"},
-            body=encode_attempt(report),
-        )
+    def _refused(self, status: int) -> None:
+        """On the sender's thread."""
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            self._calls.run(self._recorder.send_sketches_only)
+
+    def _ours(self) -> bool:
+        """Whether this is the process that watches."""
+        return os.getpid() == self._process
 
     def _awake(self) -> bool:
-        """Whether this is the process that watches, and it still does."""
-        return not self._closed and os.getpid() == self._process
+        """Whether it still does."""
+        return not self._closed and self._ours()
 
     def _flush(self, deadline_seconds: float) -> bool:
-        deadline = time.monotonic() + deadline_seconds
-        encoded = self._encoder.drain(deadline_seconds)
+        seconds = _bounded(deadline_seconds)
+        deadline = time.monotonic() + seconds
+        encoded = self._encoder.drain(seconds)
         return self._delivery.flush(_left(deadline)) and encoded
 
     def _at_exit(self) -> None:
+        if not self._ours():
+            return
         error = _last_error()
         failed = error is not None and error is not self._error_before
-        self._close("failed" if failed else "finished", EXIT_SECONDS)
+        self._calls.run(self._close, _state(failed=failed), EXIT_SECONDS)
+        # Where another thread has begun to close, the interpreter waits for it as well.
+        self._over.wait(EXIT_SECONDS)
 
     def _end_orphan(self) -> None:
         """On the encoder's thread, once the optimizer no longer exists."""
-        self._close("finished", EXIT_SECONDS)
+        self._calls.run(self._reports.read_last_scalars)
+        self._calls.run(self._close, "finished", EXIT_SECONDS)
 
     def _close(self, state: State, deadline_seconds: float) -> None:
-        if not self._awake():
+        """Ends the watch, unless that is done or somebody is at it.
+
+        An interrupt in the middle passes; the next call then begins again.
+        """
+        seconds = _bounded(deadline_seconds)
+        if not self._ours() or not self._closing.acquire(blocking=False):
             return
-        with self._closing:
-            already, self._closed = self._closed, True
-        if not already:
-            self._calls.run(self._end, state, deadline_seconds)
+        try:
+            if not self._over.is_set():
+                self._closed = True
+                self._end(state, seconds)
+                self._over.set()
+        finally:
+            self._closing.release()
 
-    def _end(self, state: State, deadline_seconds: float) -> None:
-        deadline = time.monotonic() + deadline_seconds
-        for hook in self._hooks:
-            hook.remove()
-        self._orphaned.detach()
+    def _end(self, state: State, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        self._reports.end(state)
+        try:
+            self._calls.run(self._stop_watching)
+            self._calls.run(self._encoder.close, _before_last_share(seconds))
+        finally:
+            # After an interrupt as well: the end then lies in the spool, and is on its way.
+            told = self._calls.run(self._tell_end)
+        self._calls.run(self._recorder.free)
+        self._calls.run(self._tell_late_losses, told, _before_last_share(_left(deadline)))
+        self._calls.run(self._delivery.close, _left(deadline))
         atexit.unregister(self._at_exit)
-        self._encoder.close(deadline_seconds)
-        self._recorder.free()
-        self._delivery.put(self._state_request(state))
-        self._delivery.close(_left(deadline))
+
+    def _stop_watching(self) -> None:
+        self._hooks.remove()
+        self._orphaned.detach()
+        # On the encoder's thread, because a device that hangs must not keep the process.
+        self._encoder.call(lambda: self._calls.run(self._reports.read_last_scalars))
+
+    def _tell_end(self) -> LossReport:
+        """Tells how the attempt ended; returns the losses that the report knows of."""
+        known = self._ledger.report()
+        self._delivery.put(self._reports.request())
+        return known
+
+    def _tell_late_losses(self, known: LossReport | None, deadline_seconds: float) -> None:
+        """Tells the end again when the last deliveries, the end's own included, cost something."""
+        self._delivery.flush(deadline_seconds)
+        if self._ledger.report() != known:
+            self._delivery.put(self._reports.request())
 
 
-def _untraced(hook: Hook) -> Hook:
-    """The hook, hidden from a compiler that traces the step: it runs between the graphs."""
-    hidden: Hook = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
-    return hidden
+def _state(*, failed: bool) -> State:
+    return "failed" if failed else "finished"
+
+
+def _before_last_share(seconds: float) -> float:
+    return (1 - SENDING_SHARE) * seconds
 
 
 def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
+    return _bounded(deadline - time.monotonic())
+
+
+def _bounded(seconds: float) -> float:
+    """What every wait accepts: "for ever" is the longest it can, and NaN does not wait."""
+    return min(max(0.0, seconds), threading.TIMEOUT_MAX)
 
 
 def _last_error() -> BaseException | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from inspect import currentframe
 from types import FrameType
 from typing import Any, Final, TypeAlias
 
@@ -59,7 +59,7 @@ class StepHooks:
         if _recorded():
             return
         if len(self._under_way) > 1:
-            self._forget_ended(sys._getframe())
+            self._forget_ended(currentframe())
         del self._under_way[-1:]
         if not self._under_way:
             self._after()
@@ -75,7 +75,7 @@ class StepHooks:
 
 def _step_frame() -> FrameType | None:
     """The frame that lasts as long as the step whose hook is running."""
-    frame: FrameType | None = sys._getframe()
+    frame = currentframe()
     while frame is not None and frame.f_globals.get("__name__") != _TORCH_MODULE:
         frame = frame.f_back
     return frame
@@ -83,7 +83,8 @@ def _step_frame() -> FrameType | None:
 
 def _recorded() -> bool:
     """Whether a CUDA graph is recording: no step is taken, and a copy to the host would fail."""
-    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+    in_use: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return in_use and torch.cuda.is_current_stream_capturing()
 
 
 def _untraced(hook: Hook) -> Hook:

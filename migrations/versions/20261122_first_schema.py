@@ -31,7 +31,8 @@ def upgrade() -> None:
     sa.Column('retention_days', sa.Double(), nullable=True),
     sa.ForeignKeyConstraint(['project_id'], ['projects.id'], name=op.f('fk_runs_project_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_runs')),
-    sa.UniqueConstraint('project_id', 'slug', name=op.f('uq_runs_project_id_slug'))
+    sa.UniqueConstraint('project_id', 'slug', name=op.f('uq_runs_project_id_slug')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('runs', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_runs_updated_at'), ['updated_at'], unique=False)
@@ -59,6 +60,7 @@ def upgrade() -> None:
     sa.Column('last_sequence', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('last_step', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('cursor', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('first_sequence', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('dropped', sa.JSON(), nullable=False),
     sa.Column('lost_sequences', sa.JSON(), nullable=False),
     sa.Column('overhead_ratio', sa.Double(), nullable=True),
@@ -67,7 +69,8 @@ def upgrade() -> None:
     sa.Column('client', sa.JSON(), nullable=False),
     sa.ForeignKeyConstraint(['run_id'], ['runs.id'], name=op.f('fk_attempts_run_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_attempts')),
-    sa.UniqueConstraint('run_id', 'slug', name=op.f('uq_attempts_run_id_slug'))
+    sa.UniqueConstraint('run_id', 'slug', name=op.f('uq_attempts_run_id_slug')),
+    sqlite_autoincrement=True
     )
     op.create_table('events',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -100,7 +103,8 @@ def upgrade() -> None:
     sa.Column('dtype', sa.String(length=64), nullable=False),
     sa.ForeignKeyConstraint(['run_id'], ['runs.id'], name=op.f('fk_tensors_run_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_tensors')),
-    sa.UniqueConstraint('run_id', 'name', name=op.f('uq_tensors_run_id_name'))
+    sa.UniqueConstraint('run_id', 'name', name=op.f('uq_tensors_run_id_name')),
+    sqlite_autoincrement=True
     )
     op.create_table('alerts',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -128,7 +132,8 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['attempt_id'], ['attempts.id'], name=op.f('fk_alerts_attempt_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['run_id'], ['runs.id'], name=op.f('fk_alerts_run_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_alerts')),
-    sa.UniqueConstraint('attempt_id', 'fingerprint', name=op.f('uq_alerts_attempt_id_fingerprint'))
+    sa.UniqueConstraint('attempt_id', 'fingerprint', name=op.f('uq_alerts_attempt_id_fingerprint')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('alerts', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_alerts_run_id'), ['run_id'], unique=False)
@@ -175,7 +180,8 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['attempt_id'], ['attempts.id'], name=op.f('fk_snapshots_attempt_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_snapshots')),
     sa.UniqueConstraint('attempt_id', 'sequence', name=op.f('uq_snapshots_attempt_id_sequence')),
-    sa.UniqueConstraint('attempt_id', 'step', name=op.f('uq_snapshots_attempt_id_step'))
+    sa.UniqueConstraint('attempt_id', 'step', name=op.f('uq_snapshots_attempt_id_step')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('snapshots', schema=None) as batch_op:
         batch_op.create_index('ix_snapshots_state_attempt_id_sequence', ['state', 'attempt_id', 'sequence'], unique=False)

@@ -76,6 +76,7 @@ def _wire(
     housekeeper = Housekeeper(
         database,
         blobs,
+        started_at=time.time(),
         silent_minimum_seconds=settings.silent_minimum_seconds,
         retention_days=settings.retention_days,
     )
@@ -84,7 +85,6 @@ def _wire(
         blobs,
         Workers(settings.measure_workers, make_executor),
         part_timeout_seconds=settings.part_timeout_seconds,
-        decoded_bytes=settings.max_decoded_bytes,
         chores=lambda: housekeeper.run(time.time()),
         observe=metrics.snapshot_moved,
     )
@@ -134,4 +134,4 @@ def _allowed_hosts(settings: Settings) -> list[str]:
     """On loopback only its own names: no page elsewhere may reach in by a DNS name of its own."""
     if settings.allowed_hosts:
         return list(settings.allowed_hosts)
-    return list(LOOPBACK_HOSTS) if settings.on_loopback else [ANY_HOST]
+    return [*LOOPBACK_HOSTS, settings.url_host] if settings.on_loopback else [ANY_HOST]

@@ -42,6 +42,13 @@ class ConflictError(BifurkError):
     title = "Conflicts with what is stored"
 
 
+class RequestTimeoutError(BifurkError):
+    """The body took longer to arrive than this server waits; nothing was stored."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    title = "Request timeout"
+
+
 class TooLargeError(BifurkError):
     """Beyond a limit of this server."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import uvicorn
 
+from bifurk.folder_lock import FolderInUseError, FolderLock
 from bifurk_service.app import create_app
 from bifurk_service.errors import SetupError
 from bifurk_service.settings import Settings
@@ -17,6 +20,8 @@ from bifurk_service.store.tokens import any_token
 
 GRACE_SECONDS = 5
 """How long requests under way, the stream's among them, may go on after a stop."""
+LOCK_FILE = ".lock"
+"""In the data folder; holds the process id of the server that has, or last had, the folder."""
 
 
 def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
@@ -26,11 +31,12 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
         settings: all of them. on_ready: told the address once the socket listens.
 
     Raises:
-        SetupError: the address, the database or the disk does not allow it.
+        SetupError: the address, the database, the disk or another server does not allow it.
     """
-    server, listener = _prepare(settings)
-    on_ready(_address(settings, listener))
-    server.run(sockets=[listener])
+    with _alone(settings):
+        server, listener = _prepare(settings)
+        on_ready(_address(settings, listener))
+        server.run(sockets=[listener])
 
 
 @contextmanager
@@ -38,18 +44,56 @@ def serving(settings: Settings) -> Iterator[str]:
     """Serves in a thread of its own for as long as the context is open; gives the address.
 
     Raises:
-        SetupError: the address, the database or the disk does not allow it.
+        SetupError: the address, the database, the disk or another server does not allow it.
     """
-    server, listener = _prepare(settings)
-    thread = threading.Thread(
-        target=server.run, kwargs={"sockets": [listener]}, name="bifurk-server", daemon=True
-    )
-    thread.start()
+    with _alone(settings):
+        server, listener = _prepare(settings)
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="bifurk-server", daemon=True
+        )
+        thread.start()
+        try:
+            yield _address(settings, listener)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Holds the data folder: each of two servers on one SQLite would judge every snapshot."""
+    if not _is_sqlite(settings):
+        yield
+        return
+    _make_data_dir(settings)
+    lock = _lock(settings.data_dir)
     try:
-        yield _address(settings, listener)
+        yield
     finally:
-        server.should_exit = True
-        thread.join()
+        lock.release()
+
+
+def _lock(folder: Path) -> FolderLock:
+    file = folder / LOCK_FILE
+    try:
+        lock = FolderLock(file)
+    except FolderInUseError as error:
+        raise SetupError(
+            f"another server{_holder(file)} uses {folder}; stop it or pass --data-dir"
+        ) from error
+    except OSError as error:
+        raise SetupError(f"{folder} cannot be locked: {error.strerror}") from error
+    # The number only helps whoever is turned away: a full disk is no reason not to start.
+    with suppress(OSError):
+        file.write_text(f"{os.getpid()}\n", encoding="ascii")
+    return lock
+
+
+def _holder(file: Path) -> str:
+    try:
+        return f" (pid {int(file.read_text(encoding='ascii'))})"
+    except (OSError, ValueError):
+        return ""
 
 
 def _prepare(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
@@ -66,23 +110,30 @@ def _prepare(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
 
 
 def _address(settings: Settings, listener: socket.socket) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listener.getsockname()[1]}"
+    return f"http://{settings.url_host}:{listener.getsockname()[1]}"
 
 
 def prepare_schema(settings: Settings) -> None:
     """Brings SQLite up to date; any other database must be so already."""
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SetupError(f"{settings.data_dir} cannot be made: {error.strerror}") from error
+    _make_data_dir(settings)
     database = Database(settings.resolved_database_url)
     try:
-        if settings.resolved_database_url.startswith("sqlite"):
+        if _is_sqlite(settings):
             database.upgrade()
         database.check_current()
     finally:
         database.close()
+
+
+def _make_data_dir(settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"{settings.data_dir} cannot be made: {error.strerror}") from error
+
+
+def _is_sqlite(settings: Settings) -> bool:
+    return settings.resolved_database_url.startswith("sqlite")
 
 
 def _refuse_open_door(settings: Settings) -> None:

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     max_concurrent_parts: int = Field(
         8, ge=1, description="Parts taken in at once; more are answered 503."
     )
+    upload_timeout_seconds: float = Field(
+        60.0, gt=0, description="How long the body of an upload may take to arrive."
+    )
     measure_workers: int = Field(
         max(1, (os.cpu_count() or 2) // 2), ge=1, description="Worker processes that measure."
     )
@@ -90,3 +93,8 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def url_host(self) -> str:
+        """The address as URLs and Host headers write it: IPv6 in brackets."""
+        return f"[{self.host}]" if ":" in self.host else self.host

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -51,6 +51,14 @@ def test_a_name_that_is_not_ours_is_refused(open_server: Server, host: str, path
 def test_names_of_loopback_are_ours(open_server: Server, host: str) -> None:
     status, _, _ = exchange(open_server, "GET", "/healthz", {"Host": host})
     assert status == 200
+
+
+def test_the_address_listened_on_is_ours_too(start_server: Callable[..., Server]) -> None:
+    other_loopback = start_server(BIFURK_HOST="127.0.0.2")
+    assert urlsplit(other_loopback.url).hostname == "127.0.0.2"
+    assert other_loopback.get("/healthz")
+    status, _, _ = exchange(other_loopback, "GET", "/healthz", {"Host": "evil.example"})
+    assert status == 400
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])

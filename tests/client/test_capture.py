@@ -236,6 +236,47 @@ def test_weights_that_are_gone_are_an_error_not_a_crash() -> None:
         capture.take(full=True)
 
 
+def test_a_parameter_that_takes_over_another_s_id_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bifurk.capture.signature", lambda model: ())
+    model = Matrices()
+    capture = Capture(model, config=config(payload="sketch"))
+    model.w0 = nn.Parameter(torch.full((150, 128), 2.0))
+    (staged,) = taken(capture)
+    assert staged.keys is not None
+    assert torch.equal(staged.keys, model.w0.detach().bfloat16().view(-1))
+
+
+def test_buffers_that_could_not_be_had_are_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exhausted(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    model = Matrices()
+    capture = Capture(model, config=config())
+    with monkeypatch.context() as patch:
+        patch.setattr("bifurk.capture.Stage", exhausted)
+        for _ in range(20):
+            with pytest.raises(MemoryError):
+                capture.take(full=True)
+    assert capture.take(full=True) is not None
+
+
+def test_tables_of_counts_are_in_the_memory_that_stages_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bifurk.capture.cuda_devices", lambda tensors: (torch.device("cpu"),))
+    model = Matrices(60)
+    capture = Capture(model, config=config(payload="sketch"))
+    held = []
+    while (snapshot := capture.take(full=False)) is not None:
+        held.append(snapshot)
+    # 60 tables of 256 KiB are 15 MiB: three such stages with their keys fit into 64 MiB.
+    assert len(held) == 3
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_counting_on_the_device_gives_the_host_s_counts(dtype: torch.dtype) -> None:
     model = Matrices(2, dtype=dtype)

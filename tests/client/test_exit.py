@@ -63,6 +63,37 @@ def test_an_attempt_says_how_its_process_ended(ending: str, states: list[str], c
     assert returncode in (code, -2)
 
 
+IN_A_FUNCTION = """
+import gc, threading
+
+class Slow(Telling):
+    def send(self, request, *, deadline_seconds):
+        threading.Event().wait(0.2)
+        return super().send(request, deadline_seconds=deadline_seconds)
+
+monitor.close()
+
+def main():
+    model = torch.nn.Linear(3, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = bifurk.watch(model, optimizer, run="r", transport=Slow())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return monitor
+
+monitor = main()
+gc.collect()
+while not monitor.closed:
+    threading.Event().wait(0.001)
+"""
+
+
+def test_a_process_that_ends_as_soon_as_its_optimizer_is_gone_has_finished() -> None:
+    left, returncode = states_left_by(IN_A_FUNCTION)
+    assert left == ["running", "finished"] * 2
+    assert returncode == 0
+
+
 def test_importing_bifurk_is_light() -> None:
     process = run(
         "import bifurk, json, sys; dir(bifurk);"

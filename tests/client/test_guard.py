@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from bifurk import guard
 from bifurk.capture import Capture
 from bifurk.encoder import Encoder
 from bifurk.guard import FAILURES_IN_A_ROW, Wall
+from bifurk.session import Session
 from bifurk.testing import InMemoryTransport
 from tests.client.training import new_training, steps_of, train
 
@@ -131,6 +133,33 @@ def test_an_encoder_that_fails_counts_its_snapshots_and_goes_on(
     report = transport.states()[-1]["loss_report"]
     assert report["dropped"] == {"encode_failed": 2}
     assert report["lost_sequences"] == [[0, 1]]
+
+
+@production
+def test_what_waits_when_the_wall_closes_is_counted_and_frees_its_buffers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exhausted(*_: Any, **__: Any) -> None:
+        fail()
+
+    monkeypatch.setattr(Encoder, "_encode", exhausted)
+    transport, ready = InMemoryTransport(), threading.Event()
+    model, optimizer = new_training()
+    monitor = bifurk.watch(
+        model, optimizer, run="r", every=1, transport=transport, overhead_budget=None
+    )
+    assert isinstance(monitor, Session)
+    train(model, optimizer, steps=4)
+    monitor.flush()
+    monitor._encoder.call(lambda: ready.wait(10) and None)
+    monitor.mark("checkpoint")
+    train(model, optimizer, steps=8)
+    ready.set()
+    monitor.close()
+    end = transport.states()[-1]
+    assert end["loss_report"]["dropped"] == {"encode_failed": 8, "switched_off": 5}
+    assert end["loss_report"]["lost_sequences"] == [[0, 12]]
+    assert [mark["kind"] for mark in end["marks"]] == ["checkpoint"]
 
 
 @production

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bifurk.marks import MAX_MARKS, MAX_TEXT_CHARACTERS, MarkLog
+from bifurk.marks import MAX_DETAILS, MAX_MARKS, MAX_TEXT_CHARACTERS, MarkLog
 
 
 def detail(value: Any) -> Any:
@@ -64,3 +64,30 @@ def test_of_too_many_marks_the_newest_stay_and_it_is_said(
     taken = marks.take()
     assert (len(taken), taken[0].step) == (MAX_MARKS, 5)
     assert len(caplog.messages) == 1
+
+
+def test_marks_that_come_back_stand_before_those_set_since() -> None:
+    marks = MarkLog()
+    marks.add("first", step=1, details={})
+    lost = marks.take()
+    marks.add("second", step=2, details={})
+    marks.restore(lost)
+    assert [mark.kind for mark in marks.peek()] == ["first", "second"]
+    assert [mark.kind for mark in marks.take()] == ["first", "second"]
+
+
+def test_marks_that_come_back_stay_within_the_bound() -> None:
+    marks = MarkLog()
+    marks.add("lost", step=0, details={})
+    lost = marks.take()
+    for step in range(MAX_MARKS):
+        marks.add("note", step=step, details={})
+    marks.restore(lost)
+    taken = marks.take()
+    assert (len(taken), taken[0].kind) == (MAX_MARKS, "note")
+
+
+def test_a_mark_has_no_more_details_than_a_reader_takes() -> None:
+    marks = MarkLog()
+    marks.add("note", step=1, details={f"d{number}": number for number in range(MAX_DETAILS + 1)})
+    assert len(marks.take()[0].details) == MAX_DETAILS

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
-from bifurk.overhead import Overhead
+import bifurk
+from bifurk.overhead import Overhead, ThreadTime
+from bifurk.session import Session
+from bifurk.testing import InMemoryTransport
+from bifurk.transport import Request, Response
+from tests.client.training import new_training, train
+
+BURNT_SECONDS = 0.1
+"""Of processor time for one request, far above what a snapshot of the small network costs."""
 
 
 class Hands:
@@ -36,3 +47,37 @@ def test_a_stall_that_raises_still_counts() -> None:
     with pytest.raises(RuntimeError), overhead.stall():
         fail()
     assert overhead.cost_seconds == 1.0
+
+
+def burn() -> None:
+    until = time.thread_time() + BURNT_SECONDS
+    while time.thread_time() < until:
+        pass
+
+
+def test_a_thread_tells_its_own_processor_time() -> None:
+    told = ThreadTime()
+    assert told.seconds == 0.0
+    thread = threading.Thread(target=lambda: (burn(), told.tell()))
+    thread.start()
+    thread.join()
+    assert BURNT_SECONDS <= told.seconds < 10 * BURNT_SECONDS
+
+
+class Laborious(InMemoryTransport):
+    """Takes its time on the processor, as compression and encryption do."""
+
+    def send(self, request: Request, *, deadline_seconds: float) -> Response:
+        burn()
+        return super().send(request, deadline_seconds=deadline_seconds)
+
+
+def test_sending_is_in_the_cost() -> None:
+    transport = Laborious()
+    model, optimizer = new_training()
+    with bifurk.watch(model, optimizer, run="r", every=4, transport=transport) as monitor:
+        train(model, optimizer, steps=2)
+    assert isinstance(monitor, Session)
+    requests = len(transport.requests)
+    assert requests == 5
+    assert monitor._recorder.overhead.cost_seconds >= requests * BURNT_SECONDS

@@ -126,5 +126,14 @@ def test_numbers_and_device_values_of_one_name_keep_their_order(device_last: boo
     assert series.summary().count == 2
 
 
+def test_values_of_one_name_may_lie_on_several_devices() -> None:
+    series = _Series()
+    series.add_on_device(torch.tensor(1.0))
+    series.add_on_device(torch.tensor(2.0, device="meta"))
+    series._fold()
+    ((folded, count),) = series._folded
+    assert (folded.device.type, count) == ("meta", 2)
+
+
 def test_an_empty_interval_has_no_summaries() -> None:
     assert Interval().summaries() == {}

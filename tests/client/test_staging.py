@@ -35,9 +35,11 @@ def test_where_the_sample_of_a_transposed_weight_lies_is_worked_out_once(
     weight = torch.randn(131, 257).T
     stage = Stage([watched(weight)], pool_bytes=0)
     for factor in (1.0, 2.0):
-        stage.read([weight * factor])
+        present = weight * factor
+        assert not present.is_contiguous()
+        stage.read([present])
         [tensor] = stage.staged
         assert tensor.sample is not None
-        expected = (weight * factor).reshape(-1)[torch.from_numpy(sample_positions(131 * 257))]
+        expected = present.reshape(-1)[torch.from_numpy(sample_positions(131 * 257))]
         assert torch.equal(tensor.sample, expected)
     assert working_out.call_count == 1

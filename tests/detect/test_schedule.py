@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
+
+import pytest
 
 from bifurk_service.detect.schedule import Schedule, is_raise, lowers_severity
 from bifurk_service.detect.streams import clocks
@@ -44,6 +47,20 @@ def test_a_rise_from_zero_has_no_ratio_and_is_a_raise() -> None:
     (mark,) = _schedule([0.0, 0.0, 1e-3]).explain(onset_first_step=20, onset_last_step=30)
     assert mark.details["ratio"] is None
     assert is_raise(mark)
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf])
+def test_a_rate_that_is_not_finite_is_no_change(rate: float) -> None:
+    schedule = _schedule([1e-3, rate, rate, 1e-3])
+    assert schedule.explain(onset_first_step=20, onset_last_step=40) == ()
+
+
+def test_a_change_beside_a_rate_that_is_not_finite_is_found() -> None:
+    schedule = Schedule()
+    for clock, rate in zip(clocks(2), [1e-3, 1e-2], strict=True):
+        schedule.take(replace(clock, learning_rates=(math.nan, rate)))
+    (mark,) = schedule.explain(onset_first_step=20, onset_last_step=20)
+    assert mark.details["ratio"] == 10.0
 
 
 def test_a_raise_begins_at_one_and_a_half() -> None:

@@ -25,10 +25,14 @@ PASSING: dict[str, Fault | None] = {
     "answers-500": faults.answers(500),
     "answers-503": faults.answers(503, Retry_After="30"),
     "answers-429": faults.answers(429, Retry_After="30"),
+    "refuses-the-token": faults.answers(401),
+    "forbids": faults.answers(403),
+    "is-not-there": faults.answers(404),
+    "takes-no-put": faults.answers(405),
 }
 """What the client waits out: it keeps its snapshots and brings them later."""
 
-FINAL = {"401": 401, "403": 403, "409": 409, "413": 413, "422": 422}
+FINAL = {"409": 409, "413": 413, "422": 422}
 """What no retry would change: the snapshot is dropped, and that is told."""
 
 MORE_STEPS = 8
@@ -108,10 +112,26 @@ def test_a_close_waits_no_longer_than_it_was_told(house: Server, spool_dir: Path
 def test_every_bad_answer_is_logged_once(
     house: Server, spool_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with gateway(faults.answers(403), backend=house.url) as server:
+    with gateway(faults.answers(422), backend=house.url) as server:
         training = Training()
         monitor = training.watch("told-once", url=server.url, spool_dir=spool_dir)
         training.run(monitor)
         monitor.close()
-    assert len(server.faulted) == SNAPSHOTS + 2
-    assert caplog.messages == ["token refused (403): set BIFURK_TOKEN: a fault of the test"]
+    assert len(server.faulted) >= SNAPSHOTS + 2
+    assert caplog.messages == ["the server refused a request (422): a fault of the test"]
+
+
+def test_a_refused_token_is_said_once_and_all_waits_for_the_right_one(
+    house: Server, spool_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with gateway(faults.answers(401), backend=house.url) as server:
+        training = Training()
+        monitor = training.watch("no-token", url=server.url, spool_dir=spool_dir)
+        training.run(monitor)
+        assert not monitor.flush(0.2)
+        monitor.close(deadline_seconds=0.5)
+    assert training.outcome() == unwatched()
+    assert len(list(spool_dir.rglob("*.request"))) >= SNAPSHOTS + 2
+    [refused, waiting] = caplog.messages
+    assert "token missing or refused (401): set BIFURK_TOKEN: a fault of the test" in refused
+    assert "python -m bifurk sync" in waiting

@@ -17,6 +17,8 @@ from tests.server import Server
 
 SNAPSHOTS = 26
 BLOW_UP = 18
+REPLAYED = 13
+"""Judged by a server that is then killed: the next one has to rebuild the detectors' memory."""
 
 
 def run_of_parts(run: str = "run") -> list[Part]:
@@ -142,10 +144,12 @@ def test_what_a_killed_server_had_acknowledged_is_judged_by_the_next(
     start_server: Callable[..., Server], tmp_path: Path, in_order: tuple[Any, Any]
 ) -> None:
     parts = run_of_parts()
-    for first, last in ((0, 13), (13, 14), (14, SNAPSHOTS)):
+    for first, last in ((0, REPLAYED), (REPLAYED, REPLAYED + 1), (REPLAYED + 1, SNAPSHOTS)):
         server = start_server(tmp_path / "data")
         for part in parts[first:last]:
             assert put_part(server, part)[0] == 201
+        if last == REPLAYED:
+            server.wait_until_judged(1, last)
         if last < SNAPSHOTS:
             server.kill()
     server.wait_until_judged(1, SNAPSHOTS)

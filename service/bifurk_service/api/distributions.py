@@ -9,12 +9,12 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
-from bifurk.wire import TensorPart, WireLimits, decode
+from bifurk.wire import TensorPart, WireError, WireLimits, decode
 from bifurk_service.api.freshness import freshness, not_modified, snapshot_tag
 from bifurk_service.api.grants import Reader, visible_run
 from bifurk_service.api.parameters import RunId, Step, TensorId
 from bifurk_service.api.schemas import DistributionAnswer, TensorReference
-from bifurk_service.errors import InvalidError, NotFoundError
+from bifurk_service.errors import InvalidError, NotFoundError, StorageError
 from bifurk_service.services import Services, services
 from bifurk_service.stats.density import Density, density
 from bifurk_service.store.models import Snapshot, StoredPart
@@ -25,6 +25,10 @@ router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["series"])
 
 READINGS: Final = 2
 """Once a snapshot is measured its parts move to smaller blobs; whoever meets that looks again."""
+
+STORED_BYTES: Final = 1 << 31
+STORED_TENSORS: Final = 10**9
+"""What is stored was within the limits once; lowering them since must not hide it."""
 
 Edge = Annotated[float | None, Query(allow_inf_nan=False, description="Without it, the extreme.")]
 
@@ -85,10 +89,19 @@ def _carried(house: Services, snapshot: Snapshot, name: str) -> list[TensorPart]
 
 def _decoded(house: Services, part: StoredPart) -> tuple[TensorPart, ...]:
     limits = WireLimits(
-        decoded_bytes=house.settings.max_decoded_bytes, tensors=house.settings.max_tensors
+        decoded_bytes=max(house.settings.max_decoded_bytes, STORED_BYTES), tensors=STORED_TENSORS
     )
-    blob = house.blobs.get(part.blob_key)
-    return decode(blob, encoding=part.encoding, limits=limits).tensors
+    try:
+        blob = house.blobs.get(part.blob_key)
+        return decode(blob, encoding=part.encoding, limits=limits).tensors
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"the stored part {part.blob_key} cannot be read: {error.strerror or error}"
+        ) from error
+    except WireError as error:
+        raise StorageError(f"the stored part {part.blob_key} is damaged: {error}") from error
 
 
 def _density(

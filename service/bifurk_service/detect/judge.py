@@ -77,6 +77,11 @@ class Judge:
         document = json.dumps([VERSION, seats], sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()[:16]
 
+    @property
+    def tensor_ids(self) -> tuple[int, ...]:
+        """Ids of the tensors judged so far, in their order."""
+        return self._tensors
+
     def update(
         self,
         clock: Clock,

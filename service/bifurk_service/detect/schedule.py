@@ -122,7 +122,11 @@ def lowers_severity(explained_by: Sequence[Mark], log_changes: Sequence[float]) 
 
 
 def _change(before: Rates, after: Rates) -> Mark | None:
-    pairs = [pair for pair in zip(before.rates, after.rates, strict=False) if pair[0] != pair[1]]
+    pairs = [
+        (old, new)
+        for old, new in zip(before.rates, after.rates, strict=False)
+        if old != new and math.isfinite(old) and math.isfinite(new)
+    ]
     if not pairs:
         return None
     old, new = max(pairs, key=_size)

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import uuid4
 
 from bifurk.wire import Manifest, Part, PartTooLargeError, WireError, WireLimits, decode
-
 from bifurk_service.errors import BusyError, InvalidError, TooLargeError, UnsupportedMediaError
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
@@ -115,19 +115,27 @@ class Receiver:
         manifest = part.manifest
         key = (
             f"{manifest.project}/{manifest.run}/{manifest.attempt}/"
-            f"{manifest.sequence:010d}-{manifest.rank}-{digest[:16]}.part"
+            f"{manifest.sequence:010d}-{manifest.rank}-{uuid4().hex}.part"
         )
         self._blobs.put(key, body)
         receipt = BlobReceipt(key=key, digest=digest, encoding=encoding, size_bytes=len(body))
         try:
             with self._database.write() as session:
-                return receive_part(session, part, receipt, now=time.time())
+                created = receive_part(session, part, receipt, now=time.time())
         except BaseException:
-            with self._database.read() as session:
-                stored = find_part(session, manifest)
-            if stored is None or stored.digest != digest:
-                self._blobs.delete(key)
+            self._delete_unless_kept(key, manifest)
             raise
+        if not created:
+            self._blobs.delete(key)
+        return created
+
+    def _delete_unless_kept(self, key: str, manifest: Manifest) -> None:
+        """A commit may have gone through and failed to say so; when in doubt the blob stays."""
+        with self._database.read() as session:
+            stored = find_part(session, manifest)
+            kept = stored is not None and stored.blob_key == key
+        if not kept:
+            self._blobs.delete(key)
 
 
 def _checked_digest(body: bytes, header: str | None) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from http import HTTPStatus
 from typing import Annotated
 
-from bifurk.wire import WireError, WireLimits, check_slug, decode_attempt
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from bifurk.wire import WireError, WireLimits, check_slug, decode_attempt
 from bifurk_service.access import check_project, require
-from bifurk_service.errors import InvalidError, TooLargeError
+from bifurk_service.errors import InvalidError, RequestTimeoutError, TooLargeError
 from bifurk_service.ingest.receive import PartAddress, Receiver
 from bifurk_service.services import Services, services
 from bifurk_service.store.runs import apply_attempt_report, ensure_attempt
@@ -43,7 +44,7 @@ async def put_part(
     address = PartAddress(project=project, run=run, attempt=attempt, step=step, rank=rank)
     _check_slugs(project=project, run=run, attempt=attempt)
     with receiver.slot():
-        body = await _read(request, services(request).settings.max_part_bytes)
+        body = await _read_in_time(request, services(request).settings.max_part_bytes)
         created = await run_in_threadpool(
             receiver.receive,
             body,
@@ -62,7 +63,7 @@ async def put_attempt(
     """Takes the state of an attempt: at its start, every minute, and at its end."""
     check_project(grant, project)
     _check_slugs(project=project, run=run, attempt=attempt)
-    body = await _read(request, WireLimits().attempt_bytes)
+    body = await _read_in_time(request, WireLimits().attempt_bytes)
     return await run_in_threadpool(_report, services(request), project, run, attempt, body)
 
 
@@ -86,6 +87,18 @@ def _check_slugs(**slugs: str) -> None:
             check_slug(slug, name)
         except ValueError as error:
             raise InvalidError(str(error), where=name) from None
+
+
+async def _read_in_time(request: Request, limit: int) -> bytes:
+    """The body as sent; who sends it too slowly must not keep a slot from everybody else."""
+    seconds = services(request).settings.upload_timeout_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read(request, limit)
+    except TimeoutError as error:
+        raise RequestTimeoutError(
+            f"the body did not arrive within {seconds:g} s; send it again", where="body"
+        ) from error
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -9,7 +9,7 @@ from bifurk_service.detect.silent import is_silent, silent_alert
 from bifurk_service.domain import AttemptState
 from bifurk_service.store.alerts import keep_alert
 from bifurk_service.store.blobs import BlobStore
-from bifurk_service.store.engine import Database
+from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.events import trim_events
 from bifurk_service.store.models import Attempt
 from bifurk_service.store.runs import (
@@ -27,18 +27,28 @@ EVENT_SECONDS: Final = 7 * 86_400
 
 
 class Housekeeper:
-    """Does what is due; safe to call at any time, from one thread."""
+    """Does what is due; safe to call at any time, from one thread.
+
+    Args:
+        database: where it is noted. blobs: those of expired runs are deleted.
+        started_at: when this process began to listen (seconds since 1970 UTC); what clients
+            would have said before that, nobody could hear, and it counts as no silence.
+        silent_minimum_seconds: shortest silence of an attempt that is lost.
+        retention_days: of runs without a retention of their own; None keeps them.
+    """
 
     def __init__(
         self,
         database: Database,
         blobs: BlobStore,
         *,
+        started_at: float,
         silent_minimum_seconds: float,
         retention_days: float | None,
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._started_at = started_at
         self._silent_minimum_seconds = silent_minimum_seconds
         self._retention_days = retention_days
 
@@ -54,24 +64,35 @@ class Housekeeper:
             silent = [a.id for a in running_attempts(session) if self._is_silent(a, now)]
         for attempt_id in silent:
             with self._database.write() as session:
-                attempt = session.get_one(Attempt, attempt_id)
-                set_attempt_state(session, attempt, AttemptState.LOST, now=now)
-                alert = silent_alert(
-                    run_of(session, attempt).slug,
-                    last_step=attempt.last_step or 0,
-                    last_sequence=attempt.last_sequence or 0,
-                    seconds_since_last=now - attempt.seen_at,
-                    usual_interval_seconds=attempt.interval_seconds,
-                )
-                keep_alert(session, attempt, alert, now=now)
-                log.warning("attempt %s of run %s is lost", attempt.slug, attempt.run_id)
+                attempt = session.get(Attempt, attempt_id, with_for_update=True)
+                if attempt is not None and self._is_lost(attempt, now):
+                    self._mark(session, attempt, now)
+
+    def _is_lost(self, attempt: Attempt, now: float) -> bool:
+        """Asked again where it is written: it may have been heard of, or ended, meanwhile."""
+        return attempt.state == AttemptState.RUNNING.value and self._is_silent(attempt, now)
+
+    def _mark(self, session: Session, attempt: Attempt, now: float) -> None:
+        set_attempt_state(session, attempt, AttemptState.LOST, now=now)
+        alert = silent_alert(
+            run_of(session, attempt).slug,
+            last_step=attempt.last_step or 0,
+            last_sequence=attempt.last_sequence or 0,
+            seconds_since_last=self._silence_seconds(attempt, now),
+            usual_interval_seconds=attempt.interval_seconds,
+        )
+        keep_alert(session, attempt, alert, now=now)
+        log.warning("attempt %s of run %s is lost", attempt.slug, attempt.run_id)
 
     def _is_silent(self, attempt: Attempt, now: float) -> bool:
         return is_silent(
-            seconds_since_last=now - attempt.seen_at,
+            seconds_since_last=self._silence_seconds(attempt, now),
             usual_interval_seconds=attempt.interval_seconds,
             least_seconds=self._silent_minimum_seconds,
         )
+
+    def _silence_seconds(self, attempt: Attempt, now: float) -> float:
+        return now - max(attempt.seen_at, self._started_at)
 
     def _delete_expired(self, now: float) -> None:
         with self._database.read() as session:

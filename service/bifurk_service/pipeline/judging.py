@@ -22,6 +22,7 @@ from bifurk_service.store.runs import run_of
 from bifurk_service.store.snapshots import (
     JUDGED,
     LATE,
+    MEASURED,
     clock_of,
     finish_snapshot,
     judged_snapshots,
@@ -30,6 +31,10 @@ from bifurk_service.store.states import SavedState, load_state, save_state
 
 SNAPSHOTS_BETWEEN_STATES: Final = 25
 """A state of 1,000 series is a few megabytes; replaying this many snapshots takes a second."""
+
+
+class SupersededError(RuntimeError):
+    """Someone else has judged this snapshot, or one behind it: this memory is not to be used."""
 
 
 class AttemptJudge:
@@ -48,29 +53,27 @@ class AttemptJudge:
         """Judges one measured snapshot; returns how many alerts it raised or changed.
 
         Whatever is raised here leaves the memory ahead of the database: drop this object then.
+
+        Raises:
+            SupersededError: it is judged already, or the cursor is past it.
         """
         alerts = self._verdict(snapshot_id)
         with self._database.write() as session:
             snapshot = session.get_one(Snapshot, snapshot_id)
             attempt = session.get_one(Attempt, self._attempt_id)
+            if snapshot.state != MEASURED or snapshot.sequence <= attempt.cursor:
+                raise SupersededError(
+                    f"snapshot {snapshot_id} is {snapshot.state}, the cursor at {attempt.cursor}"
+                )
             now = time.time()
             for alert in alerts:
                 keep_alert(session, attempt, alert, now=now)
             finish_snapshot(session, snapshot, JUDGED, now=now)
             attempt.cursor = snapshot.sequence
             self._unsaved += 1
-            if self._unsaved >= SNAPSHOTS_BETWEEN_STATES or attempt.cursor == 0:
+            if self._unsaved >= SNAPSHOTS_BETWEEN_STATES:
                 self._save(session, attempt.cursor)
         return len(alerts)
-
-    def _verdict(self, snapshot_id: int) -> list[Alert]:
-        """Outside the write transaction: while the detectors think, parts are still taken in."""
-        with self._database.read() as session:
-            snapshot = session.get_one(Snapshot, snapshot_id)
-            if snapshot.off_grid:
-                return []
-            run_id = session.get_one(Attempt, self._attempt_id).run_id
-            return self._update(session, snapshot, run_id)
 
     def put_away(self) -> None:
         """Saves the memory, so that taking it up again replays nothing."""
@@ -81,16 +84,28 @@ class AttemptJudge:
             if attempt is not None:
                 self._save(session, attempt.cursor)
 
+    def _verdict(self, snapshot_id: int) -> list[Alert]:
+        """Outside the write transaction: while the detectors think, parts are still taken in."""
+        with self._database.read() as session:
+            snapshot = session.get_one(Snapshot, snapshot_id)
+            return [] if snapshot.off_grid else self._update(session, snapshot)
+
     def _restore(self, session: Session, attempt: Attempt) -> None:
-        """Takes up the memory; after an upgrade that changed a definition it starts afresh."""
+        """Takes up the memory; after an upgrade that changed a definition it starts afresh.
+
+        What has never been saved, or not under this definition, is saved with the next snapshot:
+        a restart before then must find the same.
+        """
         saved = load_state(session, attempt.id)
+        if saved is None or saved.definition != self._judge.definition:
+            self._unsaved = SNAPSHOTS_BETWEEN_STATES
         if saved is not None and saved.definition != self._judge.definition:
             return
         if saved is not None:
             self._judge.restore(saved.state)
         after = -1 if saved is None else saved.sequence
         for snapshot in judged_snapshots(session, attempt.id, after=after):
-            self._update(session, snapshot, attempt.run_id)
+            self._update(session, snapshot)
             self._unsaved += 1
 
     def _save(self, session: Session, sequence: int) -> None:
@@ -105,9 +120,10 @@ class AttemptJudge:
         )
         self._unsaved = 0
 
-    def _update(self, session: Session, snapshot: Snapshot, run_id: int) -> list[Alert]:
-        tensors = tensors_of(session, run_id)
-        values = statistics_at(session, snapshot, tensors)
+    def _update(self, session: Session, snapshot: Snapshot) -> list[Alert]:
+        """Only tensors that judged snapshots have carried count, whatever has arrived by now."""
+        tensor_ids, values = statistics_at(session, snapshot, known=self._judge.tensor_ids)
+        tensors = tensors_of(session, self._attempt_id, tensor_ids)
         valid = {name: np.isfinite(value) for name, value in values.items()}
         return self._judge.update(clock_of(session, snapshot), tensors, values, valid)
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bifurk.exact import Exact
 from bifurk.sketch import Sketch, merge, sketch, sketch_bits
-from bifurk.wire import Part, TensorPart, WireLimits, decode, encode, strip_full
+from bifurk.wire import Part, TensorPart, WireError, WireLimits, decode, encode, strip_full
 from bifurk_service.stats.measure import TensorInput, measure_tensor
 from bifurk_service.stats.registry import STATISTICS
 from bifurk_service.stats.table import MeasuredTensors
 from bifurk_service.stats.value import NoValue, Value
 from bifurk_service.store.blobs import open_blobs
 
-TRACE_CACHE_PARTS = 8
+log = logging.getLogger("bifurk.service")
+
+STORED_PARTS: Final = WireLimits(decoded_bytes=1 << 40, header_bytes=1 << 40, tensors=1 << 40)
+"""What was taken in under the limits of its time is read whatever they are now."""
+TRACE_CACHE_PARTS: Final = 8
 """Parts whose traces a worker keeps: the previous and the first of a few attempts at once."""
 
 
@@ -38,7 +44,6 @@ class MeasureJob:
     Attributes:
         parts: of the snapshot, by rank. previous, first: of the snapshots to compare with.
         steps_since_previous: at least 1, or None without a previous snapshot.
-        decoded_bytes: the limit the parts were taken in under.
     """
 
     snapshot_id: int
@@ -47,38 +52,38 @@ class MeasureJob:
     previous: tuple[BlobRef, ...]
     first: tuple[BlobRef, ...]
     steps_since_previous: int | None
-    decoded_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MeasureOutcome:
-    """Statistics of a snapshot, and its parts without full values where they carried any."""
+    """Statistics of a snapshot, and by blob key its parts without the full values they carried."""
 
     snapshot_id: int
     measured: MeasuredTensors
-    stripped: tuple[bytes | None, ...]
+    stripped: Mapping[str, bytes]
 
 
 def run_job(job: MeasureJob) -> MeasureOutcome:
     """Reads the blobs and measures; runs in a worker process.
 
     Raises:
-        FileNotFoundError: a blob is gone.
+        FileNotFoundError: a blob of the snapshot is gone.
     """
-    parts = [_read(job.blob_url, ref, job.decoded_bytes) for ref in job.parts]
+    parts = [_read(job.blob_url, ref) for ref in job.parts]
     measured = measure(
         parts,
-        previous=_traces(job.blob_url, job.previous, job.decoded_bytes),
-        first=_traces(job.blob_url, job.first, job.decoded_bytes),
+        previous=_traces(job.blob_url, job.previous),
+        first=_traces(job.blob_url, job.first),
         steps_since_previous=job.steps_since_previous,
     )
     return MeasureOutcome(
         snapshot_id=job.snapshot_id,
         measured=measured,
-        stripped=tuple(
-            encode(strip_full(part)) if any(t.full is not None for t in part.tensors) else None
-            for part in parts
-        ),
+        stripped={
+            ref.key: encode(strip_full(part))
+            for ref, part in zip(job.parts, parts, strict=True)
+            if any(tensor.full is not None for tensor in part.tensors)
+        },
     )
 
 
@@ -100,7 +105,8 @@ def measure(
         for tensor in part.tensors:
             carried.setdefault(tensor.name, []).append(tensor)
     results = [
-        measure_tensor(_input(pieces, previous.get(name), first.get(name), steps_since_previous))
+        _partial(pieces)
+        or measure_tensor(_input(pieces, previous.get(name), first.get(name), steps_since_previous))
         for name, pieces in carried.items()
     ]
     return MeasuredTensors(
@@ -114,6 +120,15 @@ def measure(
             for result in results
         ],
     )
+
+
+def _partial(pieces: list[TensorPart]) -> dict[str, Value]:
+    """A tensor of which not all shards came has no value; one that is whole has nothing to say."""
+    came = sum(math.prod(piece.local_shape) for piece in pieces)
+    if came == pieces[0].size:
+        return {}
+    reason = NoValue(f"{came} of {pieces[0].size} elements came")
+    return {statistic.name: reason for statistic in STATISTICS}
 
 
 def _input(
@@ -162,24 +177,24 @@ def _number(value: Value) -> float:
     return np.nan if isinstance(value, NoValue) else value
 
 
-def _read(blob_url: str, ref: BlobRef, decoded_bytes: int) -> Part:
-    return decode(
-        open_blobs(blob_url).get(ref.key),
-        encoding=ref.encoding,
-        limits=WireLimits(decoded_bytes=decoded_bytes),
-    )
+def _read(blob_url: str, ref: BlobRef) -> Part:
+    return decode(open_blobs(blob_url).get(ref.key), encoding=ref.encoding, limits=STORED_PARTS)
 
 
-def _traces(blob_url: str, refs: tuple[BlobRef, ...], decoded_bytes: int) -> dict[str, Exact]:
+def _traces(blob_url: str, refs: tuple[BlobRef, ...]) -> dict[str, Exact]:
+    """An earlier part that cannot be read is no earlier value, and no reason to measure nothing."""
     traces: dict[str, Exact] = {}
     for ref in refs:
-        traces.update(_part_traces(blob_url, ref, decoded_bytes))
+        try:
+            traces.update(_part_traces(blob_url, ref))
+        except (OSError, WireError):
+            log.warning("the earlier part %s cannot be read", ref.key)
     return traces
 
 
 @lru_cache(maxsize=TRACE_CACHE_PARTS)
-def _part_traces(blob_url: str, ref: BlobRef, decoded_bytes: int) -> dict[str, Exact]:
-    part = _read(blob_url, ref, decoded_bytes)
+def _part_traces(blob_url: str, ref: BlobRef) -> dict[str, Exact]:
+    part = _read(blob_url, ref)
     traces = {tensor.name: trace_of(tensor) for tensor in part.tensors}
     return {
         name: Exact(dtype=trace.dtype, data=trace.data.copy())

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from bifurk.wire import TensorPart
 from numpy.typing import NDArray
+
+from bifurk.wire import TensorPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,9 +7,10 @@ from functools import cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bifurk.exact import Exact
 from bifurk.sketch import KEYS, ZERO_KEY, KeyFormat, Sketch, key_format, key_values
-from numpy.typing import NDArray
 
 LOSSLESS_DTYPES: Final = frozenset({"bfloat16", "float16"})
 """Parameters of these dtypes are on the key grid already: their counts lose nothing."""

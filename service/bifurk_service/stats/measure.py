@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+
 from bifurk.exact import Exact
 from bifurk.sketch import Sketch
-
 from bifurk_service.stats.distribution import Distribution, from_counts, from_values
 from bifurk_service.stats.elements import element_statistics
 from bifurk_service.stats.motion import motion_statistics

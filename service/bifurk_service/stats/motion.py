@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from bifurk.exact import Exact
 from numpy.typing import NDArray
 
+from bifurk.exact import Exact
 from bifurk_service.stats.value import (
     ALL_ZERO,
     EMPTY,

@@ -6,9 +6,9 @@ import math
 from typing import Final
 
 import numpy as np
-from bifurk.exact import Exact
 from numpy.typing import NDArray
 
+from bifurk.exact import Exact
 from bifurk_service.stats.registry import STATISTICS, Family
 from bifurk_service.stats.value import (
     ALL_ZERO,

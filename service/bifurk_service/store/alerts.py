@@ -123,6 +123,17 @@ def move_alert(session: Session, alert_id: int, state: AlertState, *, now: float
     return alert
 
 
+def resolve_alerts(session: Session, attempt: Attempt, *, kind: str, now: float) -> None:
+    """Resolves an attempt's alerts of one kind: what they told of is over."""
+    query = select(StoredAlert.id).where(
+        StoredAlert.attempt_id == attempt.id,
+        StoredAlert.kind == kind,
+        StoredAlert.state != AlertState.RESOLVED.value,
+    )
+    for alert_id in session.scalars(query).all():
+        move_alert(session, alert_id, AlertState.RESOLVED, now=now)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertFilter:
     """Which alerts to list; what is None or empty does not filter."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from uuid import uuid4
@@ -35,6 +37,10 @@ class BlobStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Removes a blob; one that is not there is no error."""
+        ...
+
+    def older_than(self, seconds: float) -> list[str]:
+        """Keys of blobs written longer ago than this, unfinished ones among them."""
         ...
 
 
@@ -86,6 +92,15 @@ class FolderBlobs:
             except OSError:
                 return
 
+    def older_than(self, seconds: float) -> list[str]:
+        """See ``BlobStore.older_than``."""
+        limit = time.time() - seconds
+        return [
+            path.relative_to(self._root).as_posix()
+            for path in self._root.rglob("*")
+            if path.is_file() and path.stat().st_mtime < limit
+        ]
+
 
 class RemoteBlobs:
     """Any fsspec filesystem whose writes are whole and durable once acknowledged."""
@@ -114,6 +129,17 @@ class RemoteBlobs:
             self._filesystem.rm_file(f"{self._root}/{key}")
         except FileNotFoundError:
             return
+
+    def older_than(self, seconds: float) -> list[str]:
+        """See ``BlobStore.older_than``; empty where the filesystem does not tell times."""
+        limit = datetime.now(UTC).timestamp() - seconds
+        found = self._filesystem.find(self._root, detail=True)
+        times = {path: entry.get("LastModified") for path, entry in found.items()}
+        return [
+            path.removeprefix(f"{self._root}/")
+            for path, written in times.items()
+            if isinstance(written, datetime) and written.timestamp() < limit
+        ]
 
 
 def _fsync_folder(folder: Path) -> None:

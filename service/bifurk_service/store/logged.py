@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bifurk.wire import AttemptReport, Mark, ScalarSummary
 from bifurk_service.store.models import Attempt, Series, SeriesPoint, Snapshot, StoredMark
+
+MOST_COUNTED: Final = 1 << 53
+"""More is kept as this: every count up to it is exact in float64 too, and two of them, added,
+still fit a signed 64-bit column."""
 
 
 def keep_scalars(
@@ -63,7 +68,7 @@ def _point(key: Mapping[str, int], scalar: ScalarSummary) -> SeriesPoint:
         mean=_finite(scalar.mean),
         min=_finite(scalar.min),
         max=_finite(scalar.max),
-        count=scalar.count,
+        count=min(scalar.count, MOST_COUNTED),
     )
 
 
@@ -76,7 +81,7 @@ def _add(point: SeriesPoint, scalar: ScalarSummary) -> None:
         point.min = _finite(min(point.min, scalar.min))
     if point.max is not None:
         point.max = _finite(max(point.max, scalar.max))
-    point.last, point.count = _finite(scalar.last), count
+    point.last, point.count = _finite(scalar.last), min(count, MOST_COUNTED)
 
 
 def _finite(value: float) -> float | None:

@@ -44,8 +44,14 @@ def _nullable(values: NDArray[np.float64]) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
-def tensors_of(session: Session, run_id: int) -> list[TensorInfo]:
-    """A run's tensors in the order they came in."""
+def tensors_of(session: Session, attempt_id: int, tensor_ids: Sequence[int]) -> list[TensorInfo]:
+    """These tensors of an attempt's run, in this order."""
+    query = (
+        select(Tensor)
+        .join(Attempt, Attempt.run_id == Tensor.run_id)
+        .where(Attempt.id == attempt_id)
+    )
+    found = {tensor.id: tensor for tensor in session.scalars(query)}
     return [
         TensorInfo(
             id=tensor.id,
@@ -54,24 +60,33 @@ def tensors_of(session: Session, run_id: int) -> list[TensorInfo]:
             role=tensor.role,
             shape=tuple(tensor.shape),
         )
-        for tensor in session.scalars(
-            select(Tensor).where(Tensor.run_id == run_id).order_by(Tensor.id)
-        )
+        for tensor in (found[tensor_id] for tensor_id in tensor_ids)
     ]
 
 
 def statistics_at(
-    session: Session, snapshot: Snapshot, tensors: Sequence[TensorInfo]
-) -> dict[str, NDArray[np.float64]]:
-    """Every statistic of a snapshot, float64 [T] as ``tensors`` are, NaN without a value."""
-    position = {tensor.id: index for index, tensor in enumerate(tensors)}
-    table = np.full((len(STATISTIC_NAMES), len(tensors)), np.nan)
+    session: Session, snapshot: Snapshot, *, known: Sequence[int]
+) -> tuple[tuple[int, ...], dict[str, NDArray[np.float64]]]:
+    """Every statistic of a snapshot, NaN without a value.
+
+    Args:
+        session: to read with. snapshot: a measured one.
+        known: ids of the tensors to begin with; others follow in the order of their ids.
+
+    Returns:
+        Ids of T tensors, and by statistic float64 [T].
+    """
     columns = [TENSOR_STATS.c[name] for name in STATISTIC_NAMES]
     rows = session.execute(
-        select(TENSOR_STATS.c.tensor_id, *columns).where(
+        select(TENSOR_STATS.c.tensor_id, *columns)
+        .where(
             TENSOR_STATS.c.attempt_id == snapshot.attempt_id, TENSOR_STATS.c.step == snapshot.step
         )
-    )
+        .order_by(TENSOR_STATS.c.tensor_id)
+    ).all()
+    tensor_ids = tuple(dict.fromkeys([*known, *(row[0] for row in rows)]))
+    position = {tensor_id: index for index, tensor_id in enumerate(tensor_ids)}
+    table = np.full((len(STATISTIC_NAMES), len(tensor_ids)), np.nan)
     for tensor_id, *values in rows:
         table[:, position[tensor_id]] = np.array(values, dtype=np.float64)
-    return dict(zip(STATISTIC_NAMES, table, strict=True))
+    return tensor_ids, dict(zip(STATISTIC_NAMES, table, strict=True))

@@ -31,6 +31,10 @@ WHOLE = BigInteger().with_variant(Integer, "sqlite")
 """Steps go beyond 2^31; SQLite's INTEGER is 64 bits wide and alone can be a row's own id."""
 
 
+NEVER_AGAIN = {"sqlite_autoincrement": True}
+"""Ids are not given a second time after a deletion: paths, caches and readers hold on to them."""
+
+
 class Base(DeclarativeBase):
     """All tables; times are seconds since 1970 UTC as float."""
 
@@ -58,7 +62,7 @@ class Run(Base):
     """One training, over all its attempts."""
 
     __tablename__ = "runs"
-    __table_args__ = (UniqueConstraint("project_id", "slug"),)
+    __table_args__ = (UniqueConstraint("project_id", "slug"), NEVER_AGAIN)
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     slug: Mapped[str] = mapped_column(SLUG)
@@ -71,11 +75,12 @@ class Run(Base):
 class Attempt(Base):
     """One process lifetime of a run, from start or resume to its end.
 
-    ``cursor`` is the last sequence judging has passed, -1 before the first.
+    ``cursor`` is the last sequence judging has passed, -1 before the first; ``first_sequence`` the
+    snapshot that motion since the first is measured against.
     """
 
     __tablename__ = "attempts"
-    __table_args__ = (UniqueConstraint("run_id", "slug"),)
+    __table_args__ = (UniqueConstraint("run_id", "slug"), NEVER_AGAIN)
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     slug: Mapped[str] = mapped_column(SLUG)
@@ -87,6 +92,7 @@ class Attempt(Base):
     last_sequence: Mapped[int | None]
     last_step: Mapped[int | None]
     cursor: Mapped[int]
+    first_sequence: Mapped[int | None]
     dropped: Mapped[dict[str, Any]]
     lost_sequences: Mapped[list[Any]]
     overhead_ratio: Mapped[float | None]
@@ -99,7 +105,7 @@ class Tensor(Base):
     """A parameter of a run; its id is what paths name."""
 
     __tablename__ = "tensors"
-    __table_args__ = (UniqueConstraint("run_id", "name"),)
+    __table_args__ = (UniqueConstraint("run_id", "name"), NEVER_AGAIN)
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(NAME)
@@ -121,6 +127,7 @@ class Snapshot(Base):
         UniqueConstraint("attempt_id", "sequence"),
         UniqueConstraint("attempt_id", "step"),
         Index("ix_snapshots_state_attempt_id_sequence", "state", "attempt_id", "sequence"),
+        NEVER_AGAIN,
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id", ondelete="CASCADE"))
@@ -201,7 +208,7 @@ class StoredAlert(Base):
     """An alert and where it is in its life."""
 
     __tablename__ = "alerts"
-    __table_args__ = (UniqueConstraint("attempt_id", "fingerprint"),)
+    __table_args__ = (UniqueConstraint("attempt_id", "fingerprint"), NEVER_AGAIN)
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id", ondelete="CASCADE"))
@@ -242,7 +249,7 @@ class Event(Base):
     """What happened, for the stream; its id is the stream's event id."""
 
     __tablename__ = "events"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (NEVER_AGAIN,)
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(WORD)

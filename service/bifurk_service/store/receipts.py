@@ -75,10 +75,11 @@ def receive_part(session: Session, part: Part, blob: BlobReceipt, *, now: float)
         session, project=manifest.project, run=manifest.run, attempt=manifest.attempt, now=now
     )
     check_step(session, attempt, manifest)
-    apply_manifest(attempt, manifest)
+    apply_manifest(session, attempt, manifest, now=now)
     run = run_of(session, attempt)
     run.display_name = manifest.display_name or run.display_name
     snapshot = _snapshot(session, attempt, manifest, now)
+    _check_snapshot(snapshot, manifest)
     session.add(
         StoredPart(
             snapshot_id=snapshot.id,
@@ -123,6 +124,23 @@ def _snapshot(session: Session, attempt: Attempt, manifest: Manifest, now: float
         session.add(snapshot)
         session.flush()
     return snapshot
+
+
+def _check_snapshot(snapshot: Snapshot, manifest: Manifest) -> None:
+    """A part fits the other parts of its snapshot, and comes before they are measured."""
+    for name in ("expected_parts", "off_grid"):
+        if getattr(snapshot, name) != getattr(manifest, name):
+            raise ConflictError(
+                f"the other parts of this snapshot say {getattr(snapshot, name)}, "
+                f"this one {getattr(manifest, name)}",
+                where=f"manifest.{name}",
+            )
+    if snapshot.state != RECEIVED:
+        raise ConflictError(
+            f"the snapshot at step {snapshot.step} is {snapshot.state} without this part, which "
+            "was waited for and came too late",
+            where="manifest.rank",
+        )
 
 
 def _keep_tensors(session: Session, run_id: int, part: Part) -> None:

@@ -8,11 +8,14 @@ from sqlalchemy.orm import Session
 from bifurk.wire import AttemptReport, LossReport, Manifest
 from bifurk_service.domain import AttemptState
 from bifurk_service.errors import ConflictError, NotFoundError
+from bifurk_service.store.alerts import resolve_alerts
 from bifurk_service.store.events import append_event
 from bifurk_service.store.logged import keep_last_words
 from bifurk_service.store.models import Attempt, Project, Run, Snapshot, StoredPart
 
 NOTHING_JUDGED = -1
+SILENT = "silent"
+"""The kind of alert that is over when its attempt is heard of again."""
 
 
 def ensure_attempt(
@@ -66,10 +69,10 @@ def _new_attempt(run_id: int, slug: str, now: float) -> Attempt:
     )
 
 
-def apply_manifest(attempt: Attempt, manifest: Manifest) -> None:
+def apply_manifest(session: Session, attempt: Attempt, manifest: Manifest, *, now: float) -> None:
     """Takes over what a part says of its attempt."""
     if attempt.state == AttemptState.LOST.value:
-        attempt.state = AttemptState.RUNNING.value
+        set_attempt_state(session, attempt, AttemptState.RUNNING, now=now)
     attempt.last_sequence = max(manifest.sequence, _or(attempt.last_sequence, manifest.sequence))
     attempt.last_step = max(manifest.step, _or(attempt.last_step, manifest.step))
     attempt.optimizer = manifest.optimizer
@@ -121,6 +124,8 @@ def set_attempt_state(
     ended = {AttemptState.FINISHED.value, AttemptState.FAILED.value}
     if attempt.state == state.value or attempt.state in ended:
         return False
+    if attempt.state == AttemptState.LOST.value:
+        resolve_alerts(session, attempt, kind=SILENT, now=now)
     attempt.state = state.value
     attempt.ended_at = None if state is AttemptState.RUNNING else now
     append_event(
@@ -193,18 +198,22 @@ def expired_runs(session: Session, *, default_days: float | None, now: float) ->
 
 
 def check_step(session: Session, attempt: Attempt, manifest: Manifest) -> None:
-    """Raises ``ConflictError`` when a step or a sequence is already another snapshot's."""
+    """Raises ``ConflictError`` unless steps ascend with the sequence, each pair for itself."""
+    sequence, step = manifest.sequence, manifest.step
     clash = session.scalar(
-        select(Snapshot).where(
+        select(Snapshot)
+        .where(
             Snapshot.attempt_id == attempt.id,
-            ((Snapshot.sequence == manifest.sequence) & (Snapshot.step != manifest.step))
-            | ((Snapshot.step == manifest.step) & (Snapshot.sequence != manifest.sequence)),
+            ((Snapshot.sequence < sequence) & (Snapshot.step >= step))
+            | ((Snapshot.sequence > sequence) & (Snapshot.step <= step))
+            | ((Snapshot.sequence == sequence) & (Snapshot.step != step)),
         )
+        .limit(1)
     )
     if clash is not None:
         raise ConflictError(
             f"this attempt has sequence {clash.sequence} at step {clash.step}; "
-            f"sequence {manifest.sequence} at step {manifest.step} contradicts it",
+            f"sequence {sequence} at step {step} contradicts it",
             where="manifest.sequence",
         )
 

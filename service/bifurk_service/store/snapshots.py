@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -38,19 +38,28 @@ def waiting_snapshots(session: Session, attempt_id: int, *, limit: int) -> list[
 
 
 def neighbours(session: Session, snapshot: Snapshot) -> tuple[Snapshot | None, Snapshot | None]:
-    """The snapshot before this one, and the attempt's first; on the grid, not failed."""
-    others = (
-        select(Snapshot)
-        .where(
-            Snapshot.attempt_id == snapshot.attempt_id,
-            Snapshot.sequence < snapshot.sequence,
-            Snapshot.state != FAILED,
-            Snapshot.off_grid.is_(False),
-        )
+    """The snapshots that motion is measured against: the one before, and the attempt's first.
+
+    The first is the first that is handed out, for good: a snapshot that comes late, or fails later,
+    must not move the base of a series.
+    """
+    attempt = session.get_one(Attempt, snapshot.attempt_id)
+    if attempt.first_sequence is None and not snapshot.off_grid:
+        attempt.first_sequence = snapshot.sequence
+    comes_late = snapshot.sequence <= attempt.cursor
+    passed_over = (FAILED,) if comes_late else (FAILED, LATE)
+    on_grid = select(Snapshot).where(
+        Snapshot.attempt_id == snapshot.attempt_id,
+        Snapshot.sequence < snapshot.sequence,
+        Snapshot.off_grid.is_(False),
+    )
+    previous = session.scalar(
+        on_grid.where(Snapshot.state.not_in(passed_over))
+        .order_by(Snapshot.sequence.desc())
         .limit(1)
     )
-    previous = session.scalar(others.order_by(Snapshot.sequence.desc()))
-    return previous, session.scalar(others.order_by(Snapshot.sequence))
+    first = session.scalar(on_grid.where(Snapshot.sequence == attempt.first_sequence))
+    return previous, first
 
 
 def parts_of(session: Session, snapshot_id: int) -> list[StoredPart]:
@@ -143,9 +152,15 @@ def failed_sequences(session: Session, attempt: Attempt) -> list[int]:
     )
 
 
-def keep_stripped(session: Session, snapshot: Snapshot, sizes: Sequence[int | None]) -> None:
-    """Points parts to their blobs without full values; the old ones are deleted later."""
-    for part, size in zip(parts_of(session, snapshot.id), sizes, strict=True):
+def keep_stripped(session: Session, snapshot: Snapshot, sizes: Mapping[str, int]) -> None:
+    """Points parts to their blobs without full values; the old ones are deleted later.
+
+    Args:
+        session: to write with. snapshot: the one measured.
+        sizes: bytes of the new blob, by the key of the old one.
+    """
+    for part in parts_of(session, snapshot.id):
+        size = sizes.get(part.blob_key)
         if size is not None:
             part.stale_key = part.blob_key
             part.blob_key = f"{part.blob_key}{STRIPPED_SUFFIX}"
@@ -164,3 +179,9 @@ def stale_blobs(session: Session) -> list[tuple[int, str]]:
 def forget_stale_blobs(session: Session, part_ids: Sequence[int]) -> None:
     """Says that these parts' stale blobs are gone."""
     session.execute(update(StoredPart).where(StoredPart.id.in_(part_ids)).values(stale_key=None))
+
+
+def blob_keys(session: Session) -> set[str]:
+    """Keys of all blobs that parts refer to."""
+    rows = session.execute(select(StoredPart.blob_key, StoredPart.stale_key))
+    return {key for row in rows for key in row if key is not None}

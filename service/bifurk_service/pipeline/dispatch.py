@@ -1,0 +1,197 @@
+"""Hands snapshots to workers and keeps what comes back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from dataclasses import dataclass
+from typing import Final
+
+from bifurk_service.errors import StorageError
+from bifurk_service.pipeline.measuring import BlobRef, MeasureJob, MeasureOutcome, run_job
+from bifurk_service.pipeline.workers import Workers
+from bifurk_service.store.blobs import BlobStore
+from bifurk_service.store.engine import Database
+from bifurk_service.store.measurements import keep_measured
+from bifurk_service.store.models import Snapshot
+from bifurk_service.store.snapshots import (
+    FAILED,
+    RECEIVED,
+    STRIPPED_SUFFIX,
+    finish_snapshot,
+    forget_stale_blobs,
+    keep_stripped,
+    neighbours,
+    parts_of,
+    stale_blobs,
+)
+
+log = logging.getLogger("bifurk.service")
+
+RETRY_SECONDS: Final = 2.0
+MOST_TRIES: Final = 3
+"""A part that has taken its worker down this often is given up and shown as failed."""
+PASSING: Final = (BrokenExecutor, CancelledError, OSError, MemoryError)
+"""What may be over the next time: a lost worker, a full table of files, a slow disk."""
+DELETED_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    future: Future[MeasureOutcome]
+    job: MeasureJob
+    started: float
+    suspect: bool
+
+
+class Dispatch:
+    """What is being measured.
+
+    Args:
+        on_done: called from a worker's thread when something can be collected.
+        observe: told ``measured`` with its seconds, and ``failed``.
+        monotonic: the clock of retries.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        workers: Workers,
+        *,
+        on_done: Callable[[], None],
+        observe: Callable[[str, float], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._workers = workers
+        self._on_done = on_done
+        self._observe = observe
+        self._monotonic = monotonic
+        self._running: dict[int, _Running] = {}
+        self._not_before: dict[int, float] = {}
+
+    def hand_out(self, snapshot: Snapshot) -> None:
+        """Gives a snapshot to a worker, if one is free and it is not with one already.
+
+        A snapshot that has taken a worker down runs alone, so that it takes no other along.
+        """
+        alone = snapshot.tries > 0 or any(running.suspect for running in self._running.values())
+        full = len(self._running) >= (1 if alone else 2 * self._workers.count)
+        waits = self._not_before.get(snapshot.id, 0.0) > self._monotonic()
+        if snapshot.id in self._running or full or waits:
+            return
+        job = self._job(snapshot)
+        future = self._workers.submit(run_job, job)
+        future.add_done_callback(lambda _: self._on_done())
+        self._running[snapshot.id] = _Running(
+            future=future, job=job, started=self._monotonic(), suspect=snapshot.tries > 0
+        )
+
+    def collect(self) -> None:
+        """Keeps what workers have returned.
+
+        Raises:
+            StorageError: it cannot be kept now; it is kept the next time.
+        """
+        for snapshot_id, running in list(self._running.items()):
+            if not running.future.done():
+                continue
+            del self._running[snapshot_id]
+            try:
+                self._settle(snapshot_id, running)
+            except StorageError:
+                self._running[snapshot_id] = running
+                raise
+            except Exception as error:
+                log.exception("snapshot %s cannot be measured", snapshot_id)
+                self.give_up(snapshot_id, f"{type(error).__name__}: {error}")
+
+    def give_up(self, snapshot_id: int, reason: str) -> None:
+        """Ends a snapshot as failed, so that the attempt goes on without it."""
+        self._not_before.pop(snapshot_id, None)
+        with self._database.write() as session:
+            snapshot = session.get(Snapshot, snapshot_id)
+            if snapshot is not None:
+                snapshot.error = reason
+                finish_snapshot(session, snapshot, FAILED, now=time.time())
+        self._observe("failed", 0.0)
+
+    def delete_stale_blobs(self) -> None:
+        """Deletes what stripped parts have replaced, except what a worker may be reading."""
+        with self._database.read() as session:
+            stale = stale_blobs(session)
+        read_now = {
+            ref.key
+            for running in self._running.values()
+            for ref in (*running.job.parts, *running.job.previous, *running.job.first)
+        }
+        free = [(part_id, key) for part_id, key in stale if key not in read_now]
+        for start in range(0, len(free), DELETED_AT_ONCE):
+            batch = free[start : start + DELETED_AT_ONCE]
+            for _, key in batch:
+                self._blobs.delete(key)
+            with self._database.write() as session:
+                forget_stale_blobs(session, [part_id for part_id, _ in batch])
+
+    def close(self) -> None:
+        """Waits for what runs; what it returns is measured again by the next server."""
+        self._workers.close()
+
+    def _settle(self, snapshot_id: int, running: _Running) -> None:
+        try:
+            outcome = running.future.result()
+        except PASSING as error:
+            self._count_try(snapshot_id, error)
+            return
+        self._keep(outcome)
+        self._not_before.pop(snapshot_id, None)
+        self._observe("measured", self._monotonic() - running.started)
+
+    def _keep(self, outcome: MeasureOutcome) -> None:
+        for key, stripped in outcome.stripped.items():
+            self._blobs.put(f"{key}{STRIPPED_SUFFIX}", stripped)
+        with self._database.write() as session:
+            snapshot = session.get(Snapshot, outcome.snapshot_id)
+            if snapshot is None or snapshot.state != RECEIVED:
+                log.info("snapshot %s is not wanted any more", outcome.snapshot_id)
+                return
+            keep_measured(session, snapshot, outcome.measured, now=time.time())
+            sizes = {key: len(stripped) for key, stripped in outcome.stripped.items()}
+            keep_stripped(session, snapshot, sizes)
+
+    def _count_try(self, snapshot_id: int, error: BaseException) -> None:
+        if isinstance(error, BrokenExecutor):
+            self._workers.replace()
+        with self._database.write() as session:
+            snapshot = session.get(Snapshot, snapshot_id)
+            if snapshot is None:
+                return
+            snapshot.tries += 1
+            given_up = snapshot.tries >= MOST_TRIES
+        self._not_before[snapshot_id] = self._monotonic() + RETRY_SECONDS
+        log.warning("snapshot %s was not measured this time: %r", snapshot_id, error)
+        if given_up:
+            self.give_up(snapshot_id, f"given up after {MOST_TRIES} tries: {error!r}")
+
+    def _job(self, snapshot: Snapshot) -> MeasureJob:
+        with self._database.write() as session:
+            previous, first = neighbours(session, session.get_one(Snapshot, snapshot.id))
+            parts, before, at_first = (
+                tuple(
+                    BlobRef(key=part.blob_key, encoding=part.encoding)
+                    for part in (parts_of(session, other.id) if other is not None else [])
+                )
+                for other in (snapshot, previous, first)
+            )
+        return MeasureJob(
+            snapshot_id=snapshot.id,
+            blob_url=self._blobs.url,
+            parts=parts,
+            previous=before,
+            first=at_first,
+            steps_since_previous=None if previous is None else snapshot.step - previous.step,
+        )

@@ -1,0 +1,221 @@
+"""However a watch is closed, the server hears how the run ended and what was lost."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from typing import Any
+
+import pytest
+
+import bifurk
+from bifurk.encoder import Encoder
+from bifurk.recorder import Recorder
+from bifurk.reports import Reports
+from bifurk.session import Session
+from bifurk.step_hooks import StepHooks
+from bifurk.testing import InMemoryTransport
+from bifurk.transport import Request, Response
+from tests.client.training import new_training, train
+
+PATIENCE_SECONDS = 10.0
+
+production = pytest.mark.usefixtures("production_wall")
+
+
+def watched(transport: InMemoryTransport, *, steps: int) -> tuple[Any, Session]:
+    """An optimizer, which must not go away, and its open session after a snapshot a step."""
+    model, optimizer = new_training()
+    monitor = bifurk.watch(
+        model, optimizer, run="r", every=1, overhead_budget=None, transport=transport
+    )
+    assert isinstance(monitor, Session)
+    train(model, optimizer, steps=steps)
+    return optimizer, monitor
+
+
+def ends(monitor: Session) -> bool:
+    """Whether the threads come to their end."""
+    monitor._encoder._thread.join(PATIENCE_SECONDS)
+    return not monitor._encoder._thread.is_alive() and monitor._over.is_set()
+
+
+def test_encoding_that_takes_the_whole_deadline_leaves_time_to_tell_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encode, done = Encoder._encode, threading.Event()
+
+    def slowly(self: Encoder, taken: Any) -> Request:
+        assert done.wait(PATIENCE_SECONDS)
+        return encode(self, taken)
+
+    monkeypatch.setattr(Encoder, "_encode", slowly)
+    transport = InMemoryTransport()
+    _, monitor = watched(transport, steps=2)
+    monitor.close(0.5)
+    report = transport.states()[-1]
+    assert report["state"] == "finished"
+    assert report["loss_report"]["dropped"] == {"unencoded_at_close": 3}
+    assert report["loss_report"]["lost_sequences"] == [[0, 2]]
+    done.set()
+    assert ends(monitor)
+    assert transport.parts() == []
+    assert monitor._ledger.report().dropped == {"unencoded_at_close": 3}
+
+
+class Refusing(InMemoryTransport):
+    """Answers nothing until opened, and then no part is to its liking."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = threading.Event()
+
+    def send(self, request: Request, *, deadline_seconds: float) -> Response:
+        assert self.open.wait(PATIENCE_SECONDS)
+        answer = super().send(request, deadline_seconds=deadline_seconds)
+        return Response(status=422) if "/parts/" in request.path else answer
+
+
+def test_what_is_refused_while_the_end_waits_is_told_in_a_second_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transport = Refusing()
+    _, monitor = watched(transport, steps=2)
+    put = monitor._delivery.put
+
+    def put_and_open(request: Request) -> None:
+        put(request)
+        transport.open.set()
+
+    monkeypatch.setattr(monitor._delivery, "put", put_and_open)
+    monitor.close()
+    first, second = transport.states()[1:]
+    assert first["state"] == second["state"] == "finished"
+    assert first["loss_report"]["dropped"] == {}
+    assert second["loss_report"]["dropped"] == {"rejected_422": 3}
+    assert second["loss_report"]["lost_sequences"] == [[0, 2]]
+
+
+@pytest.mark.parametrize("deadline", [math.inf, 1e300, 10])
+def test_a_deadline_may_be_as_long_as_it_likes(deadline: float) -> None:
+    transport = InMemoryTransport()
+    _, monitor = watched(transport, steps=1)
+    assert monitor.flush(deadline)
+    monitor.close(deadline)
+    assert ends(monitor)
+    assert transport.states()[-1]["state"] == "finished"
+
+
+@pytest.mark.parametrize("deadline", [math.nan, -1, 0])
+def test_a_deadline_that_is_none_does_not_wait(deadline: float) -> None:
+    _, monitor = watched(InMemoryTransport(), steps=1)
+    monitor.close(deadline)
+    assert ends(monitor)
+
+
+@production
+def test_a_deadline_of_another_kind_is_told_and_the_next_close_works(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    transport = InMemoryTransport()
+    _, monitor = watched(transport, steps=1)
+    monitor.close("soon")  # type: ignore[arg-type]
+    assert not monitor.closed
+    assert "_close failed" in caplog.text
+    monitor.close()
+    assert transport.states()[-1]["state"] == "finished"
+
+
+@production
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (StepHooks, "remove"),
+        (Encoder, "close"),
+        (Recorder, "free"),
+        (Reports, "read_last_scalars"),
+    ],
+    ids=lambda part: getattr(part, "__name__", part),
+)
+def test_a_step_of_the_closing_that_fails_stops_no_other(
+    owner: type, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    transport = InMemoryTransport()
+    _, monitor = watched(transport, steps=1)
+    assert monitor.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fail)
+        monitor.close()
+    monitor._encoder.close(PATIENCE_SECONDS)
+    assert ends(monitor)
+    assert transport.states()[-1]["state"] == "finished"
+    assert monitor._delivery._closed  # type: ignore[attr-defined]
+
+
+def interrupt_main_thread() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@pytest.fixture
+def interrupted() -> tuple[InMemoryTransport, Any, Session]:
+    """A session whose close was interrupted while it waited for the encoder."""
+    transport, done = InMemoryTransport(), threading.Event()
+    optimizer, monitor = watched(transport, steps=2)
+
+    def interrupt() -> None:
+        interrupt_main_thread()
+        done.wait(PATIENCE_SECONDS)
+
+    monitor._encoder.call(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        monitor._leave(failed=True)
+    done.set()
+    return transport, optimizer, monitor
+
+
+@production
+def test_an_interrupted_close_has_told_the_end(
+    interrupted: tuple[InMemoryTransport, Any, Session],
+) -> None:
+    transport, _, monitor = interrupted
+    assert monitor.closed
+    transport.wait_for_requests(5)
+    assert transport.states()[-1]["state"] == "failed"
+    monitor.close()
+    assert ends(monitor)
+
+
+@production
+@pytest.mark.parametrize("way", ["close", "_at_exit"])
+def test_an_interrupted_close_is_finished_by_the_next(
+    way: str, interrupted: tuple[InMemoryTransport, Any, Session]
+) -> None:
+    transport, _, monitor = interrupted
+    getattr(monitor, way)()
+    assert ends(monitor)
+    assert len(transport.parts()) == 3
+    assert transport.states()[-1]["state"] == "failed"
+    requests = len(transport.requests)
+    monitor.close()
+    monitor._at_exit()
+    assert len(transport.requests) == requests
+
+
+def test_the_exit_waits_for_a_close_on_another_thread() -> None:
+    transport = Refusing()
+    _, monitor = watched(transport, steps=1)
+    closing = threading.Thread(target=monitor.close)
+    closing.start()
+    while closing.is_alive() and not monitor.closed:
+        closing.join(0.001)
+    leaving = threading.Thread(target=monitor._at_exit)
+    leaving.start()
+    transport.open.set()
+    leaving.join(PATIENCE_SECONDS)
+    assert monitor._over.is_set()
+    closing.join(PATIENCE_SECONDS)
+    assert transport.states()[-1]["state"] == "finished"

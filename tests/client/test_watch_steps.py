@@ -1,0 +1,130 @@
+"""One step of the optimizer counts once, whoever calls whom and whatever raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import bifurk
+from bifurk.testing import InMemoryTransport
+from tests.client.training import SmallNet, same_bits, steps_of, train, weights
+
+
+class Halving(torch.optim.SGD):
+    """Halves what its base class has left, as decoupled weight decay does."""
+
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        loss = super().step(closure)
+        with torch.no_grad():
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    parameter.mul_(0.5)
+        return loss
+
+
+class TryingAgain(torch.optim.SGD):
+    """Takes the step once more when the first try fails."""
+
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        del closure
+        with pytest.raises(RuntimeError):
+            super().step(fail)
+        return super().step()
+
+
+def fail() -> float:
+    raise RuntimeError("the closure's fault")
+
+
+def new_model(kind: type[torch.optim.SGD]) -> tuple[SmallNet, torch.optim.SGD]:
+    """A model with an optimizer whose base class is in use as well: torch hooks both."""
+    torch.manual_seed(0)
+    model = SmallNet()
+    torch.optim.SGD(model.parameters(), lr=0.1)
+    return model, kind(model.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def transport() -> InMemoryTransport:
+    return InMemoryTransport()
+
+
+def watch(model: torch.nn.Module, optimizer: Any, transport: InMemoryTransport) -> bifurk.Monitor:
+    return bifurk.watch(
+        model, optimizer, run="r", every=4, overhead_budget=None, transport=transport
+    )
+
+
+def test_a_step_that_calls_its_base_class_counts_once_and_is_read_at_its_end(
+    transport: InMemoryTransport,
+) -> None:
+    model, optimizer = new_model(Halving)
+    seen = {}
+    with watch(model, optimizer, transport):
+        train(model, optimizer, steps=8, each_step=lambda s: seen.update({s: weights(model)}))
+    parts = transport.parts()
+    assert steps_of(parts) == [0, 1, 2, 4, 8]
+    for part in parts[1:]:
+        bias = part.tensors[-1]
+        assert same_bits(bias.values, seen[part.manifest.step]["output.bias"])
+
+
+def test_a_base_class_that_raised_inside_does_not_stand_in_the_way(
+    transport: InMemoryTransport,
+) -> None:
+    model, optimizer = new_model(TryingAgain)
+    with watch(model, optimizer, transport):
+        train(model, optimizer, steps=8)
+    assert steps_of(transport.parts()) == [0, 1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 5])
+@pytest.mark.parametrize("kind", [torch.optim.SGD, Halving])
+def test_a_step_that_raised_is_none_and_the_next_one_counts(
+    kind: type[torch.optim.SGD], depth: int, transport: InMemoryTransport
+) -> None:
+    model, optimizer = new_model(kind)
+
+    def further_in(call: Callable[[], Any], levels: int = depth) -> None:
+        further_in(call, levels - 1) if levels else call()
+
+    with watch(model, optimizer, transport) as monitor:
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="the closure's fault"):
+                optimizer.step(fail)
+        further_in(lambda: train(model, optimizer, steps=2))
+        with pytest.raises(RuntimeError, match="the closure's fault"):
+            further_in(lambda: optimizer.step(fail))
+        assert monitor.flush()
+        train(model, optimizer, steps=2)
+    assert steps_of(transport.parts()) == [0, 1, 2, 4]
+
+
+def test_an_optimizer_inside_another_counts_by_itself(transport: InMemoryTransport) -> None:
+    model, inner = new_model(Halving)
+
+    class Outer(torch.optim.SGD):
+        def step(self, closure: Callable[[], float] | None = None) -> Any:
+            return inner.step(closure)
+
+    outer = Outer(model.parameters(), lr=0.1)
+    with watch(model, inner, transport):
+        train(model, outer, steps=4)
+    assert steps_of(transport.parts()) == [0, 1, 2, 4]
+
+
+def test_steps_that_a_cuda_graph_records_are_not_steps(
+    transport: InMemoryTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, optimizer = new_model(torch.optim.SGD)
+    with watch(model, optimizer, transport):
+        with monkeypatch.context() as recording:
+            recording.setattr(torch.cuda, "is_initialized", lambda: True)
+            recording.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+            train(model, optimizer, steps=3)
+        assert transport.parts() == []
+        train(model, optimizer, steps=2)
+    assert steps_of(transport.parts()) == [0, 1, 2]

@@ -1,0 +1,309 @@
+"""What goes wrong with one snapshot, part or run stays with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from bifurk.exact import Exact
+from bifurk.testing import ManualClock
+from bifurk.wire import Part, WireLimits, content_digest, encode
+from bifurk_service.errors import ConflictError, StorageError
+from bifurk_service.ingest.receive import PartAddress, Receiver
+from bifurk_service.pipeline import loop as loop_module
+from bifurk_service.pipeline.judging import AttemptJudge, SupersededError
+from bifurk_service.pipeline.loop import Pipeline
+from bifurk_service.pipeline.sweeping import sweep_orphans
+from bifurk_service.pipeline.workers import Workers
+from bifurk_service.store.blobs import BlobStore, open_blobs
+from bifurk_service.store.engine import Database
+from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot, StoredPart
+from bifurk_service.store.runs import delete_run
+from tests.parts import make_part
+
+ROUNDS = 200
+
+
+class House:
+    """Database, blobs, receiver and pipeline of one server, without its processes and threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database(f"sqlite:///{folder / 'test.db'}")
+        self.database.upgrade()
+        self.blobs = open_blobs(str(folder / "blobs"))
+        self.receiver = Receiver(
+            self.database,
+            self.blobs,
+            limits=WireLimits(),
+            max_concurrent=4,
+            on_received=lambda _outcome, _size: None,
+        )
+        self.clock = ManualClock()
+        self.executor: Callable[[int], Executor] = ThreadPoolExecutor
+        self.pipeline = self.new_pipeline()
+
+    def new_pipeline(self) -> Pipeline:
+        return Pipeline(
+            self.database,
+            self.blobs,
+            Workers(1, self.make_executor),
+            part_timeout_seconds=60.0,
+            chores=lambda: None,
+            observe=lambda _outcome, _seconds: None,
+            monotonic=self.clock.now,
+        )
+
+    def make_executor(self, count: int) -> Executor:
+        return self.executor(count)
+
+    def receive(self, part: Part) -> bool:
+        body = encode(part)
+        m = part.manifest
+        address = PartAddress(
+            project=m.project, run=m.run, attempt=m.attempt, step=m.step, rank=m.rank
+        )
+        return self.receiver.receive(
+            body, address, encoding="zstd", content_digest=content_digest(body)
+        )
+
+    def states(self, run: str = "run") -> list[str]:
+        del run
+        with self.database.read() as session:
+            return [s.state for s in session.scalars(select(Snapshot).order_by(Snapshot.id))]
+
+    def run_until(self, *wanted: str) -> None:
+        """Rounds of the pipeline until all snapshots are in one of these states."""
+        for _ in range(ROUNDS):
+            self.pipeline.advance()
+            if set(self.states()) <= set(wanted):
+                return
+            self.clock.advance(1.0)
+            time.sleep(0.005)
+        raise AssertionError(f"still {self.states()}")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.pipeline.stop()
+    house.database.close()
+
+
+def test_a_part_that_comes_while_its_snapshot_is_measured_stops_nothing(house: House) -> None:
+    two = make_part(0, expected_parts=2)
+    house.receive(two)
+    house.pipeline.advance()
+    house.clock.advance(61.0)
+    house.pipeline.advance()
+    house.receive(make_part(0, run="other"))
+    late = replace(two.manifest, rank=1)
+    house.receive(Part(manifest=late, tensors=()))
+    house.run_until("judged")
+
+
+def test_parts_that_contradict_each_other_are_refused(house: House) -> None:
+    house.receive(make_part(0, expected_parts=2))
+    with pytest.raises(ConflictError, match="the other parts"):
+        house.receive(make_part(0, expected_parts=3, rank=1))
+
+
+def test_a_part_behind_its_measured_snapshot_is_refused_and_not_counted(house: House) -> None:
+    two = make_part(0, expected_parts=2)
+    house.receive(two)
+    house.pipeline.advance()
+    house.clock.advance(61.0)
+    house.run_until("judged")
+    with pytest.raises(ConflictError, match="came too late"):
+        house.receive(Part(manifest=replace(two.manifest, rank=1), tensors=()))
+    with house.database.read() as session:
+        assert session.scalars(select(Snapshot.coverage)).one() == 0.5
+
+
+def test_steps_that_descend_with_the_sequence_are_refused(house: House) -> None:
+    house.receive(make_part(3))
+    for sequence, step in ((4, 30), (4, 10), (2, 30), (2, 40), (3, 31)):
+        with pytest.raises(ConflictError, match=r"contradicts|never changes"):
+            house.receive(make_part(sequence, step=step))
+
+
+def test_an_attempt_that_cannot_be_judged_holds_up_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.receive(make_part(0, run="poisoned"))
+    house.receive(make_part(1, run="poisoned"))
+    house.receive(make_part(0, run="sound"))
+    judge = AttemptJudge.judge
+
+    def fails(self: AttemptJudge, snapshot_id: int) -> int:
+        if snapshot_id == 1:
+            raise OverflowError("too large")
+        return judge(self, snapshot_id)
+
+    monkeypatch.setattr(loop_module.AttemptJudge, "judge", fails)
+    house.run_until("judged", "failed")
+    assert house.states() == ["failed", "judged", "judged"]
+
+
+def test_a_deleted_run_leaves_nothing_to_the_next(house: House) -> None:
+    house.receive(make_part(0, run="old", seed=1))
+    house.pipeline.advance()
+    with house.database.write() as session:
+        keys = delete_run(session, 1)
+    for key in keys:
+        house.blobs.delete(key)
+    house.receive(make_part(0, run="new", seed=2))
+    house.run_until("judged")
+    with house.database.read() as session:
+        assert session.scalars(select(Snapshot.id)).one() > 1
+        stored = session.execute(select(TENSOR_STATS.c.std)).scalars().all()
+    new, old = make_part(0, seed=2), make_part(0, seed=1)
+    small = [t.values.float64().std() for t in new.tensors if t.values is not None]
+    assert all(any(value == pytest.approx(std) for value in stored) for std in small)
+    assert len(stored) == len(old.tensors)
+
+
+def test_a_commit_that_fails_deletes_only_its_own_blob(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make_part(0)
+
+    clean_up = Receiver._delete_unless_kept
+
+    def locked(*_: Any, **__: Any) -> bool:
+        raise StorageError("locked")
+
+    def retried_meanwhile(self: Receiver, *arguments: Any) -> None:
+        monkeypatch.undo()
+        assert house.receive(part)
+        clean_up(self, *arguments)
+
+    monkeypatch.setattr("bifurk_service.ingest.receive.receive_part", locked)
+    monkeypatch.setattr(Receiver, "_delete_unless_kept", retried_meanwhile)
+    with pytest.raises(StorageError):
+        house.receive(part)
+    house.run_until("judged")
+    assert house.states() == ["judged"]
+
+
+class Failing(Executor):
+    """Fails the first snapshot's job some times, as a worker would; runs all others at once."""
+
+    def __init__(self, errors: list[BaseException]) -> None:
+        self.errors = errors
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        future: Future[Any] = Future()
+        if self.errors and args[0].snapshot_id == 1:
+            future.set_exception(self.errors.pop(0))
+        else:
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), MemoryError(), BrokenProcessPool("killed")]
+)
+def test_a_passing_trouble_is_tried_again(house: House, error: BaseException) -> None:
+    failing = Failing([error, error])
+    house.executor = lambda _count: failing
+    house.receive(make_part(0))
+    house.run_until("judged", "failed")
+    assert house.states() == ["judged"]
+
+
+def test_a_part_that_always_kills_its_worker_is_given_up(house: House) -> None:
+    failing = Failing([BrokenProcessPool("killed")] * 3)
+    house.executor = lambda _count: failing
+    house.receive(make_part(0))
+    house.receive(make_part(1))
+    house.run_until("judged", "failed")
+    assert house.states() == ["failed", "judged"]
+    with house.database.read() as session:
+        failed = session.scalars(select(Snapshot).where(Snapshot.state == "failed")).one()
+    assert failed.tries == 3
+    assert "given up after 3 tries" in (failed.error or "")
+
+
+def test_a_first_snapshot_that_comes_late_moves_no_base(house: House) -> None:
+    for sequence in (1, 2):
+        house.receive(make_part(sequence))
+    house.pipeline.advance()
+    house.clock.advance(61.0)
+    house.run_until("judged")
+    house.receive(make_part(0))
+    house.receive(make_part(3))
+    house.run_until("judged", "late")
+    with house.database.read() as session:
+        rows = session.execute(
+            select(TENSOR_STATS.c.step, TENSOR_STATS.c.distance_to_first)
+            .where(TENSOR_STATS.c.tensor_id == 1)
+            .order_by(TENSOR_STATS.c.step)
+        ).all()
+    distances = {step: distance for step, distance in rows if distance is not None}
+    assert distances[30] == pytest.approx(2 * distances[20], rel=0.05)
+
+
+def test_stale_blobs_go_although_workers_are_busy(house: House) -> None:
+    for sequence in range(8):
+        house.receive(make_part(sequence))
+        house.pipeline.advance()
+        time.sleep(0.01)
+    house.run_until("judged")
+    house.pipeline.advance()
+    with house.database.read() as session:
+        parts = list(session.scalars(select(StoredPart)))
+    assert [part.stale_key for part in parts] == [None] * 8
+    assert sorted(blob_files(house.blobs)) == sorted(part.blob_key for part in parts)
+
+
+def test_a_second_judge_of_the_same_attempt_changes_nothing(house: House) -> None:
+    for sequence in range(2):
+        house.receive(make_part(sequence))
+    house.run_until("judged")
+    with house.database.write() as session:
+        session.scalars(select(Snapshot).where(Snapshot.sequence == 0)).one().state = "measured"
+    second = AttemptJudge(house.database, 1)
+    with pytest.raises((SupersededError, ValueError)):
+        second.judge(1)
+    with house.database.read() as session:
+        assert session.get_one(Attempt, 1).cursor == 1
+
+
+def test_blobs_without_a_receipt_are_swept(house: House) -> None:
+    house.receive(make_part(0))
+    house.blobs.put("tests/run/first/orphan.part", b"left by a crash")
+    assert sweep_orphans(house.database, house.blobs) == 0, "it may still get its receipt"
+    assert sweep_orphans(house.database, house.blobs, older_than_seconds=-1.0) == 1
+    house.run_until("judged")
+
+
+def test_half_a_tensor_has_no_value(house: House) -> None:
+    from bifurk.wire import Placement, TensorPart
+
+    values = Exact(dtype="float32", data=make_part(0).tensors[1].values.data[:80])  # type: ignore[union-attr]
+    half = TensorPart(
+        name="w",
+        shape=(160,),
+        dtype="float32",
+        values=values,
+        placement=Placement(offset=(0,), local_shape=(80,)),
+    )
+    house.receive(Part(manifest=make_part(0).manifest, tensors=(half,)))
+    house.run_until("judged")
+    with house.database.read() as session:
+        row = session.execute(select(TENSOR_STATS.c.l2_norm, TENSOR_STATS.c.no_value)).one()
+    assert row[0] is None
+    assert row[1]["l2_norm"] == "80 of 160 elements came"
+
+
+def blob_files(blobs: BlobStore) -> list[str]:
+    return blobs.older_than(-1.0)

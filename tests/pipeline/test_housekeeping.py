@@ -1,0 +1,131 @@
+"""Silence counts only while somebody listened, and only if it still lasts when it is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from bifurk_service.domain import AttemptState
+from bifurk_service.pipeline.housekeeping import Housekeeper
+from bifurk_service.store.blobs import open_blobs
+from bifurk_service.store.engine import Database, Session
+from bifurk_service.store.models import Attempt, StoredAlert
+from bifurk_service.store.runs import delete_run, ensure_attempt, set_attempt_state
+
+HEARD_AT = 1_000.0
+BACK_AT = 50_000.0
+"""The server starts again, long after it last heard of the attempt."""
+PATIENCE_SECONDS = 600.0
+
+Keep = Callable[..., Housekeeper]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    database.upgrade()
+    with database.write() as session:
+        ensure_attempt(session, project="tests", run="run", attempt="first", now=HEARD_AT)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def housekeeper(database: Database, tmp_path: Path) -> Keep:
+    def keep(*, started_at: float) -> Housekeeper:
+        return Housekeeper(
+            database,
+            open_blobs(str(tmp_path / "blobs")),
+            started_at=started_at,
+            silent_minimum_seconds=PATIENCE_SECONDS,
+            retention_days=None,
+        )
+
+    return keep
+
+
+def state(database: Database) -> str:
+    with database.read() as session:
+        return session.scalars(select(Attempt)).one().state
+
+
+def alerts(database: Database) -> list[str]:
+    with database.read() as session:
+        return [alert.sentence for alert in session.scalars(select(StoredAlert))]
+
+
+def test_an_attempt_that_falls_silent_is_lost(database: Database, housekeeper: Keep) -> None:
+    keeper = housekeeper(started_at=0.0)
+    keeper.run(HEARD_AT + PATIENCE_SECONDS)
+    assert state(database) == "running"
+    keeper.run(HEARD_AT + PATIENCE_SECONDS + 1)
+    assert state(database) == "lost"
+    [sentence] = alerts(database)
+    assert sentence.startswith("run: no snapshot has come for 10 minutes.")
+
+
+def test_an_outage_of_the_server_is_no_silence_of_the_training(
+    database: Database, housekeeper: Keep
+) -> None:
+    keeper = housekeeper(started_at=BACK_AT)
+    for now in (BACK_AT, BACK_AT + PATIENCE_SECONDS):
+        keeper.run(now)
+        assert (state(database), alerts(database)) == ("running", [])
+
+
+def test_who_is_not_heard_of_after_an_outage_is_lost(database: Database, housekeeper: Keep) -> None:
+    housekeeper(started_at=BACK_AT).run(BACK_AT + PATIENCE_SECONDS + 1)
+    assert state(database) == "lost"
+    [sentence] = alerts(database)
+    assert sentence.startswith("run: no snapshot has come for 10 minutes.")
+
+
+def heard_of(session: Session) -> None:
+    ensure_attempt(session, project="tests", run="run", attempt="first", now=BACK_AT)
+
+
+def finished(session: Session) -> None:
+    attempt = session.scalars(select(Attempt)).one()
+    set_attempt_state(session, attempt, AttemptState.FINISHED, now=BACK_AT)
+
+
+@pytest.mark.parametrize(("meanwhile", "then"), [(heard_of, "running"), (finished, "finished")])
+def test_what_came_between_the_look_and_the_verdict_counts(
+    database: Database,
+    housekeeper: Keep,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Callable[[Session], None],
+    then: str,
+) -> None:
+    before_the_next_write(database, monkeypatch, meanwhile)
+    housekeeper(started_at=0.0).run(BACK_AT)
+    assert (state(database), alerts(database)) == (then, [])
+
+
+def test_a_run_deleted_between_the_look_and_the_verdict_is_no_error(
+    database: Database, housekeeper: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_the_next_write(database, monkeypatch, lambda session: delete_run(session, 1))
+    housekeeper(started_at=0.0).run(BACK_AT)
+    assert alerts(database) == []
+
+
+def before_the_next_write(
+    database: Database, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[Session], object]
+) -> None:
+    """Somebody else's transaction gets in just before the housekeeper's next one."""
+    write = database.write
+
+    @contextmanager
+    def second() -> Iterator[Session]:
+        monkeypatch.setattr(database, "write", write)
+        with write() as session:
+            meanwhile(session)
+        with write() as session:
+            yield session
+
+    monkeypatch.setattr(database, "write", second)
