@@ -364,7 +364,9 @@ class TestBadDisks:
 PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=99)
 SLUGS = st.from_regex(SLUG_PATTERN, fullmatch=True)
 ATTEMPTS = st.builds("/api/v1/projects/{}/runs/{}/attempts/{}".format, SLUGS, SLUGS, SLUGS)
-PARTS = st.builds("{}/snapshots/{}/parts/{}".format, ATTEMPTS, st.integers(0), st.integers(0, 9))
+PARTS = st.builds(
+    "{}/snapshots/{}/parts/{}".format, ATTEMPTS, st.integers(0, 1 << 62), st.integers(0, 9)
+)
 
 
 @given(

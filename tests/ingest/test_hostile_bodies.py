@@ -67,7 +67,7 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "trailing bytes": (BODY + b"more", 422, "body"),
     "zstd of garbage": (zstandard.compress(b"garbage" * 100), 422, "safetensors"),
     "a decompression bomb": (zstandard.compress(b"\x00" * 500_000_000), 413, "body"),
-    "a million tensors": (with_manifest(million_tensors), 413, "header"),
+    "a million tensors": (with_manifest(million_tensors), 413, "body"),
     "an absurd shape": (with_manifest(tensor(shape=[2**40, 2**40])), 422, "tensors[0].shape"),
     "a negative shape": (with_manifest(tensor(shape=[-1, 4])), 422, "tensors[0].shape"),
     "a shape the counts contradict": (

@@ -28,6 +28,8 @@ DROP_REASONS: Final = (
     "spool_torn",
     "spool_unreadable",
     "spool_unwritable",
+    "switched_off",
+    "unencoded_at_close",
     "unsent_at_close",
     "other",
 )
