@@ -40,7 +40,7 @@ format: $(VENV)/.lint  ## format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: $(VENV)/.bench  ## every benchmark, peers side by side; prints tables (minutes)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 
 clean:  ## remove .venv, caches and what the demo left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bifurk-demo

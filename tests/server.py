@@ -15,7 +15,7 @@ from typing import Any
 
 import urllib3
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
 POLL_SECONDS = 0.05
 
 

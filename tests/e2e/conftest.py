@@ -79,6 +79,7 @@ def train(
                 multiply(model.blocks[1])
             optimizer.step()
             monitor.log(loss=loss)
+            assert monitor.flush(), "no snapshot is left out, however busy the machine is"
             if step == 20:
                 monitor.mark("checkpoint", path="ckpt/20.pt")
             seen[step] = weights(model)

