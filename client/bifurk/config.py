@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from bifurk.identity import fresh_attempt, fresh_run
 from bifurk.layout import ROLES
+from bifurk.packing import check_packings
 from bifurk.wire.limits import MAX_NAME_CHARACTERS
 from bifurk.wire.slug import check_slug
 
@@ -20,6 +21,7 @@ Mode: TypeAlias = Literal["online", "offline", "disabled"]
 Payload: TypeAlias = Literal["auto", "sketch", "full"]
 Globs: TypeAlias = tuple[str, ...]
 Roles: TypeAlias = Mapping[str, str]
+Packings: TypeAlias = dict[str, str]
 
 
 def _home_spool() -> Path:
@@ -52,6 +54,7 @@ class WatchConfig:
     include: Annotated[Globs, "Globs of parameter names to watch; none means all."] = ()
     exclude: Annotated[Globs, "Globs of parameter names to leave out."] = ()
     roles: Annotated[Roles, "Glob to role, over the built-in guess."] = field(default_factory=dict)
+    packing: Annotated[Packings, "Glob to how a matrix is split."] = field(default_factory=dict)
     payload: Annotated[Payload, "Full values: auto (some), sketch (none), full (all)."] = "auto"
     full_bytes: Annotated[int, "Most bytes of full values a snapshot in payload auto."] = 16 << 20
     full_every: Annotated[int, "Full values travel with every this many snapshots."] = 1
@@ -85,6 +88,7 @@ class WatchConfig:
         _check_globs("include", self.include)
         _check_globs("exclude", self.exclude)
         _check_roles(self.roles)
+        check_packings(self.packing)
 
 
 class WatchSettings(TypedDict, total=False):
@@ -101,6 +105,7 @@ class WatchSettings(TypedDict, total=False):
     include: str | tuple[str, ...] | list[str] | None
     exclude: str | tuple[str, ...] | list[str] | None
     roles: Roles | None
+    packing: Packings | None
     payload: Payload | None
     full_bytes: int | None
     full_every: int | None

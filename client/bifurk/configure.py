@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast, get_type_hints
 
-from bifurk.config import Globs, Mode, Payload, Roles, WatchConfig, WatchSettings
+from bifurk.config import Globs, Mode, Packings, Payload, Roles, WatchConfig, WatchSettings
 from bifurk.identity import Rank, choose_attempt
 
 PREFIX: Final = "BIFURK_"
@@ -116,6 +116,14 @@ def _roles(raw: str) -> dict[str, str]:
     return {glob.strip(): role.strip() for glob, _, role in pairs}
 
 
+def _packings(raw: str) -> dict[str, str]:
+    """Apart by semicolons, because packings themselves hold commas and equals signs."""
+    pairs = [part.partition(":") for part in raw.split(";") if part.strip()]
+    if not all(colon for _, colon, _ in pairs):
+        raise ValueError("expected glob:packing;glob:packing, as in *.qkv.weight:query,key,value")
+    return {glob.strip(): text.strip() for glob, _, text in pairs}
+
+
 def _flag(raw: str) -> bool:
     if raw.lower() not in ("1", "0", "true", "false"):
         raise ValueError("expected true or false")
@@ -137,6 +145,7 @@ _READERS: Final[Mapping[object, Callable[[str], object]]] = {
     Path: _path,
     Globs: _globs,
     Roles: _roles,
+    Packings: _packings,
     Mode: str,
     Payload: str,
 }

@@ -217,6 +217,7 @@ class Encoder:
             values=None if staged.values is None else exact(staged.values, own),
             sample=_sample(staged),
             full=None if staged.full is None else exact(staged.full, own),
+            packing=watched.packing,
         )
 
     def _counts(self, staged: StagedTensor) -> Sketch | None:

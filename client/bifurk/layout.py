@@ -119,7 +119,16 @@ _Words = Mapping[str, frozenset[str]]
 
 _ANYWHERE: Final[_Words] = {
     "attention.qkv": frozenset(
-        {"c_attn", "qkv", "qkv_proj", "query_key_value", "wqkv", "to_qkv", "in_proj_weight"}
+        {
+            "c_attn",
+            "qkv",
+            "qkv_proj",
+            "query_key_value",
+            "wqkv",
+            "to_qkv",
+            "linear_qkv",
+            "in_proj_weight",
+        }
     ),
     "attention.query": frozenset({"q_proj", "query_proj", "q_lin", "wq", "to_q", "q_proj_weight"}),
     "attention.key": frozenset({"k_proj", "key_proj", "k_lin", "wk", "to_k", "k_proj_weight"}),

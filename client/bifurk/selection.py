@@ -12,7 +12,9 @@ from typing import Any, Final
 import torch
 from torch.nn.parameter import is_lazy
 
+from bifurk.attention_heads import Heads, heads_of
 from bifurk.layout import layout_of, strip_wrappers
+from bifurk.packing import WHOLE, Packing, packing_of
 from bifurk.sketch import SMALL_TENSOR_ELEMENTS
 from bifurk.wire import WireLimits
 
@@ -36,6 +38,8 @@ class Watched:
         name: as the model names it, wrappers stripped.
         parameter: weak, so that watching a model never keeps it alive.
         dtype: as the wire names it. layer, role: see ``bifurk.layout``.
+        packing: how several projections lie in it; ``WHOLE`` when it is one although its name
+            says otherwise, None when nothing speaks for several.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Watched:
     layer: int | None
     role: str
     device: torch.device
+    packing: Packing | None = None
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -68,19 +73,19 @@ class Selection:
 
     Attributes:
         left_out: reason to names.
+        misfits: what is wrong with the user's packings of tensors of other shapes; these tensors
+            have none.
     """
 
     tensors: tuple[Watched, ...]
     left_out: Mapping[str, tuple[str, ...]]
+    misfits: tuple[str, ...] = ()
 
     def warning(self) -> str | None:
-        """One line that says what is left out and why; None when nothing is."""
-        if not self.left_out:
-            return None
-        reasons = "; ".join(
-            f"{reason}: {_listed(names)}" for reason, names in sorted(self.left_out.items())
-        )
-        return f"not watched: {reasons}"
+        """One line that says what is left out and why, and what does not fit; None for neither."""
+        reasons = [f"{reason}: {_listed(names)}" for reason, names in sorted(self.left_out.items())]
+        parts = [f"not watched: {'; '.join(reasons)}"] if reasons else []
+        return "; ".join([*parts, *self.misfits[:NAMES_SHOWN]]) or None
 
 
 def select(
@@ -89,29 +94,33 @@ def select(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     roles: Mapping[str, str] | None = None,
+    packings: Mapping[str, str] | None = None,
 ) -> Selection:
     """Chooses among the model's parameters; a parameter under two names counts once.
 
     Args:
         model: any module, wrapped or not.
         include, exclude: globs of stripped names; what they rule out is not warned of.
-        roles: glob to role, over the built-in guess.
+        roles: glob to role, over the built-in guess. packings: glob to packing, likewise.
     """
     watched: list[Watched] = []
     left_out: dict[str, list[str]] = {}
-    for name, parameter in _named(model):
+    misfits: list[str] = []
+    for name, raw_name, parameter in _named(model):
         if not _wanted(name, include, exclude):
             continue
         reason = _obstacle(name, parameter)
         if reason is None and len(watched) >= WireLimits().tensors:
             reason = f"beyond the first {WireLimits().tensors} tensors"
         if reason is None:
-            watched.append(_watch(name, parameter, roles))
+            packing = _packing(name, parameter, heads_of(model, raw_name), packings, misfits)
+            watched.append(_watch(name, parameter, roles, packing))
         else:
             left_out.setdefault(reason, []).append(name)
     return Selection(
         tensors=tuple(watched),
         left_out={reason: tuple(names) for reason, names in left_out.items()},
+        misfits=tuple(misfits),
     )
 
 
@@ -126,14 +135,15 @@ def signature(model: torch.nn.Module) -> tuple[object, ...]:
     )
 
 
-def _named(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+def _named(model: torch.nn.Module) -> Iterator[tuple[str, str, torch.nn.Parameter]]:
+    """Each parameter with the name it is known by and the model's own name for it."""
     seen: set[str] = set()
     for raw, parameter in model.named_parameters():
         name = strip_wrappers(raw)
         if name in seen:
             name = raw
         seen.add(name)
-        yield name, parameter
+        yield name, raw, parameter
 
 
 def _wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
@@ -159,7 +169,29 @@ def _obstacle(name: str, parameter: Any) -> str | None:
     return next((reason for holds, reason in checks if holds()), None)
 
 
-def _watch(name: str, parameter: torch.nn.Parameter, roles: Mapping[str, str] | None) -> Watched:
+def _packing(
+    name: str,
+    parameter: torch.nn.Parameter,
+    heads: Heads,
+    packings: Mapping[str, str] | None,
+    misfits: list[str],
+) -> Packing | None:
+    shape = tuple(parameter.shape)
+    try:
+        packing = packing_of(name, shape, **heads._asdict(), packings=packings)
+    except ValueError as error:
+        misfits.append(f"packing of {name}: {error}")
+        packing = None
+    # A service that is told nothing would go by the name, which says more than the module.
+    return WHOLE if packing is None and packing_of(name, shape) is not None else packing
+
+
+def _watch(
+    name: str,
+    parameter: torch.nn.Parameter,
+    roles: Mapping[str, str] | None,
+    packing: Packing | None,
+) -> Watched:
     shape = tuple(parameter.shape)
     layout = layout_of(name, shape, roles=roles)
     return Watched(
@@ -170,6 +202,7 @@ def _watch(name: str, parameter: torch.nn.Parameter, roles: Mapping[str, str] | 
         layer=layout.layer,
         role=layout.role,
         device=parameter.device,
+        packing=packing,
     )
 
 

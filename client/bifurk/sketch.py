@@ -113,14 +113,17 @@ def from_table(table: NDArray[np.int64], format: KeyFormat) -> Sketch:
     """Turns counts indexed by raw bit pattern, shape [65536], into a sketch."""
     infinity = _INFINITY_MAGNITUDE[format]
     positive, negative = table[:ZERO_KEY], table[ZERO_KEY:]
-    ordered = np.zeros(KEYS, dtype=np.int64)
-    ordered[ZERO_KEY : ZERO_KEY + infinity] = positive[:infinity]
-    ordered[ZERO_KEY - infinity + 1 : ZERO_KEY + 1] += negative[:infinity][::-1]
-    keys = np.flatnonzero(ordered)
+    # Negative patterns grow away from zero, so they are read backwards; -0 is 0.
+    below = np.flatnonzero(negative[1:infinity] != 0)[::-1] + 1
+    above = np.flatnonzero(positive[1:infinity] != 0) + 1
+    zeros = positive[:1] + negative[:1]
+    zeros = zeros[zeros != 0]
     return Sketch(
         format=format,
-        keys=keys.astype(np.uint16),
-        counts=ordered[keys],
+        keys=np.concatenate(
+            [ZERO_KEY - below, np.full(zeros.size, ZERO_KEY), ZERO_KEY + above]
+        ).astype(np.uint16),
+        counts=np.concatenate([negative[below], zeros, positive[above]]),
         nan=int(positive[infinity + 1 :].sum() + negative[infinity + 1 :].sum()),
         positive_infinite=int(positive[infinity]),
         negative_infinite=int(negative[infinity]),

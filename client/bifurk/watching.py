@@ -58,9 +58,9 @@ def watch(
         settings: fields of ``WatchConfig``, each also ``BIFURK_<NAME>`` in the environment;
             an argument wins over the environment, that over the default. The most used:
             ``project``, ``run``, ``every`` (100 steps), ``url`` (without it snapshots go to
-            ``./bifurk/``), ``include``, ``exclude`` and ``roles`` (globs of names), ``payload``
-            (``auto``, ``sketch``, ``full``), ``mode`` (``online``, ``offline``, ``disabled``),
-            ``token``, ``start_step``, ``attempt``.
+            ``./bifurk/``), ``include``, ``exclude``, ``roles`` and
+            ``packing`` (globs of names), ``payload`` (``auto``, ``sketch``, ``full``), ``mode``
+            (``online``, ``offline``, ``disabled``), ``token``, ``start_step``, ``attempt``.
 
     Raises:
         TypeError: model or optimizer is something else, or a setting does not exist.

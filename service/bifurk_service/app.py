@@ -15,12 +15,27 @@ from starlette.concurrency import run_in_threadpool
 import bifurk
 from bifurk.wire import WireLimits
 from bifurk_service.access import require
-from bifurk_service.api import alerts, catalog, distributions, runs, series, stream, system
+from bifurk_service.api import (
+    alerts,
+    catalog,
+    comparisons,
+    distributions,
+    exports,
+    pooling,
+    profiles,
+    runs,
+    sampling,
+    series,
+    spectra,
+    stream,
+    system,
+)
 from bifurk_service.api.doorkeeper import ANY_HOST, Doorkeeper
 from bifurk_service.errors import ForbiddenError
 from bifurk_service.ingest import routes as ingest
 from bifurk_service.ingest.receive import Receiver
 from bifurk_service.metrics import CONTENT_TYPE, ServiceMetrics
+from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.workers import Workers
@@ -31,6 +46,22 @@ from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database
 from bifurk_service.store.tokens import Grant
 
+READING = (
+    runs,
+    series,
+    profiles,
+    distributions,
+    sampling,
+    spectra,
+    pooling,
+    comparisons,
+    exports,
+    alerts,
+    catalog,
+    stream,
+    system,
+)
+"""The modules whose routers answer, in the order of the OpenAPI document."""
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -53,7 +84,7 @@ def create_app(
     )
     install_problem_handlers(app)
     app.add_middleware(Doorkeeper, allowed_hosts=_allowed_hosts(settings), answer=problem_response)
-    for module in (ingest, runs, series, distributions, alerts, catalog, stream, system):
+    for module in (ingest, *READING):
         app.include_router(module.router)
     app.add_api_route(
         "/metrics",
@@ -85,6 +116,10 @@ def _wire(
         blobs,
         Workers(settings.measure_workers, make_executor),
         part_timeout_seconds=settings.part_timeout_seconds,
+        spectra=SpectraSchedule(
+            budget_seconds=settings.spectra_budget_seconds,
+            vectors_every=settings.spectra_vectors_every,
+        ),
         chores=lambda: housekeeper.run(time.time()),
         observe=metrics.snapshot_moved,
     )

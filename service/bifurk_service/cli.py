@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from bifurk_service.commands import alerts, db, demo, doctor, open_folder, runs, tokens
+from bifurk_service.commands import (
+    alerts,
+    compare,
+    db,
+    demo,
+    doctor,
+    export,
+    open_folder,
+    runs,
+    tokens,
+)
 from bifurk_service.errors import BifurkError
 from bifurk_service.server import serve as run_server
 from bifurk_service.settings import Settings
@@ -46,6 +56,8 @@ app.command("open")(open_folder.open_folder)
 app.command("demo")(demo.demo)
 app.add_typer(runs.app, name="runs")
 app.add_typer(alerts.app, name="alerts")
+app.command("compare")(compare.compare)
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(tokens.app, name="token")
 app.add_typer(db.app, name="db")

@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     measure_workers: int = Field(
         max(1, (os.cpu_count() or 2) // 2), ge=1, description="Worker processes that measure."
     )
+    spectra_budget_seconds: float = Field(
+        30.0, ge=0, description="Time for the spectra of one snapshot; at least one is measured."
+    )
+    spectra_vectors_every: int = Field(
+        10, ge=1, description="One snapshot in so many has its singular vectors looked at."
+    )
     part_timeout_seconds: float = Field(
         60.0, gt=0, description="How long judging waits for a missing snapshot or part."
     )

@@ -13,7 +13,7 @@ from fastapi.routing import iter_route_contexts
 from bifurk_service.app import create_app
 from bifurk_service.settings import Settings
 from tests.api.conftest import Guarded
-from tests.api.filling import Caller, Filled
+from tests.api.filling import Caller, Filled, broken_part
 
 ANYBODY = "anybody"
 PASSES = "passes"
@@ -37,9 +37,20 @@ NEEDS = {
     "get_scalar": "read",
     "get_statistics": "read",
     "get_distribution": "read",
+    "get_quantiles": "read",
+    "get_probability": "read",
+    "get_draws": "read",
+    "get_spectrum": "read",
+    "get_pooled": "read",
+    "get_pooled_distribution": "read",
+    "get_profile": "read",
+    "get_profile_series": "read",
+    "get_comparison": "read",
+    "get_export": "read",
     "get_alerts": "read",
     "get_one_alert": "read",
     "get_stats": "read",
+    "get_profile_stats": "read",
     "get_detectors": "read",
     "get_stream": "read",
     "get_metrics": "read",
@@ -50,13 +61,17 @@ NEEDS = {
 }
 """Operation to the scope it needs."""
 
-FOR_ALL_PROJECTS = {"get_stats", "get_detectors", "get_stream"}
+FOR_ALL_PROJECTS = {"get_stats", "get_profile_stats", "get_detectors", "get_stream"}
 """What a token confined to another project may call: it tells nothing of this one."""
 OF_ALL_PROJECTS = {"get_metrics"}
 DESCRIPTIONS = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 """FastAPI's own, which say what the interface is and nothing of what it holds."""
 SCOPES = {"write": {"write"}, "read": {"read"}, "admin": {"write", "read", "admin"}}
-QUERIES = {"get_series": "?stat=std"}
+QUERIES = {
+    "get_series": "?stat=std",
+    "get_profile_series": "?name=std_depth_correlation",
+    "get_comparison": "?with_step=0",
+}
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +119,7 @@ def status_and_body(caller: Caller, method: str, path: str, body: Any = None) ->
         redirect=False,
     )
     endless = "event-stream" in answer.headers.get("content-type", "")
-    body = "" if endless else answer.read().decode()
+    body = "" if endless else answer.read().decode(errors="replace")
     answer.close()
     http.clear()
     return answer.status, body
@@ -176,6 +191,18 @@ def test_a_confined_token_streams_only_its_own_project(guarded: Guarded) -> None
     elsewhere = guarded.callers["elsewhere"]
     status, _ = elsewhere.request("GET", f"/api/v1/stream?run={guarded.filled.run}")
     assert status == 404
+
+
+def test_a_confined_token_compares_only_its_own_project(guarded: Guarded) -> None:
+    elsewhere = guarded.callers["elsewhere"]
+    elsewhere.post_part(broken_part(0, project="elsewhere", run="compared"))
+    mine = elsewhere.run_id("elsewhere", "compared")
+    elsewhere.wait_until_judged(mine, 1)
+    for query in ("compare?with={}", "compare?with={}&step=0", "profile?against={}"):
+        for run in (guarded.filled.run, 999_999):
+            status, problem = elsewhere.request("GET", f"/api/v1/runs/{mine}/{query.format(run)}")
+            assert status == 404
+            assert "tests" not in problem["detail"]
 
 
 def test_an_unauthenticated_answer_says_how_to_authenticate(guarded: Guarded) -> None:

@@ -12,6 +12,11 @@ ANSWERS = [
     "distribution?step=20",
     "distribution?step=20&bins=9",
     "statistics",
+    "quantiles?step=20",
+    "probability?step=20&low=0",
+    "draws?step=20",
+    "draws?step=20&seed=1",
+    "spectrum?step=20",
 ]
 
 
@@ -30,6 +35,16 @@ def test_what_is_held_already_is_not_sent_again(anyone: Caller, filled: Filled, 
         again = ask(anyone, path, held)
         assert (again.status, again.data, again.headers["ETag"]) == (304, b"", tag)
     assert ask(anyone, path, '"other"').data == first.data
+
+
+def test_what_is_pooled_is_tagged_too(anyone: Caller, filled: Filled) -> None:
+    tags = set()
+    for what in ("pooled?role=bias", "pooled?layer=0", "pooled/distribution?layer=0"):
+        path = f"/api/v1/runs/{filled.run}/{what}"
+        tag = ask(anyone, path).headers["ETag"]
+        assert ask(anyone, path, tag).status == 304
+        tags.add(tag)
+    assert len(tags) == 3
 
 
 def test_caches_keep_it_and_ask(anyone: Caller, filled: Filled) -> None:

@@ -56,6 +56,14 @@ def test_statistics_at_a_step_name_every_row_of_the_table(anyone: Caller, filled
     assert without == set(at["no_value"])
 
 
+def test_a_class_is_said_in_words(anyone: Caller, filled: Filled) -> None:
+    labels = {row["name"]: row["labels"] for row in anyone.get("/api/v1/stats")["items"]}
+    at = anyone.get(f"/api/v1/runs/{filled.run}/tensors/{filled.tensor}/statistics?step=20")
+    assert at["words"] == {"shape_class": labels["shape_class"][int(at["values"]["shape_class"])]}
+    assert at["words"]["shape_class"] == "gaussian"
+    assert labels["std"] == []
+
+
 def test_without_a_step_the_last_one_answers(anyone: Caller, filled: Filled) -> None:
     for what in ("statistics", "distribution"):
         at = anyone.get(f"/api/v1/runs/{filled.run}/tensors/{filled.tensor}/{what}")

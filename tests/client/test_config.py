@@ -50,6 +50,7 @@ def test_every_field_can_come_from_the_environment() -> None:
         "include": ("a.*, b.*", ("a.*", "b.*")),
         "exclude": ("*.bias", ("*.bias",)),
         "roles": ("a.*=mlp.up,b=norm", {"a.*": "mlp.up", "b": "norm"}),
+        "packing": ("*.w:query,key", {"*.w": "query,key"}),
         "payload": ("sketch", "sketch"),
         "full_bytes": ("5", 5),
         "full_every": ("2", 2),

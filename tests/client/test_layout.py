@@ -189,6 +189,7 @@ OTHER_FAMILIES: list[Row] = [
     ("backbone.layers.0.mixer.in_proj.weight", (F, D), 0, "other"),
     ("backbone.layers.0.mixer.conv1d.weight", (F, 1, 4), 0, "conv"),
     ("backbone.layers.0.mixer.A_log", (F, 16), 0, "other"),
+    ("decoder.layers.3.self_attention.linear_qkv.weight", (3 * D, D), 3, "attention.qkv"),
     ("lstm.weight_ih_l0", (4 * D, D), None, "other"),
     ("lstm.bias_ih_l0", (4 * D,), None, "bias"),
     ("base.model.layers.3.self_attn.q_proj.lora_A.default.weight", (8, D), 3, "attention.query"),

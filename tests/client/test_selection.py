@@ -51,6 +51,25 @@ def test_layer_and_role_come_from_the_name_and_from_the_user() -> None:
     assert selection.tensors[2].role == "mlp.up"
 
 
+def test_packings_come_from_the_module_and_from_the_user() -> None:
+    model = nn.ModuleList([nn.TransformerEncoderLayer(8, 2), nn.Linear(8, 8)])
+    told = {"1.weight": "query,key"}
+    packed = {t.name: str(t.packing) for t in select(model, packings=told).tensors if t.packing}
+    assert packed == {
+        "0.self_attn.in_proj_weight": "attention.query=8,attention.key=8,attention.value=8@axis0",
+        "1.weight": "attention.query=4,attention.key=4@axis0",
+    }
+
+
+def test_a_packing_that_does_not_fit_is_a_misfit_and_leaves_the_tensor_watched() -> None:
+    selection = select(nn.Linear(5, 7, bias=False), packings={"*": "query,key,value"})
+    [tensor] = selection.tensors
+    assert tensor.packing is None
+    [misfit] = selection.misfits
+    assert misfit.startswith("packing of weight: packing 'query,key,value' does not fit [7, 5]")
+    assert selection.warning() == misfit
+
+
 def test_globs_choose_and_are_not_warned_of() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
     assert names(model, include=["0.*"]) == ["0.weight", "0.bias"]

@@ -130,6 +130,14 @@ def test_shards_merge_to_the_counts_of_the_whole(shards: list[NDArray[np.uint16]
     assert same(merge([sketch_bits(shard, "f16") for shard in reversed(shards)]), whole)
 
 
+@given(st.lists(arrays(np.uint16, st.integers(0, 50)), min_size=3, max_size=3))
+def test_merging_does_not_care_for_order_or_grouping(shards: list[NDArray[np.uint16]]) -> None:
+    a, b, c = (sketch_bits(shard, "bf16") for shard in shards)
+    assert same(merge([a, b]), merge([b, a]))
+    assert same(merge([merge([a, b]), c]), merge([a, merge([b, c])]))
+    assert same(merge([a, sketch_bits(np.empty(0, dtype=np.uint16), "bf16")]), a)
+
+
 def test_an_empty_array_has_an_empty_sketch() -> None:
     part = sketch(np.empty((0, 4), dtype=np.float32))
     assert part.size == 0

@@ -80,6 +80,25 @@ def test_a_counter_carries_nothing_from_tensor_to_tensor() -> None:
     assert_equal(sketch_torch.sketch(second, counter=counter), in_numpy(second))
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_counts_of_more_elements_than_int32_holds_add_up(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sketch_torch, "INT32_ELEMENTS", 3_000)
+    tensor = values(torch.float32, 10_001)
+    counter = sketch_torch.Counter(counts_dtype=dtype)
+    assert_equal(sketch_torch.sketch(tensor, counter=counter), in_numpy(tensor))
+
+
+@pytest.mark.parametrize("constant", [0.0, -0.0, 0.1, float("nan")])
+def test_a_constant_tensor_is_one_key(constant: float) -> None:
+    tensor = torch.full((70_000,), constant)
+    got = sketch_torch.sketch(tensor)
+    assert_equal(got, in_numpy(tensor))
+    assert got.size == 70_000
+    assert got.keys.size <= 1
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads through /proc")
 def test_counting_in_the_background_wakes_no_pool_of_threads() -> None:
     torch.set_num_threads(4)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import diptest
 import numpy as np
+import scipy.optimize
+import scipy.spatial.distance
 import scipy.stats
 from numpy.typing import NDArray
 
@@ -57,10 +59,12 @@ def expected_dip(weights: Floats) -> float:
 
 
 def expected_motion(now: Floats, previous: Floats, first: Floats, steps: int) -> dict[str, float]:
-    """Motion statistics of finite weights."""
+    """Every motion statistic of finite weights, all of which are compared."""
     now, previous, first = now.reshape(-1), previous.reshape(-1), first.reshape(-1)
     rms = np.sqrt(np.mean(now**2))
     raw = np.sqrt(np.mean((now - previous) ** 2)) / rms
+    paths = (now != 0) & (previous != 0)
+    growth = np.log(np.abs(now[paths])) - np.log(np.abs(previous[paths]))
     expected = {
         "update_ratio": raw / np.sqrt(steps),
         "update_ratio_raw": raw,
@@ -68,6 +72,16 @@ def expected_motion(now: Floats, previous: Floats, first: Floats, steps: int) ->
         "cosine_to_first": now @ first / (np.linalg.norm(now) * np.linalg.norm(first)),
         "std_ratio_to_first": np.std(now) / np.std(first),
         "unmoved_share": np.mean(now == previous),
+        "update_ratio_stderr": 0.0,
+        "distance_to_first_stderr": 0.0,
+        "cosine_to_first_stderr": 0.0,
+        "std_ratio_to_first_stderr": 0.0,
+        "displacement_std": np.std(now - first),
+        "sign_flip_share": np.mean(now * previous < 0),
+        "sign_flip_share_to_first": np.mean(now * first < 0),
+        "dying_share": np.mean(np.abs(now) < 0.05 * np.std(first)),
+        "growing_share": np.mean(np.abs(now) > 3 * np.std(first)),
+        "path_flow": np.median(growth) / np.sqrt(steps),
     }
     return {name: float(value) for name, value in expected.items()}
 
@@ -81,3 +95,55 @@ def expected_spectrum(weights: Floats) -> dict[str, float]:
         "stable_rank": float(np.sum(singular**2) / singular[0] ** 2),
         "effective_rank": float(np.exp(scipy.stats.entropy(share))),
     }
+
+
+def expected_shape(weights: Floats) -> dict[str, float]:
+    """Symmetry, sparsity, body and Weibull fit of finite weights of some spread, no zero among
+    the middle magnitudes; by sorting, and by solving for the truncated normal with brentq."""
+    w = weights.reshape(-1)
+    std, median = np.std(w), np.median(w)
+    pairs = [np.quantile(w, p) + np.quantile(w, 1 - p) for p in (0.001, 0.01, 0.05, 0.25)]
+    deviation = np.abs(w - median)
+    body = deviation[deviation <= 6 * 1.4826 * np.median(deviation)]
+    ratio = _truncation_ratio(np.mean(body**2) / np.max(body) ** 2)
+    shape, scale = expected_weibull(w)
+    expected = {
+        "mean_to_std": abs(np.mean(w)) / std,
+        "asymmetry": max(abs(pair - 2 * median) for pair in pairs) / std,
+        "hoyer_sparsity": (np.sqrt(w.size) - np.sum(np.abs(w)) / np.linalg.norm(w))
+        / (np.sqrt(w.size) - 1),
+        "outlier_share": 1 - body.size / w.size,
+        "truncation_ratio": ratio,
+        "body_std": np.max(body) / ratio if ratio else np.inf,
+        "weibull_shape": shape,
+        "weibull_scale": scale,
+    }
+    return {name: float(value) for name, value in expected.items()}
+
+
+def expected_weibull(weights: Floats) -> tuple[float, float]:
+    """Shape and scale by ordinary regression on all order statistics of the middle 80 %."""
+    magnitudes = np.sort(np.abs(weights.reshape(-1)))
+    share = (np.arange(1, magnitudes.size + 1) - 0.5) / magnitudes.size
+    middle = (share >= 0.1) & (share <= 0.9)
+    line = scipy.stats.linregress(np.log(magnitudes[middle]), np.log(-np.log1p(-share[middle])))
+    return float(line.slope), float(np.exp(-line.intercept / line.slope))
+
+
+def expected_js_divergence(weights: Floats, cells: int = 128) -> float:
+    """Jensen-Shannon divergence from the fitted Gaussian over its equally likely cells, nats."""
+    w = weights.reshape(-1)
+    edges = scipy.stats.norm.ppf(np.arange(1, cells) / cells, np.mean(w), np.std(w))
+    share = np.histogram(w, np.concatenate([[-np.inf], edges, [np.inf]]))[0] / w.size
+    return float(scipy.spatial.distance.jensenshannon(share, np.full(cells, 1 / cells)) ** 2)
+
+
+def _truncation_ratio(mean_square: float) -> float:
+    """The cut a / sigma at which a normal on [-a, a] has this variance over a^2."""
+    if mean_square >= 1 / 3:
+        return 0.0
+
+    def excess(ratio: float) -> float:
+        return float(scipy.stats.truncnorm.var(-ratio, ratio)) / ratio**2 - mean_square
+
+    return float(scipy.optimize.brentq(excess, 1e-2, 1e3, xtol=1e-13))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bifurk.exact import Exact
 from bifurk_service.stats.measure import TensorInput, measure_tensor
-from bifurk_service.stats.registry import BY_NAME, STATISTICS
+from bifurk_service.stats.registry import STATISTICS, Family, names_of
 from bifurk_service.stats.value import (
     FULL_NOT_SENT,
     NO_EARLIER,
@@ -23,7 +23,14 @@ from bifurk_service.stats.value import (
     NoValue,
     Value,
 )
-from tests.stats.oracle import expected_dip, expected_elements, expected_motion, expected_spectrum
+from tests.stats.oracle import (
+    expected_dip,
+    expected_elements,
+    expected_js_divergence,
+    expected_motion,
+    expected_shape,
+    expected_spectrum,
+)
 from tests.stats.tensors import DTYPES, counted, exact, large, number, small, weights
 
 SIZES = st.integers(0, 40)
@@ -55,7 +62,8 @@ def test_a_small_matrix_in_motion_has_every_statistic() -> None:
     actual = now.float64()
     expected = (
         expected_elements(actual)
-        | {"dip": expected_dip(actual)}
+        | expected_shape(actual)
+        | {"dip": expected_dip(actual), "gaussian_js_divergence": expected_js_divergence(actual)}
         | expected_motion(
             actual, tensor.previous_trace.float64(), tensor.first_trace.float64(), steps=9
         )
@@ -63,7 +71,8 @@ def test_a_small_matrix_in_motion_has_every_statistic() -> None:
     )
     statistics = measure_tensor(tensor)
     assert_complete(statistics)
-    assert set(expected) == set(BY_NAME) - {"dip_ratio"}
+    known = {name for family in (Family.ELEMENTS, Family.MOTION) for name in names_of(family)}
+    assert set(expected) >= known - {"dip_ratio", "shape_class", "shape_margin"}
     for name, value in expected.items():
         assert statistics[name] == pytest.approx(value, rel=1e-11, abs=1e-13), name
 
@@ -82,7 +91,7 @@ def test_full_values_do_not_change_what_the_counts_say() -> None:
     values = exact(weights("gaussian", 20_000).reshape(100, 200))
     without, with_full = (measure_tensor(large(values, full=full)) for full in (None, values))
     assert without["spectral_norm"] == FULL_NOT_SENT
-    spectrum = {"spectral_norm", "stable_rank", "effective_rank"}
+    spectrum = names_of(Family.SPECTRUM)
     assert {n: v for n, v in without.items() if n not in spectrum} == {
         n: v for n, v in with_full.items() if n not in spectrum
     }

@@ -14,11 +14,29 @@ from bifurk_service.stats.elements import (
     element_statistics,
 )
 from bifurk_service.stats.value import UNRESOLVED, Value
-from tests.stats.oracle import expected_dip, expected_elements
+from tests.stats.oracle import (
+    expected_dip,
+    expected_elements,
+    expected_js_divergence,
+    expected_shape,
+)
 from tests.stats.tensors import LAWS, distribution_of, exact, number, weights
 
 SIZE = 40_000
-SPREAD = ("std", "skewness", "excess_kurtosis", "gaussian_ks_distance", "dip", "dip_ratio")
+SPREAD = (
+    "std",
+    "skewness",
+    "excess_kurtosis",
+    "gaussian_ks_distance",
+    "gaussian_js_divergence",
+    "asymmetry",
+    "dip",
+    "dip_ratio",
+    "outlier_share",
+    "body_std",
+    "weibull_shape",
+    "shape_class",
+)
 
 
 def from_rounded(values: NDArray[np.float64], dtype: str = "float32") -> dict[str, Value]:
@@ -49,6 +67,24 @@ def test_every_statistic_is_within_its_tolerance(law: str, dtype: str) -> None:
     for name, truth in expected.items():
         allowed = tolerance(name, truth, expected["rms"])
         assert abs(number(statistics[name]) - truth) <= allowed, name
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS if law != "mostly zero"])
+def test_symmetry_sparsity_and_divergence_are_within_their_tolerance(law: str) -> None:
+    values = exact(weights(law, SIZE))
+    actual = values.float64()
+    expected = expected_shape(actual)
+    statistics = from_rounded(actual)
+    farthest = np.max(np.abs(np.quantile(actual, [0.001, 0.999]))) / np.std(actual)
+    assert abs(number(statistics["asymmetry"]) - expected["asymmetry"]) <= (
+        2 * ROUNDED_QUANTILE_TOLERANCE * farthest
+    )
+    for name in ("mean_to_std", "hoyer_sparsity"):
+        allowed = ROUNDED_SHARE_TOLERANCE * (1 + abs(expected[name]))
+        assert abs(number(statistics[name]) - expected[name]) <= allowed, name
+    assert statistics["gaussian_js_divergence"] == pytest.approx(
+        expected_js_divergence(actual), abs=ROUNDED_SHARE_TOLERANCE
+    )
 
 
 @pytest.mark.parametrize("law", ["gaussian", "laplace", "uniform", "student3", "triangular"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 
 from bifurk.exact import STORAGE, Exact
+from bifurk.packing import WHOLE, parse_packing
 from bifurk.sketch import SAMPLE_SIZE, sample_positions, sketch, sketch_bits
 from bifurk.wire import (
     LossReport,
@@ -89,8 +91,10 @@ def part(make_manifest: MakeManifest, make_tensor: MakeTensor) -> Part:
             counts=shard.counts,
             sample=shard.sample,
             placement=placement,
+            packing=parse_packing("2*(gate,up)", (260, 127)),
         )
     )
+    tensors[0] = replace(tensors[0], packing=WHOLE)
     manifest = make_manifest(
         off_grid=True,
         rank=1,

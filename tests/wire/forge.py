@@ -105,6 +105,7 @@ def _description(tensor: TensorPart) -> tuple[object, ...]:
         tensor.role,
         tensor.layer,
         tensor.placement,
+        tensor.packing,
     )
 
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bifurk.exact import Exact
+from bifurk.packing import parse_packing
 from bifurk.sketch import SAMPLE_SIZE, sketch
 from bifurk.wire import (
     LossReport,
@@ -36,7 +37,14 @@ def _whole() -> Part:
         TensorPart(
             name="gain", shape=(8,), dtype="float32", values=Exact(dtype="float32", data=values[:8])
         ),
-        TensorPart(name="w", shape=(64, 64), dtype="float32", counts=sketch(values), sample=exact),
+        TensorPart(
+            name="w",
+            shape=(64, 64),
+            dtype="float32",
+            counts=sketch(values),
+            sample=exact,
+            packing=parse_packing("4*(gate,up)", (64, 64)),
+        ),
         TensorPart(
             name="v",
             shape=(64, 64),
@@ -79,7 +87,9 @@ ugly = st.recursive(
     | st.sampled_from([-1, 1 << 31, 1 << 62, 1 << 63, 1 << 64, 10**400])
     | st.floats()
     | st.text(st.characters(), max_size=8)
-    | st.sampled_from(["NaN", "..", "a/b", "\ud800", "float64", "counts", "full"]),
+    | st.sampled_from(
+        ["NaN", "..", "a/b", "\ud800", "float64", "counts", "full", "none", "a=32,b=32@axis0"]
+    ),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(

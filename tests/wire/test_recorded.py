@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bifurk.packing import WHOLE, Packing
 from bifurk.sketch import sample_positions
 from bifurk.wire import LossReport, Mark, Part, Placement, decode
+from tests.wire.forge import assert_same_part
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -77,6 +80,31 @@ def test_the_counts_and_sample_of_1_0_read_as_they_were_written(part: Part) -> N
     assert (tensor.counts.nan, tensor.counts.positive_infinite) == (1, 1)
     assert tensor.counts.negative_infinite == 1
     np.testing.assert_array_equal(tensor.sample.float64(), whole[sample_positions(20_480)])
+
+
+def test_nothing_is_said_of_packing_in_1_0(part: Part) -> None:
+    assert all(tensor.packing is None for tensor in part.tensors)
+
+
+def test_1_1_adds_the_packing_and_changes_nothing_else(part: Part) -> None:
+    later = decode((RECORDED / "part-1.1.bin").read_bytes())
+    old, new = later.tensors[: len(part.tensors)], later.tensors[len(part.tensors) :]
+    version = replace(later.manifest, wire_version="1.0", scalars=part.manifest.scalars)
+    assert_same_part(Part(manifest=version, tensors=old), part)
+    query, key, value = "attention.query", "attention.key", "attention.value"
+    assert [(tensor.name, tensor.shape, tensor.packing) for tensor in new] == [
+        (
+            "h.0.attn.c_attn.weight",
+            (2, 9),
+            Packing(axis=1, groups=1, pieces=((query, 5), (key, 2), (value, 2))),
+        ),
+        (
+            "h.0.attention.query_key_value.weight",
+            (12, 2),
+            Packing(axis=0, groups=2, pieces=((query, 4), (key, 1), (value, 1))),
+        ),
+        ("h.0.attn.qkv.weight", (6, 2), WHOLE),
+    ]
 
 
 def test_every_recorded_part_is_read() -> None:

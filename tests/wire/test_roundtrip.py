@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load
 
 from bifurk.exact import STORAGE, Exact
+from bifurk.packing import WHOLE, Packing
 from bifurk.sketch import SAMPLE_SIZE, sample_positions, sketch, sketch_bits
 from bifurk.wire import (
     Detail,
@@ -46,6 +47,19 @@ def bit_patterns(dtype: str, size: int) -> st.SearchStrategy[Exact]:
     return arrays(unsigned, size).map(lambda bits: Exact(dtype=dtype, data=bits.view(storage)))
 
 
+def packings(shape: tuple[int, ...]) -> st.SearchStrategy[Packing | None]:
+    """Any way to pack a matrix of this shape in two; of what is no matrix, that it is whole."""
+    fitting = [
+        Packing(axis=axis, groups=groups, pieces=(("query", first), ("key", block - first)))
+        for axis in ((0, 1) if len(shape) == 2 else ())
+        for groups in range(1, shape[axis] + 1)
+        if shape[axis] % groups == 0
+        for block in [shape[axis] // groups]
+        for first in range(1, block)
+    ]
+    return st.sampled_from([None, WHOLE, *fitting])
+
+
 @st.composite
 def small_tensors(draw: st.DrawFn) -> TensorPart:
     dtype, shape = draw(st.sampled_from(sorted(STORAGE))), draw(SHAPES)
@@ -65,6 +79,7 @@ def small_tensors(draw: st.DrawFn) -> TensorPart:
         values=values,
         full=full if draw(st.booleans()) else None,
         placement=placement,
+        packing=draw(packings(shape)),
     )
 
 

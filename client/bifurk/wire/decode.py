@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from bifurk.exact import STORAGE
+from bifurk.packing import MOST_CHARACTERS, Packing, read_packing
 from bifurk.sketch import SAMPLE_SIZE, SMALL_TENSOR_ELEMENTS, Sketch
 from bifurk.wire.container import decompress, read_container
 from bifurk.wire.errors import PartTooLargeError, WireError
@@ -110,7 +111,18 @@ def _tensor(f: Fields, *, index: int, carries: frozenset[str], payloads: Payload
         if "full" in carries
         else None,
         placement=placement,
+        packing=_packing(f, shape),
     )
+
+
+def _packing(f: Fields, shape: tuple[int, ...]) -> Packing | None:
+    if not f.has("packing"):
+        return None
+    text = f.text("packing", limit=MOST_CHARACTERS)
+    try:
+        return read_packing(text, shape)
+    except ValueError as error:
+        raise WireError(f"{f.where}.packing", str(error)) from None
 
 
 def _shape(f: Fields, name: str) -> tuple[int, ...]:

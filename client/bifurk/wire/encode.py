@@ -61,6 +61,8 @@ def _describe(tensor: TensorPart) -> dict[str, Any]:
     }
     if tensor.placement is not None:
         description["placement"] = tensor.placement
+    if tensor.packing is not None:
+        description["packing"] = str(tensor.packing)
     return description
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from bifurk.exact import Exact
+from bifurk.packing import Packing
 from bifurk.sketch import Sketch
 
-WIRE_VERSION: Final = "1.0"
+WIRE_VERSION: Final = "1.1"
 """``major.minor``; a server takes its own major, and minors up to two older or any newer."""
 
 Detail: TypeAlias = str | float | int | bool | None
@@ -43,6 +44,8 @@ class TensorPart:
         sample: the elements at ``bifurk.sketch.sample_positions``, for larger ones.
         full: all elements in their own shape; when due.
         placement: None when the part carries the whole tensor.
+        packing: how several projections lie in the whole tensor; ``WHOLE`` where the client says
+            that it is one, None where it says nothing (as before 1.1).
     """
 
     name: str
@@ -55,6 +58,7 @@ class TensorPart:
     sample: Exact | None = None
     full: Exact | None = None
     placement: Placement | None = None
+    packing: Packing | None = None
 
     @property
     def size(self) -> int:

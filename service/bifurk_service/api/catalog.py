@@ -7,9 +7,15 @@ from dataclasses import asdict
 from fastapi import APIRouter
 
 from bifurk_service.api.grants import Reader
-from bifurk_service.api.schemas import DetectorAnswer, Page, StatisticAnswer
+from bifurk_service.api.schemas import (
+    DetectorAnswer,
+    Page,
+    ProfileStatisticAnswer,
+    StatisticAnswer,
+)
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.stats.registry import STATISTICS
+from bifurk_service.stats.rows_profile import PROFILE_STATISTICS
 
 router = APIRouter(prefix="/api/v1", tags=["catalog"])
 
@@ -18,6 +24,14 @@ router = APIRouter(prefix="/api/v1", tags=["catalog"])
 def get_stats(_grant: Reader) -> Page[StatisticAnswer]:
     """Every statistic: name, formula, unit, source, nature."""
     return Page(items=[StatisticAnswer.model_validate(asdict(row)) for row in STATISTICS])
+
+
+@router.get("/profiles")
+def get_profile_stats(_grant: Reader) -> Page[ProfileStatisticAnswer]:
+    """Every statistic across layers: name, formula, unit, source, nature."""
+    return Page(
+        items=[ProfileStatisticAnswer.model_validate(asdict(row)) for row in PROFILE_STATISTICS]
+    )
 
 
 @router.get("/detectors")

@@ -20,8 +20,13 @@ CACHE_CONTROL: Final = "private, no-cache"
 """Keep it, and ask each time whether it still holds."""
 
 
-def snapshot_tag(request: Request, snapshot: Snapshot, parts: list[StoredPart]) -> str:
-    """The strong entity tag of what this request asks of a snapshot."""
+def snapshot_tag(
+    request: Request, snapshot: Snapshot, parts: list[StoredPart], *others: str
+) -> str:
+    """The strong entity tag of what this request asks of a snapshot.
+
+    ``others`` say what else the answer depends on: another snapshot, a spectrum's own step.
+    """
     facts = [
         bifurk.__version__,
         request.url.path,
@@ -29,6 +34,7 @@ def snapshot_tag(request: Request, snapshot: Snapshot, parts: list[StoredPart]) 
         str(snapshot.id),
         repr(snapshot.measured_at),
         *(part.digest for part in parts),
+        *others,
     ]
     return f'"{hashlib.sha256(chr(0).join(facts).encode()).hexdigest()[:32]}"'
 

@@ -109,6 +109,9 @@ class TensorAnswer(Shape):
     role: str
     shape: list[int]
     dtype: str
+    piece_of: int | None = Field(
+        description="The fused tensor that it is a piece of; its values are stored there."
+    )
 
 
 class TensorReference(Shape):
@@ -166,6 +169,9 @@ class SnapshotAnswer(Shape):
     measured_at: float | None
     judged_at: float | None
     learning_rates: list[float | None]
+    spectra_skipped: int = Field(
+        description="Matrices that the time for spectra did not reach; they come first next time."
+    )
 
 
 class StatisticsAnswer(Shape):
@@ -175,19 +181,7 @@ class StatisticsAnswer(Shape):
     step: int
     values: dict[str, float | None]
     no_value: dict[str, str]
-
-
-class DistributionAnswer(Shape):
-    """How a tensor's values are distributed at one step: density over bins of equal width."""
-
-    tensor: TensorReference
-    step: int
-    unit: str
-    edges: list[float] = Field(description="B + 1 bin edges, ascending, in `unit`.")
-    density: list[float] = Field(description="B densities; with the widths they sum to `covered`.")
-    covered: float = Field(description="Share of the finite values that lies between the edges.")
-    finite: int
-    nonfinite: int
+    words: dict[str, str] = Field(description="What the numbers of classes stand for.")
 
 
 class AffectedAnswer(Shape):
@@ -246,6 +240,21 @@ class StatisticAnswer(Shape):
     source: str
     definition_version: int
     metric: str | None
+    labels: list[str] = Field(description="Of a class: the words its numbers 0, 1, 2... stand for.")
+    poolable: bool = Field(description="Whether it may be taken of several tensors together.")
+
+
+class ProfileStatisticAnswer(Shape):
+    """A row of the table of statistics across layers."""
+
+    name: str
+    nature: str
+    unit: str
+    formula: str
+    meaning: str
+    source: str
+    definition_version: int
+    per_role: bool = Field(description="One value a role; else one for the whole model.")
 
 
 class DetectorAnswer(Shape):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -29,7 +29,7 @@ from bifurk_service.api.schemas import (
 )
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import services
-from bifurk_service.stats.registry import BY_NAME
+from bifurk_service.stats.registry import BY_NAME, Nature
 from bifurk_service.stats.thinning import thin
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.queries import get_tensor, snapshot_at, statistics_of
@@ -134,11 +134,24 @@ def get_statistics(
         tag = snapshot_tag(request, snapshot, parts_of(session, snapshot.id))
         if (unchanged := not_modified(request, tag)) is not None:
             return unchanged
-        values, reasons = statistics_of(session, tensor_id, snapshot)
+        values, reasons = statistics_of(session, tensor, snapshot)
     response.headers.update(freshness(tag))
     return StatisticsAnswer(
-        tensor=_reference(tensor), step=snapshot.step, values=values, no_value=reasons
+        tensor=_reference(tensor),
+        step=snapshot.step,
+        values=values,
+        no_value=reasons,
+        words=words(values),
     )
+
+
+def words(values: Mapping[str, float | None]) -> dict[str, str]:
+    """What the numbers of classes stand for, by statistic; none for those without a value."""
+    return {
+        name: BY_NAME[name].labels[int(value)]
+        for name, value in values.items()
+        if value is not None and BY_NAME[name].nature is Nature.CLASS
+    }
 
 
 def _bounded(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 from urllib.parse import urlencode
 
 import urllib3
@@ -12,6 +12,7 @@ import urllib3
 from bifurk_service.errors import BifurkError
 
 TIMEOUT_SECONDS: Final = 30.0
+CHUNK_BYTES: Final = 1 << 16
 PAGE_ITEMS: Final = 1000
 """The most that the server puts on one page."""
 
@@ -68,6 +69,22 @@ class Rest:
         """Deletes what is at a path."""
         self._exchange("DELETE", path, {})
 
+    def download(self, path: str, into: BinaryIO, **query: Query) -> None:
+        """Writes the body at a path into a file as it comes.
+
+        Raises:
+            RestError: no answer, a refusal, or an end before the end.
+        """
+        response = self._answer("GET", path, query, whole=False)
+        try:
+            into.writelines(response.stream(CHUNK_BYTES))
+        except urllib3.exceptions.HTTPError as error:
+            raise RestError(
+                f"{self.url} broke off ({_reason(error)}); its log may say why"
+            ) from error
+        finally:
+            response.close()
+
     def _json(self, method: str, path: str, query: dict[str, Query]) -> Json:
         body = self._exchange(method, path, query)
         try:
@@ -79,21 +96,26 @@ class Rest:
         return document
 
     def _exchange(self, method: str, path: str, query: dict[str, Query]) -> bytes:
+        return self._answer(method, path, query, whole=True).data
+
+    def _answer(
+        self, method: str, path: str, query: dict[str, Query], *, whole: bool
+    ) -> urllib3.BaseHTTPResponse:
+        """A response that is none of a failure; its body is read already where ``whole``."""
         given = {name: value for name, value in query.items() if value not in (None, [])}
         url = self.url + path + (f"?{urlencode(given, doseq=True)}" if given else "")
         try:
-            response = self._pool.request(method, url, headers=self._headers, redirect=False)
+            response = self._pool.request(
+                method, url, headers=self._headers, redirect=False, preload_content=whole
+            )
+            if response.status >= 300:
+                raise RestError(f"{self.url}: {_problem(response)}", answered=response.status)
         except (urllib3.exceptions.HTTPError, ValueError) as error:
             raise RestError(
                 f"no bifurk server answers at {self.url} ({_reason(error)}); "
                 "`bifurk serve` starts one, --url or BIFURK_URL names another"
             ) from error
-        if response.status >= 300:
-            raise RestError(
-                f"{self.url}: {_problem(response)}",
-                answered=response.status,
-            )
-        return response.data
+        return response
 
 
 def _problem(response: urllib3.BaseHTTPResponse) -> str:

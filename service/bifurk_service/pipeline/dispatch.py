@@ -12,10 +12,11 @@ from typing import Final
 from bifurk_service.errors import StorageError
 from bifurk_service.pipeline.measuring import BlobRef, MeasureJob, MeasureOutcome, run_job
 from bifurk_service.pipeline.workers import Workers
+from bifurk_service.stats.spectra_plan import vectors_due
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
 from bifurk_service.store.measurements import keep_measured
-from bifurk_service.store.models import Snapshot
+from bifurk_service.store.models import Snapshot, StoredPart
 from bifurk_service.store.snapshots import (
     FAILED,
     RECEIVED,
@@ -25,8 +26,10 @@ from bifurk_service.store.snapshots import (
     keep_stripped,
     neighbours,
     parts_of,
+    received_before,
     stale_blobs,
 )
+from bifurk_service.store.spectra import keep_spectra, spectra_plan
 
 log = logging.getLogger("bifurk.service")
 
@@ -36,6 +39,19 @@ MOST_TRIES: Final = 3
 PASSING: Final = (BrokenExecutor, CancelledError, OSError, MemoryError)
 """What may be over the next time: a lost worker, a full table of files, a slow disk."""
 DELETED_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpectraSchedule:
+    """How much the spectra of one snapshot may cost.
+
+    Attributes:
+        budget_seconds: after which no further one is begun.
+        vectors_every: one snapshot in so many has its singular vectors looked at.
+    """
+
+    budget_seconds: float
+    vectors_every: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +66,7 @@ class Dispatch:
     """What is being measured.
 
     Args:
+        spectra: what they may cost.
         on_done: called from a worker's thread when something can be collected.
         observe: told ``measured`` with its seconds, and ``failed``.
         monotonic: the clock of retries.
@@ -61,6 +78,7 @@ class Dispatch:
         blobs: BlobStore,
         workers: Workers,
         *,
+        spectra: SpectraSchedule,
         on_done: Callable[[], None],
         observe: Callable[[str, float], None],
         monotonic: Callable[[], float],
@@ -68,6 +86,7 @@ class Dispatch:
         self._database = database
         self._blobs = blobs
         self._workers = workers
+        self._spectra = spectra
         self._on_done = on_done
         self._observe = observe
         self._monotonic = monotonic
@@ -82,6 +101,7 @@ class Dispatch:
         alone = snapshot.tries > 0 or any(running.suspect for running in self._running.values())
         full = len(self._running) >= (1 if alone else 2 * self._workers.count)
         waits = self._not_before.get(snapshot.id, 0.0) > self._monotonic()
+        waits = waits or self._needs_earlier_vectors(snapshot)
         if snapshot.id in self._running or full or waits:
             return
         job = self._job(snapshot)
@@ -90,6 +110,15 @@ class Dispatch:
         self._running[snapshot.id] = _Running(
             future=future, job=job, started=self._monotonic(), suspect=snapshot.tries > 0
         )
+
+    def _needs_earlier_vectors(self, snapshot: Snapshot) -> bool:
+        """Subspaces are compared with the first ones, which must be known by then."""
+        every = self._spectra.vectors_every
+        if not vectors_due(snapshot.sequence, every):
+            return False
+        with self._database.read() as session:
+            earlier = received_before(session, snapshot)
+        return any(vectors_due(sequence, every) for sequence in earlier)
 
     def collect(self) -> None:
         """Keeps what workers have returned.
@@ -159,7 +188,10 @@ class Dispatch:
             if snapshot is None or snapshot.state != RECEIVED:
                 log.info("snapshot %s is not wanted any more", outcome.snapshot_id)
                 return
-            keep_measured(session, snapshot, outcome.measured, now=time.time())
+            tensor_ids = keep_measured(
+                session, snapshot, outcome.measured, pieces=outcome.pieces, now=time.time()
+            )
+            keep_spectra(session, snapshot, outcome.measured.spectra, tensor_ids)
             sizes = {key: len(stripped) for key, stripped in outcome.stripped.items()}
             keep_stripped(session, snapshot, sizes)
 
@@ -179,19 +211,36 @@ class Dispatch:
 
     def _job(self, snapshot: Snapshot) -> MeasureJob:
         with self._database.write() as session:
-            previous, first = neighbours(session, session.get_one(Snapshot, snapshot.id))
+            stored = session.get_one(Snapshot, snapshot.id)
+            previous, first = neighbours(session, stored)
+            plan = spectra_plan(
+                session,
+                stored,
+                budget_seconds=self._spectra.budget_seconds,
+                vectors_every=self._spectra.vectors_every,
+            )
             parts, before, at_first = (
-                tuple(
-                    BlobRef(key=part.blob_key, encoding=part.encoding)
-                    for part in (parts_of(session, other.id) if other is not None else [])
-                )
-                for other in (snapshot, previous, first)
+                parts_of(session, other.id) if other is not None else []
+                for other in (stored, previous, first)
             )
         return MeasureJob(
             snapshot_id=snapshot.id,
             blob_url=self._blobs.url,
-            parts=parts,
-            previous=before,
-            first=at_first,
+            parts=tuple(map(_as_kept, parts)),
+            previous=tuple(map(_as_sent, before)),
+            first=tuple(map(_as_kept, at_first)),
             steps_since_previous=None if previous is None else snapshot.step - previous.step,
+            plan=plan,
         )
+
+
+def _as_kept(part: StoredPart) -> BlobRef:
+    return BlobRef(key=part.blob_key, encoding=part.encoding)
+
+
+def _as_sent(part: StoredPart) -> BlobRef:
+    """With its full values, as long as they are there."""
+    kept = _as_kept(part)
+    if part.stale_key is None or part.stale_encoding is None:
+        return kept
+    return BlobRef(key=part.stale_key, encoding=part.stale_encoding, fallback=kept)

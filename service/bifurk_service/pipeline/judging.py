@@ -14,10 +14,12 @@ import numpy as np
 
 from bifurk_service.detect.judge import Judge
 from bifurk_service.domain import Alert
+from bifurk_service.stats.profile import ProfileTensor, ProfileValue, profile_statistics
 from bifurk_service.store.alerts import keep_alert
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.measurements import statistics_at, tensors_of
 from bifurk_service.store.models import Attempt, Snapshot
+from bifurk_service.store.profiles import first_measured_step, keep_profile, profile_tensors
 from bifurk_service.store.runs import run_of
 from bifurk_service.store.snapshots import (
     JUDGED,
@@ -44,6 +46,7 @@ class AttemptJudge:
         self._database = database
         self._attempt_id = attempt_id
         self._unsaved = 0
+        self._first: list[ProfileTensor] = []
         with database.read() as session:
             attempt = session.get_one(Attempt, attempt_id)
             self._judge = Judge(run_of(session, attempt).slug)
@@ -57,7 +60,7 @@ class AttemptJudge:
         Raises:
             SupersededError: it is judged already, or the cursor is past it.
         """
-        alerts = self._verdict(snapshot_id)
+        alerts, profile = self._verdict(snapshot_id)
         with self._database.write() as session:
             snapshot = session.get_one(Snapshot, snapshot_id)
             attempt = session.get_one(Attempt, self._attempt_id)
@@ -68,6 +71,7 @@ class AttemptJudge:
             now = time.time()
             for alert in alerts:
                 keep_alert(session, attempt, alert, now=now)
+            keep_profile(session, snapshot, profile)
             finish_snapshot(session, snapshot, JUDGED, now=now)
             attempt.cursor = snapshot.sequence
             self._unsaved += 1
@@ -84,11 +88,24 @@ class AttemptJudge:
             if attempt is not None:
                 self._save(session, attempt.cursor)
 
-    def _verdict(self, snapshot_id: int) -> list[Alert]:
+    def _verdict(self, snapshot_id: int) -> tuple[list[Alert], list[ProfileValue]]:
         """Outside the write transaction: while the detectors think, parts are still taken in."""
         with self._database.read() as session:
             snapshot = session.get_one(Snapshot, snapshot_id)
-            return [] if snapshot.off_grid else self._update(session, snapshot)
+            alerts = [] if snapshot.off_grid else self._update(session, snapshot)
+            return alerts, self._profile(session, snapshot)
+
+    def _profile(self, session: Session, snapshot: Snapshot) -> list[ProfileValue]:
+        """Statistics across layers; here, because in sequence every spectrum before is known."""
+        now = profile_tensors(session, snapshot.attempt_id, snapshot.step)
+        if _with_spectra(now) - _with_spectra(self._first):
+            step = first_measured_step(session, snapshot.attempt_id)
+            self._first = (
+                []
+                if step is None
+                else profile_tensors(session, snapshot.attempt_id, step, earliest_spectra=True)
+            )
+        return profile_statistics(now, first=self._first)
 
     def _restore(self, session: Session, attempt: Attempt) -> None:
         """Takes up the memory; after an upgrade that changed a definition it starts afresh.
@@ -126,6 +143,10 @@ class AttemptJudge:
         tensors = tensors_of(session, self._attempt_id, tensor_ids)
         valid = {name: np.isfinite(value) for name, value in values.items()}
         return self._judge.update(clock_of(session, snapshot), tensors, values, valid)
+
+
+def _with_spectra(tensors: list[ProfileTensor]) -> set[str]:
+    return {tensor.name for tensor in tensors if tensor.singular_values is not None}
 
 
 def pass_over(database: Database, snapshot_id: int) -> None:

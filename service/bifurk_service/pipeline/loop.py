@@ -9,7 +9,12 @@ from collections.abc import Callable
 from typing import Final
 
 from bifurk_service.errors import StorageError
-from bifurk_service.pipeline.dispatch import MOST_TRIES, RETRY_SECONDS, Dispatch
+from bifurk_service.pipeline.dispatch import (
+    MOST_TRIES,
+    RETRY_SECONDS,
+    Dispatch,
+    SpectraSchedule,
+)
 from bifurk_service.pipeline.judging import AttemptJudge, pass_over
 from bifurk_service.pipeline.order import in_order
 from bifurk_service.pipeline.sweeping import sweep_orphans
@@ -41,7 +46,7 @@ class Pipeline:
 
     Args:
         database: the durable queue. blobs: the parts. workers: what measures.
-        part_timeout_seconds: how long a gap is waited for.
+        part_timeout_seconds: how long a gap is waited for. spectra: what they may cost.
         chores: called every ``CHORES_SECONDS`` in the pipeline's thread.
         observe: told of every move of a snapshot: ``measured`` with its seconds, ``judged``,
             ``late``, ``failed``. monotonic: the clock of deadlines.
@@ -54,6 +59,7 @@ class Pipeline:
         workers: Workers,
         *,
         part_timeout_seconds: float,
+        spectra: SpectraSchedule,
         chores: Callable[[], None],
         observe: Callable[[str, float], None],
         monotonic: Callable[[], float] = time.monotonic,
@@ -72,7 +78,13 @@ class Pipeline:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._dispatch = Dispatch(
-            database, blobs, workers, on_done=self._wake.set, observe=observe, monotonic=monotonic
+            database,
+            blobs,
+            workers,
+            spectra=spectra,
+            on_done=self._wake.set,
+            observe=observe,
+            monotonic=monotonic,
         )
 
     def start(self) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from bifurk.exact import Exact
-from bifurk.sketch import Sketch, merge, sketch, sketch_bits
+from bifurk.packing import packing_of
+from bifurk.sketch import merge
 from bifurk.wire import Part, TensorPart, WireError, WireLimits, decode, encode, strip_full
-from bifurk_service.stats.measure import TensorInput, measure_tensor
+from bifurk_service.stats.measure import Measured, TensorInput, as_table, measure_tensors
+from bifurk_service.stats.pieces import Piece, pieces_of
+from bifurk_service.stats.pooling import counts_of
 from bifurk_service.stats.registry import STATISTICS
-from bifurk_service.stats.table import MeasuredTensors
+from bifurk_service.stats.spectra_plan import SpectraPlan
 from bifurk_service.stats.value import NoValue, Value
 from bifurk_service.store.blobs import open_blobs
 
@@ -26,15 +26,19 @@ log = logging.getLogger("bifurk.service")
 STORED_PARTS: Final = WireLimits(decoded_bytes=1 << 40, header_bytes=1 << 40, tensors=1 << 40)
 """What was taken in under the limits of its time is read whatever they are now."""
 TRACE_CACHE_PARTS: Final = 8
-"""Parts whose traces a worker keeps: the previous and the first of a few attempts at once."""
+"""First parts whose traces a worker keeps: those of a few attempts at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobRef:
-    """Where a part's bytes lie and how they are packed."""
+    """Where a part's bytes lie and how they are packed.
+
+    ``fallback`` is the same part without its full values, should this one be gone already.
+    """
 
     key: str
     encoding: str
+    fallback: BlobRef | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class MeasureJob:
     Attributes:
         parts: of the snapshot, by rank. previous, first: of the snapshots to compare with.
         steps_since_previous: at least 1, or None without a previous snapshot.
+        plan: which spectra come first, and how long they may take.
     """
 
     snapshot_id: int
@@ -52,15 +57,40 @@ class MeasureJob:
     previous: tuple[BlobRef, ...]
     first: tuple[BlobRef, ...]
     steps_since_previous: int | None
+    plan: SpectraPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PieceInfo:
+    """A piece of a fused tensor, as it is stored: of which tensor, its role and shape."""
+
+    of: str
+    role: str
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MeasureOutcome:
-    """Statistics of a snapshot, and by blob key its parts without the full values they carried."""
+    """What a worker gives back.
+
+    Attributes:
+        measured: statistics and spectra of all tensors and pieces.
+        pieces: by name, those of the measured that are pieces of fused tensors.
+        stripped: by blob key, the parts without the full values they carried.
+    """
 
     snapshot_id: int
-    measured: MeasuredTensors
+    measured: Measured
+    pieces: Mapping[str, PieceInfo]
     stripped: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Earlier:
+    """What an earlier snapshot knows of each tensor: traces, and full values where they came."""
+
+    traces: Mapping[str, Exact] = field(default_factory=dict)
+    full: Mapping[str, Exact] = field(default_factory=dict)
 
 
 def run_job(job: MeasureJob) -> MeasureOutcome:
@@ -70,15 +100,17 @@ def run_job(job: MeasureJob) -> MeasureOutcome:
         FileNotFoundError: a blob of the snapshot is gone.
     """
     parts = [_read(job.blob_url, ref) for ref in job.parts]
-    measured = measure(
+    measured, pieces = measure(
         parts,
-        previous=_traces(job.blob_url, job.previous),
-        first=_traces(job.blob_url, job.first),
+        previous=_previous(job.blob_url, job.previous),
+        first=_first(job.blob_url, job.first),
         steps_since_previous=job.steps_since_previous,
+        plan=job.plan,
     )
     return MeasureOutcome(
         snapshot_id=job.snapshot_id,
         measured=measured,
+        pieces=pieces,
         stripped={
             ref.key: encode(strip_full(part))
             for ref, part in zip(job.parts, parts, strict=True)
@@ -90,56 +122,81 @@ def run_job(job: MeasureJob) -> MeasureOutcome:
 def measure(
     parts: Sequence[Part],
     *,
-    previous: Mapping[str, Exact],
+    previous: Earlier,
     first: Mapping[str, Exact],
     steps_since_previous: int | None,
-) -> MeasuredTensors:
-    """Statistics of every tensor of one snapshot; pure.
+    plan: SpectraPlan,
+) -> tuple[Measured, dict[str, PieceInfo]]:
+    """Statistics of every tensor of one snapshot, and which of them are pieces; pure.
 
     Args:
-        parts: all that came of the snapshot. previous, first: traces by tensor name, empty at
-            the first snapshot. steps_since_previous: None without a previous one.
+        parts: all that came of the snapshot. previous, first: what is known of earlier ones,
+            empty at the first snapshot; ``first`` traces by tensor name.
+        steps_since_previous: None without a previous one. plan: for the spectra.
     """
     carried: dict[str, list[TensorPart]] = {}
     for part in parts:
         for tensor in part.tensors:
             carried.setdefault(tensor.name, []).append(tensor)
-    results = [
-        _partial(pieces)
-        or measure_tensor(_input(pieces, previous.get(name), first.get(name), steps_since_previous))
-        for name, pieces in carried.items()
-    ]
-    return MeasuredTensors(
-        names=list(carried),
-        values=np.array(
-            [[_number(result[s.name]) for s in STATISTICS] for result in results],
-            dtype=np.float64,
-        ).reshape(len(results), len(STATISTICS)),
-        reasons=[
-            {name: value.reason for name, value in result.items() if isinstance(value, NoValue)}
-            for result in results
-        ],
+    partial = {name: reason for name, them in carried.items() if (reason := _missing(them))}
+    inputs = {
+        name: _input(them, previous, first.get(name), steps_since_previous)
+        for name, them in carried.items()
+        if name not in partial
+    }
+    pieces = {
+        piece.name: piece
+        for name, tensor in inputs.items()
+        for piece in _pieces(carried[name][0], tensor)
+        if piece.name not in carried
+    }
+    whole = measure_tensors(
+        inputs | {name: piece.tensor for name, piece in pieces.items()}, plan=plan
+    )
+    return _with_partial(whole, partial), {
+        name: PieceInfo(of=piece.of, role=piece.role, shape=piece.tensor.shape)
+        for name, piece in pieces.items()
+    }
+
+
+def _missing(carried: list[TensorPart]) -> NoValue | None:
+    """Why a tensor of which not all shards came has no value; None when it is whole."""
+    came = sum(math.prod(piece.local_shape) for piece in carried)
+    if came == carried[0].size:
+        return None
+    return NoValue(f"{came} of {carried[0].size} elements came")
+
+
+def _with_partial(measured: Measured, partial: Mapping[str, NoValue]) -> Measured:
+    if not partial:
+        return measured
+    none: dict[str, dict[str, Value]] = {
+        name: {s.name: reason for s in STATISTICS} for name, reason in partial.items()
+    }
+    return Measured(
+        tensors=measured.tensors.followed_by(as_table(none)),
+        spectra=measured.spectra,
+        skipped=measured.skipped,
     )
 
 
-def _partial(pieces: list[TensorPart]) -> dict[str, Value]:
-    """A tensor of which not all shards came has no value; one that is whole has nothing to say."""
-    came = sum(math.prod(piece.local_shape) for piece in pieces)
-    if came == pieces[0].size:
-        return {}
-    reason = NoValue(f"{came} of {pieces[0].size} elements came")
-    return {statistic.name: reason for statistic in STATISTICS}
+def _pieces(carried: TensorPart, tensor: TensorInput) -> list[Piece]:
+    packing = carried.packing or packing_of(carried.name, carried.shape)
+    if packing is None or not packing.pieces:
+        return []
+    return list(pieces_of(carried.name, tensor, packing))
 
 
 def _input(
-    pieces: list[TensorPart], previous: Exact | None, first: Exact | None, steps: int | None
+    carried: list[TensorPart], previous: Earlier, first: Exact | None, steps: int | None
 ) -> TensorInput:
     """Whole tensors pass through; of a sharded one only the counts can be added up."""
-    whole = pieces[0]
-    if len(pieces) > 1:
-        counts = merge(_counts(piece) for piece in pieces)
+    whole = carried[0]
+    if len(carried) > 1:
+        counts = merge(map(counts_of, carried))
         whole = TensorPart(name=whole.name, shape=whole.shape, dtype=whole.dtype, counts=counts)
     trace = trace_of(whole)
+    before = previous.full.get(whole.name)
     return TensorInput(
         shape=whole.shape,
         dtype=whole.dtype,
@@ -147,19 +204,11 @@ def _input(
         values=whole.values,
         full=whole.full,
         trace=trace,
-        previous_trace=_comparable(previous, trace),
+        previous_trace=_comparable(previous.traces.get(whole.name), trace),
+        previous_full=_comparable(before, whole.full),
         first_trace=_comparable(first, trace),
         steps_since_previous=steps,
     )
-
-
-def _counts(piece: TensorPart) -> Sketch:
-    if piece.counts is not None:
-        return piece.counts
-    assert piece.values is not None, "a part carries counts or values of every tensor"
-    if piece.values.dtype == "bfloat16":
-        return sketch_bits(piece.values.data.astype(np.uint16, copy=False), "bf16")
-    return sketch(cast("NDArray[np.floating]", piece.values.data))
 
 
 def trace_of(tensor: TensorPart) -> Exact | None:
@@ -173,31 +222,49 @@ def _comparable(other: Exact | None, trace: Exact | None) -> Exact | None:
     return other
 
 
-def _number(value: Value) -> float:
-    return np.nan if isinstance(value, NoValue) else value
-
-
 def _read(blob_url: str, ref: BlobRef) -> Part:
-    return decode(open_blobs(blob_url).get(ref.key), encoding=ref.encoding, limits=STORED_PARTS)
+    try:
+        blob = open_blobs(blob_url).get(ref.key)
+    except FileNotFoundError:
+        if ref.fallback is None:
+            raise
+        return _read(blob_url, ref.fallback)
+    return decode(blob, encoding=ref.encoding, limits=STORED_PARTS)
 
 
-def _traces(blob_url: str, refs: tuple[BlobRef, ...]) -> dict[str, Exact]:
+def _previous(blob_url: str, refs: tuple[BlobRef, ...]) -> Earlier:
     """An earlier part that cannot be read is no earlier value, and no reason to measure nothing."""
+    tensors: list[TensorPart] = []
+    for ref in refs:
+        try:
+            tensors.extend(_read(blob_url, ref).tensors)
+        except (OSError, WireError):
+            log.warning("the earlier part %s cannot be read", ref.key)
+    return Earlier(
+        traces=_traces(tensors),
+        full={tensor.name: tensor.full for tensor in tensors if tensor.full is not None},
+    )
+
+
+def _first(blob_url: str, refs: tuple[BlobRef, ...]) -> dict[str, Exact]:
+    """The traces of the attempt's first snapshot, kept by the worker from one job to the next."""
     traces: dict[str, Exact] = {}
     for ref in refs:
         try:
             traces.update(_part_traces(blob_url, ref))
         except (OSError, WireError):
-            log.warning("the earlier part %s cannot be read", ref.key)
+            log.warning("the first part %s cannot be read", ref.key)
     return traces
 
 
 @lru_cache(maxsize=TRACE_CACHE_PARTS)
 def _part_traces(blob_url: str, ref: BlobRef) -> dict[str, Exact]:
-    part = _read(blob_url, ref)
-    traces = {tensor.name: trace_of(tensor) for tensor in part.tensors}
     return {
         name: Exact(dtype=trace.dtype, data=trace.data.copy())
-        for name, trace in traces.items()
-        if trace is not None
+        for name, trace in _traces(_read(blob_url, ref).tensors).items()
     }
+
+
+def _traces(tensors: Sequence[TensorPart]) -> dict[str, Exact]:
+    traces = {tensor.name: trace_of(tensor) for tensor in tensors}
+    return {name: trace for name, trace in traces.items() if trace is not None}

@@ -150,9 +150,10 @@ def from_counts(counts: Sketch, *, dtype: str) -> Distribution:
     values = counts.values()
     lossless = dtype in LOSSLESS_DTYPES
     low, high = (ends[counts.keys] for ends in key_bins(counts.format))
-    if not lossless:
+    zero = int(counts.keys.searchsorted(ZERO_KEY))
+    if not lossless and zero < counts.keys.size and counts.keys[zero] == ZERO_KEY:
         # Weights below 5e-41 are zeros: padding, dead units. Nothing is spread about them.
-        low[values == 0.0] = high[values == 0.0] = 0.0
+        low[zero] = high[zero] = 0.0
     return Distribution(
         values=values,
         counts=counts.counts,
@@ -164,15 +165,20 @@ def from_counts(counts: Sketch, *, dtype: str) -> Distribution:
 
 def from_values(values: Exact) -> Distribution:
     """The distribution of exact values, any shape."""
-    flat = values.float64().reshape(-1)
-    finite = flat[np.isfinite(flat)]
-    distinct, counts = np.unique(finite, return_counts=True)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is still only a NaN
+        flat = values.float32_or_wider().reshape(-1)
+        ordered = np.sort(flat[np.isfinite(flat)])
+    new = np.ones(ordered.size, dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    first = np.flatnonzero(new)
+    # Adding zero makes -0 a 0.
+    distinct = ordered[first].astype(np.float64) + 0.0
     return Distribution(
         values=distinct,
-        counts=counts.astype(np.int64),
+        counts=np.diff(first, append=ordered.size),
         bins=_bins_of(distinct, dtype=values.dtype),
         lossless=True,
-        nonfinite=flat.size - finite.size,
+        nonfinite=flat.size - ordered.size,
     )
 
 

@@ -1,20 +1,36 @@
-"""Everything measured of one tensor at one snapshot, from what the part carried of it."""
+"""Everything measured of one snapshot's tensors, from what its parts carried of them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bifurk.exact import Exact
 from bifurk.sketch import Sketch
 from bifurk_service.stats.distribution import Distribution, from_counts, from_values
-from bifurk_service.stats.elements import element_statistics
-from bifurk_service.stats.motion import motion_statistics
-from bifurk_service.stats.registry import STATISTICS, Family
-from bifurk_service.stats.spectrum import spectrum_statistics
-from bifurk_service.stats.value import NOT_SENT, TOO_LARGE, Value
+from bifurk_service.stats.elements import element_table
+from bifurk_service.stats.motion import Compared, motion_statistics
+from bifurk_service.stats.registry import STATISTICS, Family, names_of
+from bifurk_service.stats.spectra_plan import SpectraPlan
+from bifurk_service.stats.spectrum import MatrixSpectrum, matrix_of, measure_spectrum, no_spectrum
+from bifurk_service.stats.table import MeasuredTensors
+from bifurk_service.stats.value import (
+    INCOMPARABLE,
+    NO_EARLIER,
+    NOT_SENT,
+    TOO_LARGE,
+    NoValue,
+    Value,
+)
+
+OUT_OF_TIME: Final = NoValue("left out at this snapshot: the time for spectra was used up")
+
+_ELEMENTS: Final = names_of(Family.ELEMENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,22 +46,41 @@ class TensorInput:
         trace: exact values whose identity is kept over time: all of a small tensor's, the 4,096
             sampled ones of a large tensor's. previous_trace, first_trace: the same elements at the
             previous and at the first snapshot of the attempt; None where there is none.
-        steps_since_previous: steps between the two traces, at least 1; None without a previous one.
+        previous_full: all values at the previous snapshot when they came then.
+        steps_since_previous: steps between the two snapshots, at least 1; None without a previous.
     """
 
     shape: tuple[int, ...]
     dtype: str
-    counts: Sketch | None
-    values: Exact | None
-    full: Exact | None
-    trace: Exact | None
-    previous_trace: Exact | None
-    first_trace: Exact | None
-    steps_since_previous: int | None
+    counts: Sketch | None = None
+    values: Exact | None = None
+    full: Exact | None = None
+    trace: Exact | None = None
+    previous_trace: Exact | None = None
+    previous_full: Exact | None = None
+    first_trace: Exact | None = None
+    steps_since_previous: int | None = None
 
 
-def measure_tensor(tensor: TensorInput) -> dict[str, Value]:
-    """All registered statistics of one tensor, each a finite float64 or ``NoValue``.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measured:
+    """The statistics of one snapshot.
+
+    Attributes:
+        tensors: every statistic of every tensor.
+        spectra: by tensor name, of every matrix that was reached.
+        skipped: how many matrices the time for spectra did not reach.
+    """
+
+    tensors: MeasuredTensors
+    spectra: Mapping[str, MatrixSpectrum] = field(default_factory=dict)
+    skipped: int = 0
+
+
+def measure_tensors(
+    tensors: Mapping[str, TensorInput], *, plan: SpectraPlan | None = None
+) -> Measured:
+    """All registered statistics of one snapshot's tensors, by name.
 
     Never raises or warns for what the values are. Element statistics always come from the same
     source, so that a series does not jump when full values happen to come along.
@@ -53,26 +88,57 @@ def measure_tensor(tensor: TensorInput) -> dict[str, Value]:
     # Values near the ends of float64 may overflow or underflow on the way: the result then is
     # not finite, and that is said below; nothing is worth a warning in a worker's log.
     with np.errstate(all="ignore"):
-        measured = {
-            **_elements(tensor),
-            **motion_statistics(
-                tensor.trace,
-                previous=tensor.previous_trace,
-                first=tensor.first_trace,
-                steps_since_previous=tensor.steps_since_previous,
-            ),
-            **spectrum_statistics(
-                tensor.shape, tensor.full if tensor.full is not None else tensor.values
-            ),
+        elements = _elements(tensors)
+        spectra, spectrum_values, skipped = _spectra(tensors, plan or SpectraPlan())
+        results = {
+            name: {**elements[name], **_motion(tensor), **spectrum_values[name]}
+            for name, tensor in tensors.items()
         }
-    return {s.name: _finite(measured[s.name]) for s in STATISTICS}
+    return Measured(tensors=as_table(results), spectra=spectra, skipped=skipped)
 
 
-def _elements(tensor: TensorInput) -> dict[str, Value]:
-    distribution = _distribution(tensor)
-    if distribution is None:
-        return {s.name: NOT_SENT for s in STATISTICS if s.family is Family.ELEMENTS}
-    return element_statistics(distribution)
+def measure_tensor(tensor: TensorInput) -> dict[str, Value]:
+    """All registered statistics of one tensor, each a finite float64 or ``NoValue``."""
+    table = measure_tensors({"": tensor}).tensors
+    reasons = table.reasons[0]
+    return {
+        s.name: NoValue(reasons[s.name]) if s.name in reasons else float(value)
+        for s, value in zip(STATISTICS, table.values[0], strict=True)
+    }
+
+
+def as_table(results: Mapping[str, Mapping[str, Value]]) -> MeasuredTensors:
+    """Statistics by tensor and name as a table; what is not finite says so instead."""
+    finite = [{s.name: _finite(row[s.name]) for s in STATISTICS} for row in results.values()]
+    return MeasuredTensors(
+        names=list(results),
+        values=np.array(
+            [[_number(value) for value in row.values()] for row in finite], dtype=np.float64
+        ).reshape(len(finite), len(STATISTICS)),
+        reasons=[
+            {name: value.reason for name, value in row.items() if isinstance(value, NoValue)}
+            for row in finite
+        ],
+    )
+
+
+def _elements(tensors: Mapping[str, TensorInput]) -> dict[str, dict[str, Value]]:
+    distributions = {name: _distribution(tensor) for name, tensor in tensors.items()}
+    known = {name: one for name, one in distributions.items() if one is not None}
+    table, reasons = element_table(list(known.values()))
+    measured: dict[str, dict[str, Value]] = {
+        name: dict.fromkeys(_ELEMENTS, NOT_SENT) for name in tensors
+    }
+    for name, row, why in zip(known, table.tolist(), reasons, strict=True):
+        measured[name] = _row(row, why)
+    return measured
+
+
+def _row(values: Iterable[float], reasons: Mapping[str, str]) -> dict[str, Value]:
+    return {
+        name: NoValue(reasons[name]) if name in reasons else value
+        for name, value in zip(_ELEMENTS, values, strict=True)
+    }
 
 
 def _distribution(tensor: TensorInput) -> Distribution | None:
@@ -81,6 +147,71 @@ def _distribution(tensor: TensorInput) -> Distribution | None:
     if tensor.counts is not None:
         return from_counts(tensor.counts, dtype=tensor.dtype)
     return None
+
+
+def _motion(tensor: TensorInput) -> dict[str, Value]:
+    """Since the previous snapshot from all elements, where all came both times."""
+    exact = _compared(tensor.full, tensor.previous_full)
+    return motion_statistics(
+        previous=exact
+        if isinstance(exact, Compared)
+        else _compared(tensor.trace, tensor.previous_trace),
+        first=_compared(tensor.trace, tensor.first_trace),
+        size=math.prod(tensor.shape),
+        steps_since_previous=tensor.steps_since_previous,
+    )
+
+
+def _compared(now: Exact | None, then: Exact | None) -> Compared | NoValue:
+    if now is None:
+        return NOT_SENT
+    if then is None:
+        return NO_EARLIER
+    return Compared(now=now, then=then) if now.data.size == then.data.size else INCOMPARABLE
+
+
+def _spectra(
+    tensors: Mapping[str, TensorInput], plan: SpectraPlan
+) -> tuple[dict[str, MatrixSpectrum], dict[str, dict[str, Value]], int]:
+    """Spectra by name; every tensor's spectrum statistics; how many were left out."""
+    spectra: dict[str, MatrixSpectrum] = {}
+    values: dict[str, dict[str, Value]] = {}
+    skipped = 0
+    for name, matrix in _matrices(tensors, plan):
+        if isinstance(matrix, NoValue):
+            values[name] = no_spectrum(matrix)
+            skipped += matrix is OUT_OF_TIME
+            continue
+        spectrum = measure_spectrum(
+            matrix,
+            with_vectors=plan.with_vectors,
+            first_vectors=plan.first_vectors.get(name),
+        )
+        if isinstance(spectrum, NoValue):
+            values[name] = no_spectrum(spectrum)
+        else:
+            spectra[name], values[name] = spectrum, spectrum.statistics
+    return spectra, values, skipped
+
+
+def _matrices(
+    tensors: Mapping[str, TensorInput], plan: SpectraPlan
+) -> Iterator[tuple[str, NDArray[np.floating] | NoValue]]:
+    """Each matrix as its turn comes, so that one at a time is unpacked; or why there is none."""
+    started = plan.monotonic()
+    begun = False
+    for name in plan.ordered(list(tensors)):
+        tensor = tensors[name]
+        matrix = matrix_of(tensor.shape, tensor.full if tensor.full is not None else tensor.values)
+        if not isinstance(matrix, NoValue):
+            if begun and plan.monotonic() - started > plan.budget_seconds:
+                matrix = OUT_OF_TIME
+            begun = True
+        yield name, matrix
+
+
+def _number(value: Value) -> float:
+    return math.nan if isinstance(value, NoValue) else value
 
 
 def _finite(value: Value) -> Value:

@@ -3,143 +3,204 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bifurk.exact import Exact
+from bifurk_service.stats.compared import Compared, Floats, Pair, pair_of
+from bifurk_service.stats.moved_ratios import cosine_between, relative_distance, std_growth
+from bifurk_service.stats.streamed_median import middle_values
 from bifurk_service.stats.value import (
-    ALL_ZERO,
-    EMPTY,
     FIRST_ALL_EQUAL,
-    FIRST_ALL_ZERO,
-    INCOMPARABLE,
     NO_EARLIER,
-    NO_FINITE,
-    NOT_SENT,
+    TOO_LARGE,
     NoValue,
     Value,
 )
 
-_SINCE_PREVIOUS: Final = ("update_ratio", "update_ratio_raw", "unmoved_share")
-_SINCE_FIRST: Final = ("distance_to_first", "cosine_to_first", "std_ratio_to_first")
+__all__ = ["Compared", "motion_statistics"]
 
+DYING: Final = 0.05
+"""A path is dying below this share of the first snapshot's standard deviation; of a Gaussian's
+elements 4 % are there at the start."""
+GROWING: Final = 3.0
+"""A path has grown beyond this many of them; 0.27 % of a Gaussian's elements at the start."""
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Pair:
-    """The elements that are finite both now and then, float64 [n] each."""
+NO_PATHS: Final = NoValue("no element is other than zero at both snapshots")
 
-    now: NDArray[np.float64]
-    then: NDArray[np.float64]
+_SINCE_PREVIOUS: Final = (
+    "update_ratio",
+    "update_ratio_raw",
+    "update_ratio_stderr",
+    "unmoved_share",
+    "sign_flip_share",
+    "path_flow",
+)
+_SINCE_FIRST: Final = (
+    "distance_to_first",
+    "distance_to_first_stderr",
+    "cosine_to_first",
+    "cosine_to_first_stderr",
+    "std_ratio_to_first",
+    "std_ratio_to_first_stderr",
+    "displacement_std",
+    "sign_flip_share_to_first",
+    "dying_share",
+    "growing_share",
+)
 
 
 def motion_statistics(
-    trace: Exact | None,
     *,
-    previous: Exact | None,
-    first: Exact | None,
+    previous: Compared | NoValue,
+    first: Compared | NoValue,
+    size: int,
     steps_since_previous: int | None,
 ) -> dict[str, Value]:
-    """Every statistic of ``Family.MOTION``: a float64, or why there is none.
+    """Every statistic of ``Family.MOTION``: a finite float64, or why there is none.
 
-    Elements that are not finite in either of two compared traces are left out of the comparison.
+    Elements that are not finite at either of two compared snapshots are left out of that
+    comparison. Standard errors are those of a simple random sample without replacement, by the
+    delta method; 0 where every element is compared.
 
     Args:
-        trace: the elements now; None when they were not sent.
-        previous: the same elements at the snapshot before; None when there is none.
-        first: the same elements at the attempt's first snapshot; None when this is the first.
+        previous: elements now and at the snapshot before, or why they cannot be compared.
+        first: elements now and at the attempt's first snapshot, likewise.
+        size: elements of the whole tensor; where fewer are compared they are a sample of it.
         steps_since_previous: optimizer steps from ``previous`` to now, at least 1.
     """
-    return _since_previous(_pair(trace, previous), steps_since_previous) | _since_first(
-        _pair(trace, first)
+    with np.errstate(all="ignore"):
+        measured = _since_previous(_pair(previous), size, steps_since_previous) | _since_first(
+            _pair(first), size
+        )
+    return {name: _finite(value) for name, value in measured.items()}
+
+
+def _pair(compared: Compared | NoValue) -> Pair | NoValue:
+    return compared if isinstance(compared, NoValue) else pair_of(compared)
+
+
+def _since_previous(pair: Pair | NoValue, size: int, steps: int | None) -> dict[str, Value]:
+    if isinstance(pair, NoValue):
+        return dict.fromkeys(_SINCE_PREVIOUS, pair)
+    now_square, moved_square = _totals(pair, _previous_sums)
+    unmoved, flipped = _counts(pair)
+    ratio, error = relative_distance(pair, now_square, moved_square, size)
+    return {
+        "update_ratio": _per_step(ratio, steps),
+        "update_ratio_raw": ratio,
+        "update_ratio_stderr": _per_step(error, steps),
+        "unmoved_share": unmoved / pair.size,
+        "sign_flip_share": flipped / pair.size,
+        "path_flow": _per_step(_log_growth(pair), steps),
+    }
+
+
+def _since_first(pair: Pair | NoValue, size: int) -> dict[str, Value]:
+    if isinstance(pair, NoValue):
+        return dict.fromkeys(_SINCE_FIRST, pair)
+    now_square, moved_square, then_square, product, *totals = _totals(pair, _first_sums)
+    means = [total / pair.size for total in totals]
+    now_var, then_var, moved_var = _variances(pair, means)
+    distance, distance_error = relative_distance(pair, now_square, moved_square, size)
+    cosine, cosine_error = cosine_between(pair, product, now_square, then_square, size)
+    growth, growth_error = std_growth(pair, means, now_var, then_var, size)
+    dying, growing = _far_and_near(pair, math.sqrt(then_var))
+    return {
+        "distance_to_first": distance,
+        "distance_to_first_stderr": distance_error,
+        "cosine_to_first": cosine,
+        "cosine_to_first_stderr": cosine_error,
+        "std_ratio_to_first": growth,
+        "std_ratio_to_first_stderr": growth_error,
+        "displacement_std": float(np.ldexp(math.sqrt(moved_var), pair.exponent)),
+        "sign_flip_share_to_first": _counts(pair)[1] / pair.size,
+        "dying_share": dying,
+        "growing_share": growing,
+    }
+
+
+def _totals(pair: Pair, sums: Callable[[Floats, Floats], Floats]) -> list[float]:
+    """Sums over all elements, scaled, from those over each chunk."""
+    total: list[float] = np.sum([sums(*chunk) for chunk in pair.scaled_chunks()], axis=0).tolist()
+    return total
+
+
+def _previous_sums(now: Floats, then: Floats) -> Floats:
+    moved = now - then
+    return np.array([now @ now, moved @ moved])
+
+
+def _first_sums(now: Floats, then: Floats) -> Floats:
+    moved = now - then
+    return np.array(
+        [now @ now, moved @ moved, then @ then, now @ then, now.sum(), then.sum(), moved.sum()]
     )
 
 
-def _since_previous(pair: _Pair | NoValue, steps: int | None) -> dict[str, Value]:
-    if isinstance(pair, NoValue):
-        return dict.fromkeys(_SINCE_PREVIOUS, pair)
-    distance = _relative_distance(pair)
-    return {
-        "update_ratio": _per_step(distance, steps),
-        "update_ratio_raw": distance,
-        "unmoved_share": float(np.mean(pair.now == pair.then)),
-    }
+def _counts(pair: Pair) -> tuple[int, int]:
+    """How many elements are the same as then, and how many have the other sign."""
+    unmoved = flipped = 0
+    for now, then in pair.chunks():
+        unmoved += int(np.count_nonzero(now == then))
+        # By signs: a product may underflow to zero.
+        flipped += int(np.count_nonzero(np.sign(now) * np.sign(then) < 0.0))
+    return unmoved, flipped
 
 
-def _since_first(pair: _Pair | NoValue) -> dict[str, Value]:
-    if isinstance(pair, NoValue):
-        return dict.fromkeys(_SINCE_FIRST, pair)
-    return {
-        "distance_to_first": _relative_distance(pair),
-        "cosine_to_first": _cosine(pair),
-        "std_ratio_to_first": _std_ratio(pair),
-    }
-
-
-def _pair(now: Exact | None, then: Exact | None) -> _Pair | NoValue:
-    if now is None:
-        return NOT_SENT
-    if then is None:
-        return NO_EARLIER
-    if now.data.size != then.data.size:
-        return INCOMPARABLE
-    if now.data.size == 0:
-        return EMPTY
-    pair = _finite_pair(now.float64().reshape(-1), then.float64().reshape(-1))
-    if pair.now.size == 0:
-        return NO_FINITE
-    # Ratios do not change, and no difference or square leaves float64.
-    exponent = np.frexp(max(np.max(np.abs(pair.now)), np.max(np.abs(pair.then))))[1]
-    return _Pair(now=np.ldexp(pair.now, -exponent), then=np.ldexp(pair.then, -exponent))
-
-
-def _finite_pair(now: NDArray[np.float64], then: NDArray[np.float64]) -> _Pair:
-    finite = np.isfinite(now) & np.isfinite(then)
-    if finite.all():
-        return _Pair(now=now, then=then)
-    return _Pair(now=now[finite], then=then[finite])
-
-
-def _relative_distance(pair: _Pair) -> Value:
-    size = _norm(pair.now)
-    return _norm(pair.now - pair.then) / size if size else ALL_ZERO
-
-
-def _per_step(distance: Value, steps: int | None) -> Value:
-    if isinstance(distance, NoValue):
-        return distance
-    return distance / math.sqrt(steps) if steps is not None and steps > 0 else NO_EARLIER
-
-
-def _cosine(pair: _Pair) -> Value:
-    now, then = _norm(pair.now), _norm(pair.then)
-    if not now:
-        return ALL_ZERO
-    if not then:
-        return FIRST_ALL_ZERO
-    cosine = float((pair.now / now) @ (pair.then / then))
-    # Rounding may leave the interval by a few units in the last place.
-    return min(1.0, max(-1.0, cosine))
-
-
-def _std_ratio(pair: _Pair) -> Value:
-    then = _std(pair.then)
-    return _std(pair.now) / then if then else FIRST_ALL_EQUAL
-
-
-def _norm(values: NDArray[np.float64]) -> float:
-    peak = float(np.max(np.abs(values)))
-    if peak == 0.0:
-        return 0.0
-    relative = values / peak
-    return peak * math.sqrt(float(relative @ relative))
-
-
-def _std(values: NDArray[np.float64]) -> float:
+def _variances(pair: Pair, means: list[float]) -> tuple[float, float, float]:
+    """Of the elements now, then, and of what they moved; scaled; in a second pass."""
+    sums = np.array(_totals(pair, lambda now, then: _central_sums(now, then, means)))
+    squares, rests = sums[:3] / pair.size, sums[3:] / pair.size
+    # What rounding left of the mean is taken off again.
+    now_var, then_var, moved_var = np.maximum(squares - rests * rests, 0.0).tolist()
     # The mean of equal values may round to a neighbour; their spread is zero all the same.
-    if np.min(values) == np.max(values):
-        return 0.0
-    deviations = values - np.mean(values)
-    return _norm(deviations - np.mean(deviations)) / math.sqrt(values.size)
+    return (
+        0.0 if pair.now_equal else now_var,
+        0.0 if pair.then_equal else then_var,
+        0.0 if pair.now_equal and pair.then_equal else moved_var,
+    )
+
+
+def _central_sums(now: Floats, then: Floats, means: list[float]) -> Floats:
+    deviations = now - means[0], then - means[1], (now - then) - means[2]
+    return np.array([*(d @ d for d in deviations), *(d.sum() for d in deviations)])
+
+
+def _far_and_near(pair: Pair, then_std: float) -> tuple[Value, Value]:
+    """Shares of dying and of growing paths."""
+    if not then_std:
+        return FIRST_ALL_EQUAL, FIRST_ALL_EQUAL
+    dying = growing = 0
+    for now, _ in pair.scaled_chunks():
+        magnitude = np.abs(now)
+        dying += int(np.count_nonzero(magnitude < DYING * then_std))
+        growing += int(np.count_nonzero(magnitude > GROWING * then_std))
+    return dying / pair.size, growing / pair.size
+
+
+def _log_growth(pair: Pair) -> Value:
+    """The median of ln|now| - ln|then|, as the logarithm of the median ratio."""
+    paths = sum(int(np.count_nonzero((now != 0.0) & (then != 0.0))) for now, then in pair.chunks())
+    if not paths:
+        return NO_PATHS
+    lower, upper = middle_values(lambda: map(_ratios, pair.chunks()), size=paths)
+    return float(np.log(lower) + np.log(upper)) / 2.0
+
+
+def _ratios(chunk: tuple[Floats, Floats]) -> Floats:
+    now, then = chunk
+    kept = (now != 0.0) & (then != 0.0)
+    ratios: Floats = np.abs(now[kept] / then[kept])
+    return ratios
+
+
+def _per_step(value: Value, steps: int | None) -> Value:
+    if isinstance(value, NoValue):
+        return value
+    return value / math.sqrt(steps) if steps is not None and steps > 0 else NO_EARLIER
+
+
+def _finite(value: Value) -> Value:
+    return TOO_LARGE if isinstance(value, float) and not math.isfinite(value) else value

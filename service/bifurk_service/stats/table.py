@@ -24,3 +24,11 @@ class MeasuredTensors:
     names: Sequence[str]
     values: NDArray[np.float64]
     reasons: Sequence[Mapping[str, str]]
+
+    def followed_by(self, other: MeasuredTensors) -> MeasuredTensors:
+        """Both tables, this one's tensors first."""
+        return MeasuredTensors(
+            names=[*self.names, *other.names],
+            values=np.concatenate([self.values, other.values]),
+            reasons=[*self.reasons, *other.reasons],
+        )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +12,46 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.domain import TensorInfo
-from bifurk_service.stats.table import STATISTIC_NAMES, MeasuredTensors
+from bifurk_service.stats.measure import Measured
+from bifurk_service.stats.table import STATISTIC_NAMES
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot, Tensor
 from bifurk_service.store.snapshots import MEASURED
 
 
+class Piece(Protocol):
+    """A piece of a fused tensor: of which tensor, and what it is."""
+
+    @property
+    def of(self) -> str:
+        """The fused tensor's name."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """Of ``bifurk.layout.ROLES``."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the piece."""
+        ...
+
+
 def keep_measured(
-    session: Session, snapshot: Snapshot, measured: MeasuredTensors, *, now: float
-) -> None:
-    """Stores a snapshot's statistics and moves it on to ``measured``."""
-    run_id = session.scalars(select(Attempt.run_id).where(Attempt.id == snapshot.attempt_id)).one()
-    ids = dict(session.execute(select(Tensor.name, Tensor.id).where(Tensor.run_id == run_id)).all())
+    session: Session,
+    snapshot: Snapshot,
+    measured: Measured,
+    *,
+    pieces: Mapping[str, Piece],
+    now: float,
+) -> dict[str, int]:
+    """Stores a snapshot's statistics and moves it on to ``measured``.
+
+    Returns:
+        Tensor ids by name; a piece whose name a tensor of the run has already is left out.
+    """
+    ids = _tensor_ids(session, snapshot, pieces)
+    table = measured.tensors
     rows = [
         {
             "tensor_id": ids[name],
@@ -30,14 +60,42 @@ def keep_measured(
             "no_value": dict(reasons) or None,
             **dict(zip(STATISTIC_NAMES, _nullable(values), strict=True)),
         }
-        for name, values, reasons in zip(
-            measured.names, measured.values, measured.reasons, strict=True
-        )
+        for name, values, reasons in zip(table.names, table.values, table.reasons, strict=True)
+        if name in ids
     ]
     if rows:
         session.execute(insert(TENSOR_STATS), rows)
     snapshot.state = MEASURED
     snapshot.measured_at = now
+    snapshot.spectra_skipped = measured.skipped
+    return ids
+
+
+def _tensor_ids(
+    session: Session, snapshot: Snapshot, pieces: Mapping[str, Piece]
+) -> dict[str, int]:
+    """Ids of the run's tensors by name; pieces that are new are added."""
+    run_id = session.scalars(select(Attempt.run_id).where(Attempt.id == snapshot.attempt_id)).one()
+    known = {
+        tensor.name: tensor
+        for tensor in session.scalars(select(Tensor).where(Tensor.run_id == run_id))
+    }
+    taken = {name for name in pieces if name in known and known[name].piece_of is None}
+    for name, piece in pieces.items():
+        if name not in known and piece.of in known:
+            fused = known[piece.of]
+            known[name] = Tensor(
+                run_id=run_id,
+                name=name,
+                layer=fused.layer,
+                role=piece.role,
+                shape=list(piece.shape),
+                dtype=fused.dtype,
+                piece_of=fused.id,
+            )
+            session.add(known[name])
+    session.flush()
+    return {name: tensor.id for name, tensor in known.items() if name not in taken}
 
 
 def _nullable(values: NDArray[np.float64]) -> list[float | None]:
@@ -67,7 +125,7 @@ def tensors_of(session: Session, attempt_id: int, tensor_ids: Sequence[int]) -> 
 def statistics_at(
     session: Session, snapshot: Snapshot, *, known: Sequence[int]
 ) -> tuple[tuple[int, ...], dict[str, NDArray[np.float64]]]:
-    """Every statistic of a snapshot, NaN without a value.
+    """Every statistic of a snapshot, NaN without a value; pieces of fused tensors are left out.
 
     Args:
         session: to read with. snapshot: a measured one.
@@ -79,8 +137,11 @@ def statistics_at(
     columns = [TENSOR_STATS.c[name] for name in STATISTIC_NAMES]
     rows = session.execute(
         select(TENSOR_STATS.c.tensor_id, *columns)
+        .join(Tensor, Tensor.id == TENSOR_STATS.c.tensor_id)
         .where(
-            TENSOR_STATS.c.attempt_id == snapshot.attempt_id, TENSOR_STATS.c.step == snapshot.step
+            TENSOR_STATS.c.attempt_id == snapshot.attempt_id,
+            TENSOR_STATS.c.step == snapshot.step,
+            Tensor.piece_of.is_(None),
         )
         .order_by(TENSOR_STATS.c.tensor_id)
     ).all()

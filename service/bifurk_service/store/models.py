@@ -102,7 +102,11 @@ class Attempt(Base):
 
 
 class Tensor(Base):
-    """A parameter of a run; its id is what paths name."""
+    """A parameter of a run; its id is what paths name.
+
+    ``piece_of`` is the fused tensor that this one is a piece of (the queries of a fused QKV): a
+    piece has statistics and spectra where full values came, and is not sent by itself.
+    """
 
     __tablename__ = "tensors"
     __table_args__ = (UniqueConstraint("run_id", "name"), NEVER_AGAIN)
@@ -113,13 +117,15 @@ class Tensor(Base):
     role: Mapped[str] = mapped_column(WORD)
     shape: Mapped[list[Any]]
     dtype: Mapped[str] = mapped_column(WORD)
+    piece_of: Mapped[int | None]
 
 
 class Snapshot(Base):
     """The weights at one step; the durable queue entry of the pipeline.
 
     ``state`` is received, measured, judged, late or failed; ``coverage`` the share of its parts
-    that came; ``tries`` how often measuring it has lost its worker.
+    that came; ``tries`` how often measuring it has lost its worker; ``spectra_skipped`` how many
+    matrices the time for spectra did not reach.
     """
 
     __tablename__ = "snapshots"
@@ -146,10 +152,15 @@ class Snapshot(Base):
     measured_at: Mapped[float | None]
     judged_at: Mapped[float | None]
     learning_rates: Mapped[list[Any]]
+    spectra_skipped: Mapped[int] = mapped_column(server_default="0", default=0)
 
 
 class StoredPart(Base):
-    """The receipt of one part. ``stale_key`` is a blob to delete once nothing reads it."""
+    """The receipt of one part.
+
+    ``stale_key`` is the blob with its full values, packed as ``stale_encoding`` says: the next
+    snapshot's motion is measured against it, then it is deleted.
+    """
 
     __tablename__ = "parts"
     __table_args__ = (UniqueConstraint("snapshot_id", "rank"),)
@@ -161,6 +172,7 @@ class StoredPart(Base):
     blob_key: Mapped[str] = mapped_column(Text)
     blob_bytes: Mapped[int]
     stale_key: Mapped[str | None] = mapped_column(Text)
+    stale_encoding: Mapped[str | None] = mapped_column(WORD)
 
 
 class StoredMark(Base):
@@ -243,6 +255,59 @@ class DetectorState(Base):
     definition: Mapped[str] = mapped_column(Text)
     sequence: Mapped[int]
     state: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SpectrumRow(Base):
+    """The singular spectrum of one matrix at one step.
+
+    ``singular_values`` are little-endian float32, descending; ``document`` is what
+    ``MatrixSpectrum.document`` says of the fits.
+    """
+
+    __tablename__ = "spectra"
+    tensor_id: Mapped[int] = mapped_column(
+        ForeignKey("tensors.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    step: Mapped[int] = mapped_column(primary_key=True)
+    rows: Mapped[int]
+    columns: Mapped[int]
+    singular_values: Mapped[bytes] = mapped_column(LargeBinary)
+    document: Mapped[dict[str, Any]]
+
+
+class SpectrumProgress(Base):
+    """What the next spectrum of a matrix needs to know of those before, within one attempt.
+
+    ``first_vectors`` are float32 [p, r], row-major, of the first spectrum that had vectors.
+    """
+
+    __tablename__ = "spectrum_progress"
+    tensor_id: Mapped[int] = mapped_column(
+        ForeignKey("tensors.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    last_sequence: Mapped[int]
+    first_rank: Mapped[int | None]
+    first_vectors: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+
+
+class ProfileValue(Base):
+    """One statistic across layers at one step; ``role`` is empty where it is of the whole model."""
+
+    __tablename__ = "profiles"
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(WORD, primary_key=True)
+    role: Mapped[str] = mapped_column(WORD, primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[float | None]
+    no_value: Mapped[str | None] = mapped_column(Text)
 
 
 class Event(Base):

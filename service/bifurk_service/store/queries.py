@@ -221,17 +221,17 @@ def snapshot_at(session: Session, run_id: int, step: int | None) -> Snapshot:
 
 
 def statistics_of(
-    session: Session, tensor_id: int, snapshot: Snapshot
+    session: Session, tensor: Tensor, snapshot: Snapshot
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     """All statistics of a tensor at a snapshot, and the reasons of those without a value.
 
     Raises:
-        NotFoundError: the snapshot does not carry this tensor.
+        NotFoundError: the snapshot does not carry this tensor; names the nearest step that does.
     """
     row = (
         session.execute(
             select(TENSOR_STATS).where(
-                TENSOR_STATS.c.tensor_id == tensor_id,
+                TENSOR_STATS.c.tensor_id == tensor.id,
                 TENSOR_STATS.c.attempt_id == snapshot.attempt_id,
                 TENSOR_STATS.c.step == snapshot.step,
             )
@@ -240,6 +240,51 @@ def statistics_of(
         .first()
     )
     if row is None:
-        raise NotFoundError(f"step {snapshot.step} does not carry tensor {tensor_id}")
+        raise not_carried(session, tensor, snapshot.step)
     known = {"tensor_id", "attempt_id", "step", "no_value"}
     return {name: row[name] for name in row if name not in known}, dict(row["no_value"] or {})
+
+
+def not_carried(session: Session, tensor: Tensor, step: int) -> NotFoundError:
+    """What to raise where a snapshot is stored and does not carry a tensor."""
+    nearest = session.scalar(
+        select(TENSOR_STATS.c.step)
+        .where(TENSOR_STATS.c.tensor_id == tensor.id)
+        .order_by(func.abs(TENSOR_STATS.c.step - step))
+        .limit(1)
+    )
+    hint = "no step does yet" if nearest is None else f"the nearest that does is step {nearest}"
+    return NotFoundError(
+        f"step {step} does not carry tensor {tensor.id} ({tensor.name}); {hint}", where="step"
+    )
+
+
+def measured_steps(session: Session, run_id: int) -> list[int]:
+    """Steps at which any attempt of a run has a measured snapshot, ascending, each once."""
+    query = (
+        select(Snapshot.step)
+        .join(Attempt, Snapshot.attempt_id == Attempt.id)
+        .where(Attempt.run_id == run_id, Snapshot.measured_at.is_not(None))
+        .distinct()
+        .order_by(Snapshot.step)
+    )
+    return list(session.scalars(query))
+
+
+def latest_values(
+    session: Session, attempt_id: int, statistic: str, *, step: int
+) -> dict[int, tuple[int, float]]:
+    """By tensor, step and value of the newest that a statistic has at or before a step."""
+    table = TENSOR_STATS.c
+    newest = (
+        select(table.tensor_id, func.max(table.step).label("step"))
+        .where(table.attempt_id == attempt_id, table.step <= step, table[statistic].is_not(None))
+        .group_by(table.tensor_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(table.tensor_id, table.step, table[statistic])
+        .join(newest, (newest.c.tensor_id == table.tensor_id) & (newest.c.step == table.step))
+        .where(table.attempt_id == attempt_id)
+    )
+    return {tensor_id: (at, value) for tensor_id, at, value in rows}

@@ -156,6 +156,7 @@ def _keep_tensors(session: Session, run_id: int, part: Part) -> None:
         described = (tensor.layer, tensor.role, list(tensor.shape), tensor.dtype)
         if described != (stored.layer, stored.role, stored.shape, stored.dtype):
             stored.layer, stored.role, stored.shape, stored.dtype = described
+        stored.piece_of = None  # what is sent by this name is no longer a piece of another
 
 
 def _finite(value: float) -> float | None:

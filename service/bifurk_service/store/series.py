@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,15 @@ class Stretch:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StatisticSeries:
     """One statistic of one tensor: ascending steps int64 [N], values float64 [N], NaN without."""
+
+    tensor_id: int
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StatisticCourses:
+    """K statistics of one tensor: ascending steps int64 [N], values float64 [N, K], NaN without."""
 
     tensor_id: int
     steps: NDArray[np.int64]
@@ -78,27 +88,55 @@ def statistic_series(
     last_step: int | None = None,
 ) -> Iterator[StatisticSeries]:
     """The series of some tensors between two steps, both included, one tensor at a time."""
-    stretches = timeline(session, run_id)
-    for tensor_id in tensor_ids:
-        rows: list[tuple[int, float | None]] = [
-            (step, value)
-            for stretch in stretches
-            for step, value in session.execute(
-                _stretch_query(statistic, tensor_id, stretch, first_step, last_step)
-            )
-        ]
+    for course in statistic_courses(
+        session, run_id, (statistic,), tensor_ids, first_step=first_step, last_step=last_step
+    ):
         yield StatisticSeries(
-            tensor_id=tensor_id,
-            steps=np.array([row[0] for row in rows], dtype=np.int64),
-            values=np.array([row[1] for row in rows], dtype=np.float64),
+            tensor_id=course.tensor_id, steps=course.steps, values=course.values[:, 0]
         )
 
 
-def _stretch_query(
-    statistic: str, tensor_id: int, stretch: Stretch, first_step: int | None, last_step: int | None
-) -> Select[int, float | None]:
+def statistic_courses(
+    session: Session,
+    run_id: int,
+    statistics: Sequence[str],
+    tensor_ids: Sequence[int],
+    *,
+    first_step: int | None = None,
+    last_step: int | None = None,
+) -> Iterator[StatisticCourses]:
+    """Several statistics of some tensors between two steps, both included, a tensor at a time."""
+    stretches = timeline(session, run_id)
+    for tensor_id in tensor_ids:
+        rows = [
+            row
+            for stretch in stretches
+            for row in session.execute(
+                stretch_query(
+                    statistics, tensor_id, stretch, first_step=first_step, last_step=last_step
+                )
+            )
+        ]
+        yield StatisticCourses(
+            tensor_id=tensor_id,
+            steps=np.array([row[0] for row in rows], dtype=np.int64),
+            values=np.array([row[1:] for row in rows], dtype=np.float64).reshape(
+                len(rows), len(statistics)
+            ),
+        )
+
+
+def stretch_query(
+    statistics: Sequence[str],
+    tensor_id: int,
+    stretch: Stretch,
+    *,
+    first_step: int | None = None,
+    last_step: int | None = None,
+) -> Select[*tuple[Any, ...]]:
+    """Step and statistics of one tensor in one stretch, by step; both ends included."""
     table = TENSOR_STATS.c
-    query = select(table.step, table[statistic]).where(
+    query = select(table.step, *(table[name] for name in statistics)).where(
         table.tensor_id == tensor_id, table.attempt_id == stretch.attempt_id
     )
     if stretch.end is not None:

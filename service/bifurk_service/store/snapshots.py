@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from bifurk_service.domain import Clock, Mark
+from bifurk_service.domain import AttemptState, Clock, Mark
 from bifurk_service.store.events import append_event
 from bifurk_service.store.models import Attempt, Snapshot, StoredMark, StoredPart
 
@@ -69,6 +69,19 @@ def parts_of(session: Session, snapshot_id: int) -> list[StoredPart]:
             select(StoredPart)
             .where(StoredPart.snapshot_id == snapshot_id)
             .order_by(StoredPart.rank)
+        )
+    )
+
+
+def received_before(session: Session, snapshot: Snapshot) -> list[int]:
+    """Sequences of the attempt's snapshots before this one that are not measured yet."""
+    return list(
+        session.scalars(
+            select(Snapshot.sequence).where(
+                Snapshot.attempt_id == snapshot.attempt_id,
+                Snapshot.state == RECEIVED,
+                Snapshot.sequence < snapshot.sequence,
+            )
         )
     )
 
@@ -162,16 +175,40 @@ def keep_stripped(session: Session, snapshot: Snapshot, sizes: Mapping[str, int]
     for part in parts_of(session, snapshot.id):
         size = sizes.get(part.blob_key)
         if size is not None:
-            part.stale_key = part.blob_key
+            part.stale_key, part.stale_encoding = part.blob_key, part.encoding
             part.blob_key = f"{part.blob_key}{STRIPPED_SUFFIX}"
             part.blob_bytes = size
             part.encoding = "zstd"
 
 
 def stale_blobs(session: Session) -> list[tuple[int, str]]:
-    """Parts with a blob to delete: part id and key."""
+    """Parts with a blob to delete: part id and key.
+
+    The full values of a snapshot stay until a later one of its attempt is measured against them,
+    or, once the attempt has ended, until nothing of it waits.
+    """
+    later = aliased(Snapshot)
+    succeeded = (
+        select(later.id)
+        .where(
+            later.attempt_id == Snapshot.attempt_id,
+            later.sequence > Snapshot.sequence,
+            later.off_grid.is_(False),
+            later.measured_at.is_not(None),
+        )
+        .exists()
+    )
+    waited_for = (
+        select(later.id)
+        .where(later.attempt_id == Snapshot.attempt_id, later.state == RECEIVED)
+        .exists()
+    )
+    ended = (Attempt.state != AttemptState.RUNNING.value) & ~waited_for
     rows = session.execute(
-        select(StoredPart.id, StoredPart.stale_key).where(StoredPart.stale_key.is_not(None))
+        select(StoredPart.id, StoredPart.stale_key)
+        .join(Snapshot, StoredPart.snapshot_id == Snapshot.id)
+        .join(Attempt, Snapshot.attempt_id == Attempt.id)
+        .where(StoredPart.stale_key.is_not(None), succeeded | ended | Snapshot.off_grid)
     )
     return [(part_id, key) for part_id, key in rows if key is not None]
 

@@ -1,0 +1,68 @@
+"""``bifurk export``: a run's statistics in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+from uuid import uuid4
+
+import numpy as np
+import typer
+
+from bifurk_service.commands.dataset import fetch_dataset
+from bifurk_service.commands.options import DEFAULT_URL, Token, Url
+from bifurk_service.commands.rest import Rest, RestError
+from bifurk_service.commands.runs import RunName, find_run
+
+if TYPE_CHECKING:
+    import xarray
+
+PARQUET, NETCDF = ".parquet", ".nc"
+LARGEST_NETCDF_STEP: Final = np.iinfo(np.int32).max
+"""NetCDF 3 knows no wider integer; larger steps are written as float64, exact up to 2^53."""
+
+
+def export(
+    run: RunName,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Ends in .parquet or .nc.", show_default=False)
+    ],
+    *,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Write all statistics of a run to one file: Parquet, or NetCDF for xarray."""
+    if file.suffix not in (PARQUET, NETCDF):
+        raise typer.BadParameter(f"a file ends in {PARQUET} or {NETCDF}, got {file.name!r}")
+    rest = Rest(url, token)
+    with _whole(file) as aside:
+        if file.suffix == PARQUET:
+            found = find_run(rest, run)
+            with aside.open("wb") as into:
+                rest.download(f"/api/v1/runs/{found['id']}/export", into)
+        else:
+            _write_netcdf(fetch_dataset(rest, run), aside)
+    typer.echo(f"wrote {file} ({file.stat().st_size:,} bytes)")
+
+
+def _write_netcdf(dataset: xarray.Dataset, path: Path) -> None:
+    wide = int(dataset["step"].max()) > LARGEST_NETCDF_STEP if dataset.sizes["step"] else False
+    for name, coordinate in dataset.coords.items():
+        if coordinate.dtype == np.int64 and (wide or name != "step"):
+            coordinate.encoding["dtype"] = "float64"
+    dataset.to_netcdf(path, engine="scipy")
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """A path aside that takes the file's place when all went well, and is removed otherwise."""
+    aside = file.with_name(f".{uuid4().hex}{file.suffix}")
+    try:
+        yield aside
+        aside.replace(file)
+    except OSError as error:
+        raise RestError(f"{file} cannot be written: {error.strerror or error}") from error
+    finally:
+        aside.unlink(missing_ok=True)

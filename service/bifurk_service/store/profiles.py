@@ -1,0 +1,167 @@
+"""Statistics across layers: what they are computed from, and their series."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from bifurk_service.stats.profile import ProfileTensor
+from bifurk_service.stats.profile import ProfileValue as MeasuredProfileValue
+from bifurk_service.stats.value import NoValue
+from bifurk_service.store.models import (
+    TENSOR_STATS,
+    Attempt,
+    ProfileValue,
+    Snapshot,
+    Tensor,
+)
+from bifurk_service.store.series import timeline
+from bifurk_service.store.spectra import first_singular_values, latest_singular_values
+
+INPUTS: Final = ("std", "std_ratio_to_first", "displacement_std")
+"""Statistics of single tensors that profiles are made of."""
+
+
+def profile_tensors(
+    session: Session, attempt_id: int, step: int, *, earliest_spectra: bool = False
+) -> list[ProfileTensor]:
+    """What profiles are made of at a step of an attempt, in the order of the model.
+
+    A piece of a fused tensor has the statistics of the newest step at or before this one at which
+    its values came; so has every spectrum.
+
+    Args:
+        session: to read with. attempt_id, step: of a measured snapshot.
+        earliest_spectra: take every matrix's first spectrum of the attempt instead.
+    """
+    tensors = session.scalars(
+        select(Tensor)
+        .join(Attempt, Attempt.run_id == Tensor.run_id)
+        .where(Attempt.id == attempt_id)
+        .order_by(Tensor.id)
+    ).all()
+    at_step = _values_at(session, attempt_id, step)
+    return [
+        ProfileTensor(
+            name=tensor.name,
+            layer=tensor.layer,
+            role=tensor.role,
+            values=values,
+            singular_values=_singular_values(
+                session, tensor, attempt_id, step, earliest=earliest_spectra
+            ),
+        )
+        for tensor in tensors
+        if (values := at_step.get(tensor.id) or _piece_values(session, tensor, attempt_id, step))
+    ]
+
+
+def first_measured_step(session: Session, attempt_id: int) -> int | None:
+    """The step that motion since the first is measured against."""
+    return session.scalar(
+        select(Snapshot.step)
+        .join(Attempt, Attempt.id == Snapshot.attempt_id)
+        .where(Attempt.id == attempt_id, Snapshot.sequence == Attempt.first_sequence)
+    )
+
+
+def keep_profile(
+    session: Session, snapshot: Snapshot, values: Sequence[MeasuredProfileValue]
+) -> None:
+    """Stores a snapshot's statistics across layers."""
+    rows = [
+        {
+            "attempt_id": snapshot.attempt_id,
+            "step": snapshot.step,
+            "role": one.role,
+            "name": one.name,
+            "value": None if isinstance(one.value, NoValue) else one.value,
+            "no_value": one.value.reason if isinstance(one.value, NoValue) else None,
+        }
+        for one in values
+    ]
+    if rows:
+        session.execute(insert(ProfileValue), rows)
+
+
+def profile_series(
+    session: Session, run_id: int, name: str, role: str | None = None
+) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
+    """One statistic across layers over a run's timeline: role, steps [N], values [N], NaN without.
+
+    Roles are in alphabetical order; the whole model's is the empty one.
+    """
+    found: dict[str, list[tuple[int, float | None]]] = {}
+    for stretch in timeline(session, run_id):
+        query = (
+            select(ProfileValue.role, ProfileValue.step, ProfileValue.value)
+            .where(ProfileValue.attempt_id == stretch.attempt_id, ProfileValue.name == name)
+            .order_by(ProfileValue.role, ProfileValue.step)
+        )
+        if role is not None:
+            query = query.where(ProfileValue.role == role)
+        if stretch.end is not None:
+            query = query.where(ProfileValue.step < stretch.end)
+        for of_role, step, value in session.execute(query):
+            found.setdefault(of_role, []).append((step, value))
+    return [
+        (
+            of_role,
+            np.array([step for step, _ in points], dtype=np.int64),
+            np.array([value for _, value in points], dtype=np.float64),
+        )
+        for of_role, points in sorted(found.items())
+    ]
+
+
+def _values_at(session: Session, attempt_id: int, step: int) -> dict[int, dict[str, float]]:
+    columns = [TENSOR_STATS.c[name] for name in INPUTS]
+    rows = session.execute(
+        select(TENSOR_STATS.c.tensor_id, *columns).where(
+            TENSOR_STATS.c.attempt_id == attempt_id, TENSOR_STATS.c.step == step
+        )
+    )
+    return {tensor_id: _known(values) for tensor_id, *values in rows}
+
+
+def _piece_values(
+    session: Session, tensor: Tensor, attempt_id: int, step: int
+) -> Mapping[str, float] | None:
+    if tensor.piece_of is None:
+        return None
+    columns = [TENSOR_STATS.c[name] for name in INPUTS]
+    row = session.execute(
+        select(*columns)
+        .where(
+            TENSOR_STATS.c.tensor_id == tensor.id,
+            TENSOR_STATS.c.attempt_id == attempt_id,
+            TENSOR_STATS.c.step <= step,
+        )
+        .order_by(TENSOR_STATS.c.step.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else _known(row)
+
+
+def _known(values: Sequence[float | None]) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in zip(INPUTS, values, strict=True)
+        if value is not None and math.isfinite(value)
+    }
+
+
+def _singular_values(
+    session: Session, tensor: Tensor, attempt_id: int, step: int, *, earliest: bool
+) -> NDArray[np.float64] | None:
+    if len(tensor.shape) < 2:
+        return None
+    if earliest:
+        return first_singular_values(session, tensor.id, attempt_id)
+    return latest_singular_values(session, tensor.id, attempt_id, step=step)

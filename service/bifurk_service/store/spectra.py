@@ -1,0 +1,222 @@
+"""Singular spectra: kept with every snapshot that carried full values, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Select, insert, select
+from sqlalchemy.orm import Session
+
+from bifurk_service.domain import AlertState
+from bifurk_service.stats.spectra_plan import SpectraPlan, vectors_due
+from bifurk_service.stats.spectrum import MatrixSpectrum
+from bifurk_service.store.models import (
+    Attempt,
+    Snapshot,
+    SpectrumProgress,
+    SpectrumRow,
+    StoredAlert,
+    Tensor,
+)
+
+STORED: Final = np.dtype("<f4")
+"""Singular values on disk: 6e-8 relative, well inside what the Gram matrix gives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredSpectrum:
+    """The spectrum of one matrix at one step.
+
+    Attributes:
+        rows, columns: of the matrix as it was read.
+        singular_values: float64 [p], descending, in the weights' unit.
+        document: the fits and outliers, as ``MatrixSpectrum.document`` has them.
+    """
+
+    step: int
+    rows: int
+    columns: int
+    singular_values: NDArray[np.float64]
+    document: Mapping[str, Any]
+
+
+def keep_spectra(
+    session: Session,
+    snapshot: Snapshot,
+    spectra: Mapping[str, MatrixSpectrum],
+    tensor_ids: Mapping[str, int],
+) -> None:
+    """Stores a snapshot's spectra, by tensor name, and what the next ones need to know."""
+    rows = [
+        {
+            "tensor_id": tensor_ids[name],
+            "attempt_id": snapshot.attempt_id,
+            "step": snapshot.step,
+            "rows": spectrum.rows,
+            "columns": spectrum.columns,
+            "singular_values": spectrum.singular_values.astype(STORED).tobytes(),
+            "document": spectrum.document(),
+        }
+        for name, spectrum in spectra.items()
+        if name in tensor_ids
+    ]
+    if not rows:
+        return
+    session.execute(insert(SpectrumRow), rows)
+    known = {progress.tensor_id: progress for progress in _progress(session, snapshot.attempt_id)}
+    for name, spectrum in spectra.items():
+        if name in tensor_ids:
+            _note(session, snapshot, tensor_ids[name], spectrum, known)
+
+
+def spectra_plan(
+    session: Session,
+    snapshot: Snapshot,
+    *,
+    budget_seconds: float,
+    vectors_every: int,
+) -> SpectraPlan:
+    """What to measure first at a snapshot: alerts' tensors, then what was measured longest ago.
+
+    Args:
+        session: to read with. snapshot: the one to be measured.
+        budget_seconds: see ``SpectraPlan``.
+        vectors_every: see ``vectors_due``.
+    """
+    progress = {p.tensor_id: p for p in _progress(session, snapshot.attempt_id)}
+    alerted = _alerted(session, snapshot.attempt_id)
+    names = _names(session, snapshot.attempt_id)
+    by_urgency = sorted(
+        names,
+        key=lambda tensor_id: (
+            tensor_id not in alerted,
+            progress[tensor_id].last_sequence if tensor_id in progress else -1,
+            tensor_id,
+        ),
+    )
+    with_vectors = vectors_due(snapshot.sequence, vectors_every)
+    return SpectraPlan(
+        first=tuple(names[tensor_id] for tensor_id in by_urgency),
+        with_vectors=with_vectors,
+        first_vectors={
+            names[p.tensor_id]: _vectors(p.first_vectors, p.first_rank)
+            for p in progress.values()
+            # Read from the database only when due: it is the one large column.
+            if with_vectors and p.first_rank and p.first_vectors is not None
+        },
+        budget_seconds=budget_seconds,
+    )
+
+
+def latest_spectrum(
+    session: Session, tensor_id: int, attempt_id: int, *, step: int
+) -> StoredSpectrum | None:
+    """The newest spectrum of a tensor in an attempt at or before a step."""
+    row = session.scalar(
+        select(SpectrumRow)
+        .where(
+            SpectrumRow.tensor_id == tensor_id,
+            SpectrumRow.attempt_id == attempt_id,
+            SpectrumRow.step <= step,
+        )
+        .order_by(SpectrumRow.step.desc())
+        .limit(1)
+    )
+    return None if row is None else _stored(row)
+
+
+def latest_singular_values(
+    session: Session, tensor_id: int, attempt_id: int, *, step: int
+) -> NDArray[np.float64] | None:
+    """The singular values of ``latest_spectrum`` alone, which is quicker."""
+    query = _values(tensor_id, attempt_id).where(SpectrumRow.step <= step)
+    return _unpacked(session.scalar(query.order_by(SpectrumRow.step.desc()).limit(1)))
+
+
+def first_singular_values(
+    session: Session, tensor_id: int, attempt_id: int
+) -> NDArray[np.float64] | None:
+    """The singular values of a tensor's first spectrum in an attempt."""
+    query = _values(tensor_id, attempt_id)
+    return _unpacked(session.scalar(query.order_by(SpectrumRow.step).limit(1)))
+
+
+def spectrum_steps(session: Session, tensor_id: int) -> list[int]:
+    """Steps at which a tensor has a spectrum, in any attempt, ascending."""
+    query = (
+        select(SpectrumRow.step)
+        .where(SpectrumRow.tensor_id == tensor_id)
+        .order_by(SpectrumRow.step)
+        .distinct()
+    )
+    return list(session.scalars(query))
+
+
+def _progress(session: Session, attempt_id: int) -> Sequence[SpectrumProgress]:
+    query = select(SpectrumProgress).where(SpectrumProgress.attempt_id == attempt_id)
+    return session.scalars(query).all()
+
+
+def _names(session: Session, attempt_id: int) -> dict[int, str]:
+    query = (
+        select(Tensor.id, Tensor.name)
+        .join(Attempt, Attempt.run_id == Tensor.run_id)
+        .where(Attempt.id == attempt_id)
+        .order_by(Tensor.id)
+    )
+    return dict(session.execute(query).all())
+
+
+def _alerted(session: Session, attempt_id: int) -> set[int]:
+    query = select(StoredAlert.tensors).where(
+        StoredAlert.attempt_id == attempt_id, StoredAlert.state != AlertState.RESOLVED.value
+    )
+    return {tensor["id"] for tensors in session.scalars(query) for tensor in tensors}
+
+
+def _note(
+    session: Session,
+    snapshot: Snapshot,
+    tensor_id: int,
+    spectrum: MatrixSpectrum,
+    known: dict[int, SpectrumProgress],
+) -> None:
+    progress = known.get(tensor_id)
+    if progress is None:
+        progress = SpectrumProgress(
+            tensor_id=tensor_id, attempt_id=snapshot.attempt_id, last_sequence=snapshot.sequence
+        )
+        session.add(progress)
+    # Snapshots are measured side by side: a later one may have been kept already.
+    progress.last_sequence = max(progress.last_sequence, snapshot.sequence)
+    if spectrum.top_vectors is not None and progress.first_rank is None:
+        progress.first_rank = spectrum.top_vectors.shape[1]
+        progress.first_vectors = spectrum.top_vectors.astype(STORED).tobytes()
+
+
+def _vectors(stored: bytes, rank: int) -> NDArray[np.float32]:
+    return np.frombuffer(stored, dtype=STORED).reshape(-1, rank)
+
+
+def _values(tensor_id: int, attempt_id: int) -> Select[bytes]:
+    return select(SpectrumRow.singular_values).where(
+        SpectrumRow.tensor_id == tensor_id, SpectrumRow.attempt_id == attempt_id
+    )
+
+
+def _unpacked(stored: bytes | None) -> NDArray[np.float64] | None:
+    return None if stored is None else np.frombuffer(stored, dtype=STORED).astype(np.float64)
+
+
+def _stored(row: SpectrumRow) -> StoredSpectrum:
+    return StoredSpectrum(
+        step=row.step,
+        rows=row.rows,
+        columns=row.columns,
+        singular_values=np.frombuffer(row.singular_values, dtype=STORED).astype(np.float64),
+        document=row.document,
+    )

@@ -1,0 +1,90 @@
+"""One server's insides, without its processes and threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+from sqlalchemy import select
+
+from bifurk.testing import ManualClock
+from bifurk.wire import Part, WireLimits, content_digest, encode
+from bifurk_service.domain import AttemptState
+from bifurk_service.ingest.receive import PartAddress, Receiver
+from bifurk_service.pipeline.dispatch import SpectraSchedule
+from bifurk_service.pipeline.loop import Pipeline
+from bifurk_service.pipeline.workers import Workers
+from bifurk_service.store.blobs import open_blobs
+from bifurk_service.store.engine import Database
+from bifurk_service.store.models import Attempt, Snapshot
+from bifurk_service.store.runs import set_attempt_state
+
+ROUNDS = 200
+
+
+class House:
+    """Database, blobs, receiver and pipeline of one server, without its processes and threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database(f"sqlite:///{folder / 'test.db'}")
+        self.database.upgrade()
+        self.blobs = open_blobs(str(folder / "blobs"))
+        self.receiver = Receiver(
+            self.database,
+            self.blobs,
+            limits=WireLimits(),
+            max_concurrent=4,
+            on_received=lambda _outcome, _size: None,
+        )
+        self.clock = ManualClock()
+        self.spectra = SpectraSchedule(budget_seconds=60.0, vectors_every=3)
+        self.executor: Callable[[int], Executor] = ThreadPoolExecutor
+        self.pipeline = self.new_pipeline()
+
+    def new_pipeline(self) -> Pipeline:
+        return Pipeline(
+            self.database,
+            self.blobs,
+            Workers(1, self.make_executor),
+            part_timeout_seconds=60.0,
+            spectra=self.spectra,
+            chores=lambda: None,
+            observe=lambda _outcome, _seconds: None,
+            monotonic=self.clock.now,
+        )
+
+    def make_executor(self, count: int) -> Executor:
+        return self.executor(count)
+
+    def receive(self, part: Part) -> bool:
+        body = encode(part)
+        m = part.manifest
+        address = PartAddress(
+            project=m.project, run=m.run, attempt=m.attempt, step=m.step, rank=m.rank
+        )
+        return self.receiver.receive(
+            body, address, encoding="zstd", content_digest=content_digest(body)
+        )
+
+    def finish(self) -> None:
+        """The attempt says that it has ended."""
+        with self.database.write() as session:
+            attempt = session.get_one(Attempt, 1)
+            set_attempt_state(session, attempt, AttemptState.FINISHED, now=0.0)
+
+    def states(self, run: str = "run") -> list[str]:
+        del run
+        with self.database.read() as session:
+            return [s.state for s in session.scalars(select(Snapshot).order_by(Snapshot.id))]
+
+    def run_until(self, *wanted: str) -> None:
+        """Rounds of the pipeline until all snapshots are in one of these states."""
+        for _ in range(ROUNDS):
+            self.pipeline.advance()
+            if set(self.states()) <= set(wanted):
+                return
+            self.clock.advance(1.0)
+            time.sleep(0.005)
+        raise AssertionError(f"still {self.states()}")
