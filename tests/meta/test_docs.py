@@ -18,6 +18,7 @@ from bifurk_service.detect.registry import WATCHES
 from bifurk_service.metrics import METRICS
 from bifurk_service.settings import Settings
 from bifurk_service.stats.registry import STATISTICS, Statistic
+from bifurk_service.stats.rows_profile import PROFILE_STATISTICS, ProfileStatistic
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -51,8 +52,32 @@ def test_a_statistic_is_described_as_the_table_has_it(statistic: Statistic) -> N
     ]
 
 
+@pytest.mark.parametrize("statistic", PROFILE_STATISTICS, ids=lambda statistic: statistic.name)
+def test_a_statistic_across_layers_is_described_as_the_table_has_it(
+    statistic: ProfileStatistic,
+) -> None:
+    _, *described = rows(page("statistics.md"))[statistic.name]
+    assert described == [
+        statistic.formula.replace("|", "\\|"),
+        statistic.unit,
+        statistic.nature.value,
+        statistic.meaning.replace("|", "\\|"),
+        statistic.source,
+        str(statistic.definition_version),
+        "role" if statistic.per_role else "model",
+    ]
+
+
 def test_no_other_statistic_is_described() -> None:
-    assert list(rows(page("statistics.md"))) == [statistic.name for statistic in STATISTICS]
+    assert list(rows(page("statistics.md"))) == [
+        statistic.name for statistic in (*STATISTICS, *PROFILE_STATISTICS)
+    ]
+
+
+def test_every_page_of_methods_is_in_their_index() -> None:
+    index = page("methods/README.md")
+    for path in (DOCS / "methods").glob("*.md"):
+        assert path.name == "README.md" or f"({path.name})" in index, path.name
 
 
 def test_every_setting_of_the_service_is_described() -> None:

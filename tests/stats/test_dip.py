@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bifurk_service.stats.dip import dip
+from bifurk_service.stats.dips import dips
 from bifurk_service.stats.elements import dip_points, dip_threshold
 from tests.stats.tensors import LAWS, distribution_of, exact, weights
 
@@ -39,6 +40,25 @@ def test_the_dip_equals_the_reference_implementation(sampler: str) -> None:
         assert dip(sample) == pytest.approx(
             diptest.dipstat(sample, allow_zero=False), rel=0, abs=1e-12
         ), sample.tolist()
+
+
+def test_many_samples_at_once_have_the_dips_of_each_alone() -> None:
+    rng = np.random.default_rng(12)
+    samples = [
+        np.sort(SAMPLERS[name](rng, int(size))) * 2.0 ** int(rng.integers(-60, 0))
+        for size in [1, 2, 3, 4, 5, 31, *rng.integers(6, 400, 20), 2_000]
+        for name in SAMPLERS
+    ]
+    samples = [sample / max(1.0, np.max(np.abs(sample))) for sample in samples]
+    together = dips(np.concatenate(samples), np.array([sample.size for sample in samples]))
+    assert together.tolist() == [dip(sample) for sample in samples]
+
+
+def test_gaps_of_very_different_size_are_kept_apart() -> None:
+    wide = np.sort(np.ldexp(1.0, -np.arange(900)))
+    samples = [wide, np.arange(50.0) / 50, np.ldexp(np.arange(40.0), -800), wide[400:]]
+    together = dips(np.concatenate(samples), np.array([sample.size for sample in samples]))
+    assert together.tolist() == [dip(sample) for sample in samples]
 
 
 def test_two_equal_heaps_have_the_largest_dip_there_is() -> None:

@@ -10,7 +10,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from bifurk_service.stats import spectrum_pass
-from bifurk_service.stats.noise_bulk import BulkFit
+from bifurk_service.stats.noise_bulk import NO_BULK, BulkFit
 from bifurk_service.stats.registry import Family, names_of
 from bifurk_service.stats.spectrum import (
     EFFECTIVE_RANK_TOLERANCE,
@@ -32,6 +32,7 @@ from bifurk_service.stats.value import (
     TOO_NARROW,
     NoValue,
 )
+from tests.pretrained import BERT, CNN, LSTM, Pretrained, weights_of
 from tests.stats.tensors import DTYPES, exact, number
 
 SHAPES = [(2, 2), (64, 10), (59, 256), (128, 128), (48, 3, 7, 7), (31, 1, 9)]
@@ -83,6 +84,49 @@ def test_large_matrices_are_within_the_stated_tolerance(shape: tuple[int, int]) 
     expected = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
     measured = spectrum_of(matrix, biwhitened=False).singular_values
     np.testing.assert_allclose(measured, expected, rtol=SINGULAR_VALUE_TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (BERT, "encoder.layer.0.attention.self.query.weight"),
+        (BERT, "encoder.layer.5.intermediate.dense.weight"),
+        (BERT, "embeddings.position_embeddings.weight"),
+        (CNN, "conv3.weight"),
+        (CNN, "classifier.weight"),
+        (LSTM, "lstm.weight_ih_l0"),
+        (LSTM, "lstm.weight_hh_l2"),
+    ],
+)
+def test_the_spectrum_of_trained_weights_equals_a_decomposition(
+    model: Pretrained, name: str
+) -> None:
+    weights = weights_of(model)[name]
+    matrix = matrix_of(weights.shape, exact(weights))
+    assert not isinstance(matrix, NoValue)
+    spectrum = spectrum_of(matrix)
+    exactly = matrix.astype(np.float64)
+    left, expected, right = np.linalg.svd(exactly, full_matrices=False)
+    resolved = expected > 0.01 * expected[0]
+    np.testing.assert_allclose(
+        spectrum.singular_values[resolved], expected[resolved], rtol=SINGULAR_VALUE_TOLERANCE
+    )
+    ranks = {
+        "spectral_norm": expected[0],
+        "stable_rank": np.sum(exactly**2) / expected[0] ** 2,
+        "effective_rank": np.exp(scipy.stats.entropy(expected / np.sum(expected))),
+        "outlier_constant_overlap": max(
+            abs(left[:, 0].sum()) / np.sqrt(left.shape[0]),
+            abs(right[0].sum()) / np.sqrt(right.shape[1]),
+        ),
+    }
+    for statistic, value in ranks.items():
+        assert spectrum.statistics[statistic] == pytest.approx(value, rel=1e-5), statistic
+    if isinstance(spectrum.raw, BulkFit):  # some trained matrices have no bulk of noise left
+        beyond = np.count_nonzero(spectrum.singular_values > spectrum.raw.upper_threshold)
+        assert spectrum.statistics["spectrum_outliers_raw"] == beyond > 0
+    else:
+        assert spectrum.statistics["spectrum_outliers_raw"] == NO_BULK
 
 
 def test_nearly_dependent_rows_are_multiplied_out_in_float64() -> None:

@@ -48,8 +48,8 @@ def dips(points: Floats, lengths: Indices) -> Floats:
     low = np.frexp(smallest)[1] - 1
     high = np.frexp(np.maximum.reduceat(gaps, starts))[1]
     for group in _groups(np.flatnonzero(~alone), high - low, lengths):
-        window = _first_window(points, starts[group], lengths[group])
         slots = _Slots.of(low[group], high[group])
+        window = _first_window(points, starts[group], lengths[group], slots)
         distances[group] = _unavoidable(window, slots) / (2 * lengths[group])
     return distances
 
@@ -97,13 +97,12 @@ class _Slots(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """The modal intervals that are left, end to end: points, place in the window, lengths.
+    """The modal intervals that are left, end to end, and where each starts and how long it is.
 
     ``rising`` and ``falling`` are the gaps from each point to the next, scaled as in ``_Slots``.
     """
 
     points: Floats
-    rank: Floats
     starts: Indices
     lengths: Indices
     rising: Floats
@@ -111,69 +110,42 @@ class _Window(NamedTuple):
 
 
 class _Hull(NamedTuple):
-    """A polygon over every window: its value at each point, and the points where it touches.
+    """A polygon over every window, given by the points where it touches.
 
-    ``heads`` [S] is each window's first among the touching points, ``owner`` their windows.
+    Attributes:
+        touch: the places of these points. owner: the window of each.
+        heads: [S], each window's first.
+        value, rank: of each, its abscissa and ordinate. slope: from each to the next, 0 at an end.
     """
 
-    fit: Floats
     touch: Indices
-    heads: Indices
     owner: Indices
+    heads: Indices
+    value: Floats
+    rank: Floats
+    slope: Floats
+
+    def at(self, segment: Indices, points: Floats) -> Floats:
+        """The polygon's height at points, each on the segment behind a touching point."""
+        height = points - self.value[segment]
+        height *= self.slope[segment]
+        height += self.rank[segment]
+        return height
 
 
-def _first_window(points: Floats, starts: Indices, lengths: Indices) -> _Window:
-    """Whole samples, their gaps not scaled yet."""
-    new_starts = np.cumsum(lengths) - lengths
-    place = np.arange(lengths.sum()) - np.repeat(new_starts, lengths)
-    chosen = points[np.repeat(starts, lengths) + place]
-    gaps = np.append(np.diff(chosen), 0.0)
-    return _Window(chosen, place.astype(np.float64), new_starts, lengths, gaps, gaps)
-
-
-def _smaller(window: _Window, starts: Indices, lengths: Indices) -> _Window:
-    """The part of each remaining window that starts at a point and has a length."""
-    new_starts = np.cumsum(lengths) - lengths
-    place = np.arange(lengths.sum()) - np.repeat(new_starts, lengths)
-    parts = list(zip(starts.tolist(), (starts + lengths).tolist(), strict=True))
-
-    def kept(per_point: Floats) -> Floats:
-        if not parts:
-            return per_point[:0]
-        return np.concatenate([per_point[start:end] for start, end in parts])
-
+def _first_window(points: Floats, starts: Indices, lengths: Indices, slots: _Slots) -> _Window:
+    """Whole samples."""
+    parts = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+    chosen = np.concatenate([points[start:end] for start, end in parts])
+    gaps = np.zeros(chosen.size)
+    np.subtract(chosen[1:], chosen[:-1], out=gaps[:-1])
     return _Window(
-        points=kept(window.points),
-        rank=place.astype(np.float64),
-        starts=new_starts,
+        points=chosen,
+        starts=np.cumsum(lengths) - lengths,
         lengths=lengths,
-        rising=kept(window.rising),
-        falling=kept(window.falling),
+        rising=_times_power(gaps, slots.rising, lengths),
+        falling=_times_power(gaps, slots.falling, lengths),
     )
-
-
-def _unavoidable(window: _Window, slots: _Slots) -> Floats:
-    """The largest distance in ranks that no unimodal distribution can avoid, float64 [S]."""
-    window = window._replace(
-        rising=_times_power(window.rising, slots.rising, window.lengths),
-        falling=_times_power(window.falling, slots.falling, window.lengths),
-    )
-    found = np.ones(window.lengths.size)
-    sample = np.arange(window.lengths.size)
-    while sample.size:
-        ends = window.starts + window.lengths - 1
-        window.rising[ends], window.falling[ends] = slots.over[sample], slots.under[sample]
-        minorant = _hull(window, window.falling, increasing=False)
-        majorant = _hull(window, window.rising, increasing=True)
-        left, right, gap = _modal_intervals(window, minorant, majorant)
-        going = gap > found[sample]
-        outside = _largest_outside(window, minorant, majorant, left, right)
-        found[sample] = np.where(going, np.maximum(found[sample], outside), found[sample])
-        width = right - left
-        going &= (width > 0) & (width < window.lengths - 1)
-        window = _smaller(window, (window.starts + left)[going], (width + 1)[going])
-        sample = sample[going]
-    return found
 
 
 def _times_power(gaps: Floats, exponent: Floats, lengths: Indices) -> Floats:
@@ -184,46 +156,44 @@ def _times_power(gaps: Floats, exponent: Floats, lengths: Indices) -> Floats:
     return scaled
 
 
-def _largest_outside(
-    window: _Window, minorant: _Hull, majorant: _Hull, left: Indices, right: Indices
-) -> Floats:
-    """How far the empirical function is from the fits outside the modal interval, [S]."""
-    # Windows are cut in two behind ``left``, or before ``right``; only one half counts. A half of
-    # no length (``right`` at 0) reads as its first point, where the fit is exact.
-    below = window.rank - minorant.fit
-    cuts = np.stack([window.starts, window.starts + left + 1], axis=1).ravel()
-    cuts[-1] = min(cuts[-1], below.size - 1)
-    farthest_below = np.maximum.reduceat(below, cuts)[::2]
-    above = majorant.fit - window.rank
-    cuts = np.stack([window.starts, window.starts + right], axis=1).ravel()
-    farthest_above = np.maximum.reduceat(above, cuts)[1::2]
-    distance: Floats = np.maximum(np.maximum(farthest_below, farthest_above), 0.0)
-    return distance + 1.0
+def _smaller(window: _Window, starts: Indices, lengths: Indices) -> _Window:
+    """The part of each remaining window that starts at a point and has a length."""
+    parts = list(zip(starts.tolist(), (starts + lengths).tolist(), strict=True))
+
+    def kept(per_point: Floats) -> Floats:
+        if not parts:
+            return per_point[:0]
+        return np.concatenate([per_point[start:end] for start, end in parts])
+
+    return _Window(
+        points=kept(window.points),
+        starts=np.cumsum(lengths) - lengths,
+        lengths=lengths,
+        rising=kept(window.rising),
+        falling=kept(window.falling),
+    )
 
 
-def _modal_intervals(
-    window: _Window, minorant: _Hull, majorant: _Hull
-) -> tuple[Indices, Indices, Floats]:
-    """Where the two fits are farthest apart, as places [left, right], and how far; each [S]."""
-    low_gap, low_at = _first_largest(minorant, majorant, minorant)
-    high_gap, high_at = _first_largest(minorant, majorant, majorant)
-    low_leads = low_gap > high_gap
-    low_touch, high_touch = minorant.touch, majorant.touch
-    far = np.iinfo(np.int64).max
-    after = np.where(high_touch >= low_at[majorant.owner], high_touch, far)
-    before = np.where(low_touch <= high_at[minorant.owner], low_touch, -1)
-    right = np.where(low_leads, np.minimum.reduceat(after, majorant.heads), high_at)
-    left = np.where(low_leads, low_at, np.maximum.reduceat(before, minorant.heads))
-    return left - window.starts, right - window.starts, np.maximum(low_gap, high_gap) + 1.0
-
-
-def _first_largest(minorant: _Hull, majorant: _Hull, hull: _Hull) -> tuple[Floats, Indices]:
-    """The largest gap at the touching points of ``hull``, and the first that has it; each [S]."""
-    gap = majorant.fit[hull.touch] - minorant.fit[hull.touch]
-    largest = np.maximum.reduceat(gap, hull.heads)
-    has_it = gap == largest[hull.owner]
-    at = np.where(has_it, hull.touch, np.iinfo(np.int64).max)
-    return largest, np.minimum.reduceat(at, hull.heads)
+def _unavoidable(window: _Window, slots: _Slots) -> Floats:
+    """The largest distance in ranks that no unimodal distribution can avoid, float64 [S]."""
+    found = np.ones(window.lengths.size)
+    sample = np.arange(window.lengths.size)
+    while sample.size:
+        ends = window.starts + window.lengths - 1
+        window.rising[ends], window.falling[ends] = slots.over[sample], slots.under[sample]
+        minorant = _hull(window, window.falling, increasing=False)
+        majorant = _hull(window, window.rising, increasing=True)
+        left, right, gap = _modal_intervals(window, minorant, majorant)
+        going = gap > found[sample]
+        outside = np.maximum(
+            _largest_below(window, minorant, left), _largest_above(window, majorant, right)
+        )
+        found[sample] = np.where(going, np.maximum(found[sample], outside), found[sample])
+        width = right - left
+        going &= (width > 0) & (width < window.lengths - 1)
+        window = _smaller(window, left[going], (width + 1)[going])
+        sample = sample[going]
+    return found
 
 
 def _hull(window: _Window, gaps: Floats, *, increasing: bool) -> _Hull:
@@ -234,16 +204,76 @@ def _hull(window: _Window, gaps: Floats, *, increasing: bool) -> _Hull:
     """
     touch = isotonic_regression(gaps, increasing=increasing).blocks[:-1].astype(np.int64)
     heads = np.searchsorted(touch, window.starts)
-    run = touch[1:] - touch[:-1]
-    corner = window.points[touch]
+    owner = np.repeat(np.arange(heads.size), np.diff(heads, append=touch.size))
+    value = window.points[touch]
+    rank = (touch - window.starts[owner]).astype(np.float64)
     slope = np.zeros(touch.size)
     # Across a window's end there is no slope, whatever is computed, and behind it a single point.
     with np.errstate(all="ignore"):
-        np.divide(run, corner[1:] - corner[:-1], out=slope[:-1])
+        np.divide(touch[1:] - touch[:-1], value[1:] - value[:-1], out=slope[:-1])
     slope[heads[1:] - 1] = 0.0
-    spans = np.append(run, 1)
-    fit = window.points - np.repeat(corner, spans)
-    fit *= np.repeat(slope, spans)
-    fit += np.repeat(window.rank[touch], spans)
-    owner = np.repeat(np.arange(heads.size), np.diff(heads, append=touch.size))
-    return _Hull(fit, touch, heads, owner)
+    return _Hull(touch, owner, heads, value, rank, slope)
+
+
+def _modal_intervals(
+    window: _Window, minorant: _Hull, majorant: _Hull
+) -> tuple[Indices, Indices, Floats]:
+    """Where the two fits are farthest apart, as places, and how far; each [S]."""
+    segment = majorant.touch.searchsorted(minorant.touch, side="right") - 1
+    low_gap, low_at = _first_largest(minorant, majorant.at(segment, minorant.value) - minorant.rank)
+    segment = minorant.touch.searchsorted(majorant.touch, side="right") - 1
+    high_gap, high_at = _first_largest(
+        majorant, majorant.rank - minorant.at(segment, majorant.value)
+    )
+    low_leads = low_gap > high_gap
+    far = window.points.size
+    after = np.where(majorant.touch >= low_at[majorant.owner], majorant.touch, far)
+    before = np.where(minorant.touch <= high_at[minorant.owner], minorant.touch, -1)
+    right = np.where(low_leads, np.minimum.reduceat(after, majorant.heads), high_at)
+    left = np.where(low_leads, low_at, np.maximum.reduceat(before, minorant.heads))
+    return left, right, np.maximum(low_gap, high_gap) + 1.0
+
+
+def _first_largest(hull: _Hull, gap: Floats) -> tuple[Floats, Indices]:
+    """The largest gap at the touching points, and the first of them that has it; each [S]."""
+    largest = np.maximum.reduceat(gap, hull.heads)
+    at = np.where(gap == largest[hull.owner], hull.touch, np.iinfo(np.int64).max)
+    return largest, np.minimum.reduceat(at, hull.heads)
+
+
+def _largest_below(window: _Window, minorant: _Hull, left: Indices) -> Floats:
+    """How far the empirical function is above the minorant before ``left``, in ranks, [S].
+
+    ``left`` touches, so the segments before it are whole.
+    """
+    return _largest_over(
+        window, minorant, minorant.touch < left[minorant.owner], left - window.starts, sign=1.0
+    )
+
+
+def _largest_above(window: _Window, majorant: _Hull, right: Indices) -> Floats:
+    """How far it is below the majorant from ``right`` on, in ranks, [S]."""
+    lengths = window.starts + window.lengths - right
+    return _largest_over(
+        window, majorant, majorant.touch >= right[majorant.owner], lengths, sign=-1.0
+    )
+
+
+def _largest_over(
+    window: _Window, hull: _Hull, chosen: NDArray[np.bool_], lengths: Indices, *, sign: float
+) -> Floats:
+    """Largest sign x (rank - fit) + 1 over some segments; ``lengths`` [S] points a window."""
+    largest = np.ones(lengths.size)
+    segments = np.flatnonzero(chosen)
+    if not segments.size:
+        return largest
+    spans = np.diff(hull.touch, append=window.points.size)[segments]
+    ends = np.cumsum(spans)
+    place = np.arange(ends[-1]) + np.repeat(hull.touch[segments] - (ends - spans), spans)
+    segment = np.repeat(segments, spans)
+    rank = place - window.starts[hull.owner[segments]].repeat(spans)
+    distance = sign * (rank - hull.at(segment, window.points[place]))
+    some = lengths > 0
+    first = (np.cumsum(lengths) - lengths)[some]
+    largest[some] += np.maximum(np.maximum.reduceat(distance, first), 0.0)
+    return largest
