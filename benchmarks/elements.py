@@ -34,8 +34,8 @@ from bifurk import sketch_torch
 from bifurk.exact import Exact
 from bifurk.sketch import SMALL_TENSOR_ELEMENTS, sample_positions
 from bifurk.wire import Manifest, Part, TensorPart, encode
-from bifurk_service.stats.distribution import Distribution, from_counts, from_values
-from bifurk_service.stats.elements import element_table
+from bifurk_service.stats.distributions.distribution import Distribution, from_counts, from_values
+from bifurk_service.stats.elements.element_table import element_table
 
 ROUNDS = 5
 STATISTICS_REPEATS = 5

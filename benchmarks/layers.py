@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bifurk.exact import Exact
-from bifurk_service.stats.motion import Compared, motion_statistics
-from bifurk_service.stats.profile import (
+from bifurk_service.stats.layers.profile import (
     ProfileTensor,
     SpectralClusters,
     leading_value_profile,
     spectral_cluster_drift,
     spectral_cluster_profile,
 )
-from bifurk_service.stats.tail import TailFit, fit_tail
+from bifurk_service.stats.layers.tail import TailFit, fit_tail
+from bifurk_service.stats.motion.motion_statistics import Compared, motion_statistics
 from bifurk_service.stats.value import NoValue
 
 Matrices = dict[tuple[int, str], NDArray[np.float64]]

@@ -4,7 +4,7 @@ Random matrices of six kinds, seeds fixed here, on two processes: the share in w
 spectrum shows an outlier, beside what the raw one shows; then rank-one spikes at 1.35 and 1.5 times
 the strength from which on a spike can be seen at all (Benaych-Georges and Nadakuditi 2012: sigma
 (p n)^(1/4)). About ten minutes. ``--draws 100`` for a quick look; ``--calibrate`` simulates
-the table in ``stats/noise_bulk_null.py`` instead, on seeds of its own.
+the table in ``stats/spectra/noise_bulk_null.py`` instead, on seeds of its own.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import numpy as np
 from claims import Claim, report
 from numpy.typing import NDArray
 
-from bifurk_service.stats.noise_bulk import BulkFit
-from bifurk_service.stats.spectrum import MatrixSpectrum, measure_spectrum
+from bifurk_service.stats.spectra.noise_bulk import BulkFit
+from bifurk_service.stats.spectra.spectrum import MatrixSpectrum, measure_spectrum
 
 SEED = 20_261_127
 CALIBRATION_SEED = 7

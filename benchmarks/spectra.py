@@ -35,8 +35,8 @@ from claims import Claim, options, report
 from models import gpt_162m
 from numpy.typing import NDArray
 
-from bifurk_service.stats.power_law import best_power_law
-from bifurk_service.stats.spectrum import MatrixSpectrum, measure_spectrum
+from bifurk_service.stats.spectra.power_law import best_power_law
+from bifurk_service.stats.spectra.spectrum import MatrixSpectrum, measure_spectrum
 
 Matrix = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bifurk.wire import Part
-from bifurk_service.stats.comparison import ROUNDED_KS_TOLERANCE
+from bifurk_service.stats.distributions.comparison import ROUNDED_KS_TOLERANCE
 from tests.api.filling import Caller
 from tests.parts import SHAPES, make_part, make_tensor, weights_at
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bifurk_service.stats.rows_profile import PROFILE_STATISTICS
+from bifurk_service.stats.rows.profile import PROFILE_STATISTICS
 from tests.api.filling import Caller, Filled
 from tests.api.layered import LAYERS, WIDTHS, layered_part, matrix
 

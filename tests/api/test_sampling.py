@@ -13,7 +13,7 @@ from bifurk.exact import Exact
 from bifurk.sketch import sketch
 from bifurk.wire import TensorPart
 from bifurk_service.api.sampling import DEFAULT_PROBABILITIES
-from bifurk_service.stats.elements import ROUNDED_QUANTILE_TOLERANCE
+from bifurk_service.stats.elements.element_table import ROUNDED_QUANTILE_TOLERANCE
 from tests.api.filling import Caller, Filled
 from tests.parts import SHAPES, make_part, make_tensor, weights_at
 

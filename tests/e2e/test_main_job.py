@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bifurk_service.stats import elements
+from bifurk_service.stats.elements import element_table as elements
 from bifurk_service.stats.registry import STATISTICS
 from tests.e2e.conftest import FAULT_STEP, STEPS, Trained
 from tests.stats.oracle import expected_dip, expected_elements, expected_motion, expected_spectrum

@@ -18,7 +18,7 @@ from bifurk_service.detect.registry import WATCHES
 from bifurk_service.metrics import METRICS
 from bifurk_service.settings import Settings
 from bifurk_service.stats.registry import STATISTICS, Statistic
-from bifurk_service.stats.rows_profile import PROFILE_STATISTICS, ProfileStatistic
+from bifurk_service.stats.rows.profile import PROFILE_STATISTICS, ProfileStatistic
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"

@@ -13,8 +13,16 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 
 BREACHES = [
-    ("service/bifurk_service/stats/moments.py", "import bifurk_service.detect.judge"),
-    ("service/bifurk_service/stats/moments.py", "import sqlalchemy"),
+    ("service/bifurk_service/stats/distributions/moments.py", "import bifurk_service.detect.judge"),
+    ("service/bifurk_service/stats/distributions/moments.py", "import sqlalchemy"),
+    (
+        "service/bifurk_service/stats/elements/weibull.py",
+        "import bifurk_service.stats.spectra.gram",
+    ),
+    (
+        "service/bifurk_service/stats/distributions/moments.py",
+        "import bifurk_service.stats.measure",
+    ),
     ("service/bifurk_service/detect/judge.py", "import bifurk_service.store.runs"),
     ("service/bifurk_service/detect/judge.py", "import urllib3"),
     ("service/bifurk_service/store/runs.py", "import bifurk_service.pipeline.loop"),

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bifurk_service.stats.profile import (
+from bifurk_service.stats.layers.profile import (
     ProfileTensor,
     profile_statistics,
 )
-from bifurk_service.stats.profile_tensor import PROJECTIONS
+from bifurk_service.stats.layers.profile_tensor import PROJECTIONS
 from bifurk_service.stats.value import Value
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ import scipy.optimize
 import scipy.stats
 from numpy.typing import NDArray
 
-from bifurk_service.stats.rows_elements import SHAPE_CLASSES
+from bifurk_service.stats.rows.elements import SHAPE_CLASSES
 from tests.stats.oracle import expected_dip
 
 Floats = NDArray[np.float64]

@@ -76,8 +76,9 @@ def expected_bulk(singular: Floats, n: int) -> Bulk | None:
     """The fit to descending singular values of a matrix with longer side n.
 
     a values above the thresholds and b below leave noise of (p - a - b) x (n - a) entries; that is
-    compared with the values between, until the same of them are between again. None where under
-    half of the values, or under 32, are left as a bulk to speak of.
+    compared with the values between, until the same of them are between again. Each threshold is
+    that of the noise there would be if the last value beyond it were noise too. None where under
+    half of the values are left, or the matrix is narrower than 32.
     """
     ascending, p = singular[::-1], singular.size
     square = p > 0.9 * n  # nearly: then no lower threshold is told
@@ -93,9 +94,10 @@ def expected_bulk(singular: Floats, n: int) -> Bulk | None:
         bulk = ascending[below : p - above]
         if p < 32 or bulk.size < p / 2:
             return None
-        law, (lower, upper) = (
-            made(p - above - below, n - above) for made in (MarchenkoPastur, _thresholds)
-        )
+        law = MarchenkoPastur(p - above - below, n - above)
+        # The last value on each side is doubted: noise would be larger by one with it.
+        lower, _ = _thresholds(p - above - max(below - 1, 0), n - above)
+        _, upper = _thresholds(p - max(above - 1, 0) - below, n - max(above - 1, 0))
         first, last = int(0.1 * bulk.size), int(0.9 * bulk.size)
         expected = law.quantiles((np.arange(bulk.size) + 0.5) / bulk.size)[first:last]
         (sigma,), *_ = scipy.linalg.lstsq(expected[:, None], bulk[first:last])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bifurk.exact import STORAGE, Exact
 from bifurk.sketch import Sketch, bfloat16_bits, sketch, sketch_bits
-from bifurk_service.stats.distribution import Distribution, from_counts, from_values
+from bifurk_service.stats.distributions.distribution import Distribution, from_counts, from_values
 from bifurk_service.stats.measure import TensorInput
 from bifurk_service.stats.value import NoValue, Value
 

@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from bifurk.sketch import merge
-from bifurk_service.stats.distribution import from_counts
-from bifurk_service.stats.elements import (
+from bifurk_service.stats.distributions.distribution import from_counts
+from bifurk_service.stats.elements.element_table import (
     HALF_EQUAL,
     SINGLE,
     TOO_WIDE,
@@ -22,7 +22,7 @@ from bifurk_service.stats.elements import (
     element_table,
 )
 from bifurk_service.stats.registry import STATISTICS, Family, Nature, names_of
-from bifurk_service.stats.rows_elements import SHAPE_CLASSES
+from bifurk_service.stats.rows.elements import SHAPE_CLASSES
 from bifurk_service.stats.value import ALL_EQUAL, ALL_ZERO, NO_FINITE, UNRESOLVED, NoValue
 from tests.stats.oracle import expected_elements, expected_shape
 from tests.stats.tensors import DTYPES, counted, distribution_of, exact, number, weights

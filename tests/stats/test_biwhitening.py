@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bifurk_service.stats.biwhitening import Scales, biwhitening_scales
-from bifurk_service.stats.gram import gram
-from bifurk_service.stats.noise_bulk import BulkFit
-from bifurk_service.stats.spectrum import MatrixSpectrum, measure_spectrum
+from bifurk_service.stats.spectra.biwhitening import Scales, biwhitening_scales
+from bifurk_service.stats.spectra.gram import gram
+from bifurk_service.stats.spectra.noise_bulk import BulkFit
+from bifurk_service.stats.spectra.spectrum import MatrixSpectrum, measure_spectrum
 
 SHAPES = [(60, 300), (300, 60), (128, 128)]
 EVEN = 2e-3

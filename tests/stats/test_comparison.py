@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.special import rel_entr
 
-from bifurk_service.stats.comparison import (
+from bifurk_service.stats.distributions.comparison import (
     ROUNDED_JS_TOLERANCE,
     ROUNDED_KS_TOLERANCE,
     ROUNDED_WASSERSTEIN_TOLERANCE,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from bifurk_service.stats.density import Density, DensityUnit, density
+from bifurk_service.stats.distributions.density import Density, DensityUnit, density
 from tests.stats.tensors import DTYPES, LAWS, distribution_of, exact, weights
 
 UNITS: tuple[DensityUnit, ...] = ("weight", "sigma", "log_magnitude")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bifurk.exact import Exact
 from bifurk.sketch import KeyFormat, key_values, sketch_bits
-from bifurk_service.stats.distribution import from_counts, from_values, key_bins
+from bifurk_service.stats.distributions.distribution import from_counts, from_values, key_bins
 from tests.stats.tensors import distribution_of, exact, weights
 
 FORMATS: list[tuple[KeyFormat, torch.dtype]] = [("bf16", torch.bfloat16), ("f16", torch.float16)]

@@ -7,10 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from bifurk.sketch import merge
-from bifurk_service.stats.distribution import from_counts
-from bifurk_service.stats.elements import dip_threshold, element_statistics, element_table
+from bifurk_service.stats.distributions.distribution import from_counts
+from bifurk_service.stats.elements.element_table import (
+    dip_threshold,
+    element_statistics,
+    element_table,
+)
 from bifurk_service.stats.registry import STATISTICS, Family, names_of
-from bifurk_service.stats.rows_elements import SHAPE_CLASSES
+from bifurk_service.stats.rows.elements import SHAPE_CLASSES
 from bifurk_service.stats.value import (
     ALL_EQUAL,
     EMPTY,

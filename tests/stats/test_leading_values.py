@@ -7,12 +7,12 @@ import pytest
 import scipy.spatial
 import scipy.stats
 
-from bifurk_service.stats.leading_values import FEW_SPECTRA
-from bifurk_service.stats.profile import (
+from bifurk_service.stats.layers.leading_values import FEW_SPECTRA
+from bifurk_service.stats.layers.profile import (
     ProfileTensor,
     leading_value_profile,
 )
-from bifurk_service.stats.tail import FEW_VALUES, NARROW, NO_POWER_LAW, TailFit, fit_tail
+from bifurk_service.stats.layers.tail import FEW_VALUES, NARROW, NO_POWER_LAW, TailFit, fit_tail
 from tests.stats.layered import spectrum
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.special import airy
 
-from bifurk_service.stats.marchenko_pastur import density, distribution, edges, quantiles
-from bifurk_service.stats.noise_bulk import LOW_RANK, NO_BULK, TOO_SMALL, BulkFit, fit_bulk
-from bifurk_service.stats.noise_bulk_null import ks_null_99
-from bifurk_service.stats.tracy_widom import (
+from bifurk_service.stats.spectra.marchenko_pastur import density, distribution, edges, quantiles
+from bifurk_service.stats.spectra.noise_bulk import LOW_RANK, NO_BULK, TOO_SMALL, BulkFit, fit_bulk
+from bifurk_service.stats.spectra.noise_bulk_null import ks_null_99
+from bifurk_service.stats.spectra.tracy_widom import (
     EDGE_PROBABILITY,
     EDGE_QUANTILE,
     lower_threshold,

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from bifurk.exact import STORAGE, Exact
-from bifurk_service.stats.motion import NO_PATHS, Compared, motion_statistics
-from bifurk_service.stats.moved_ratios import NONE_MOVED, ONE_SAMPLED
+from bifurk_service.stats.motion.motion_statistics import NO_PATHS, Compared, motion_statistics
+from bifurk_service.stats.motion.moved_ratios import NONE_MOVED, ONE_SAMPLED
+from bifurk_service.stats.motion.streamed_median import HELD, middle_values
 from bifurk_service.stats.registry import Family, names_of
-from bifurk_service.stats.streamed_median import HELD, middle_values
 from bifurk_service.stats.value import (
     ALL_EQUAL,
     ALL_ZERO,

@@ -11,7 +11,7 @@ from bifurk.packing import Packing
 from bifurk.sketch import SAMPLE_SIZE, sample_positions
 from bifurk_service.stats.measure import OUT_OF_TIME, TensorInput, measure_tensors
 from bifurk_service.stats.pieces import pieces_of
-from bifurk_service.stats.spectra_plan import SpectraPlan, vectors_due
+from bifurk_service.stats.spectra.plan import SpectraPlan, vectors_due
 from bifurk_service.stats.value import NoValue
 from tests.stats.tensors import exact, large, small, weights
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bifurk.exact import Exact
 from bifurk.sketch import merge
 from bifurk.wire import TensorPart
-from bifurk_service.stats.distribution import Distribution
+from bifurk_service.stats.distributions.distribution import Distribution
 from bifurk_service.stats.pooling import (
     SHAPES_NOT_POOLED,
     counts_of,

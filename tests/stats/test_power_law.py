@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bifurk_service.stats.power_law import (
+from bifurk_service.stats.spectra.power_law import (
     MINIMUM_TAIL,
     NO_TAIL,
     SHORT_TAIL,
@@ -15,7 +15,7 @@ from bifurk_service.stats.power_law import (
     best_power_law,
     fit_power_law,
 )
-from bifurk_service.stats.spectrum import MatrixSpectrum, measure_spectrum
+from bifurk_service.stats.spectra.spectrum import MatrixSpectrum, measure_spectrum
 from bifurk_service.stats.value import NoValue
 
 PARITY = 1e-6

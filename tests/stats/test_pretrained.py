@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bifurk.exact import Exact
 from bifurk.sketch import SMALL_TENSOR_ELEMENTS, sample_positions
-from bifurk_service.stats.elements import (
+from bifurk_service.stats.elements.element_table import (
     ROUNDED_OUTLIER_TOLERANCE,
     ROUNDED_SHARE_TOLERANCE,
     ROUNDED_WEIBULL_TOLERANCE,
@@ -18,7 +18,7 @@ from bifurk_service.stats.elements import (
 )
 from bifurk_service.stats.measure import measure_tensor
 from bifurk_service.stats.registry import Family, names_of
-from bifurk_service.stats.rows_elements import SHAPE_CLASSES
+from bifurk_service.stats.rows.elements import SHAPE_CLASSES
 from bifurk_service.stats.value import Value
 from tests.pretrained import BERT, CNN, LSTM, Pretrained, tensor_input, weights_of
 from tests.stats.oracle import (

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 
 from bifurk_service.stats.measure import measure_tensor
 from bifurk_service.stats.registry import Family, names_of
-from bifurk_service.stats.spectrum import SINGULAR_VALUE_TOLERANCE, MatrixSpectrum, measure_spectrum
+from bifurk_service.stats.spectra.spectrum import (
+    SINGULAR_VALUE_TOLERANCE,
+    MatrixSpectrum,
+    measure_spectrum,
+)
 from bifurk_service.stats.value import NoValue, Value
 from tests.pretrained import BERT, CNN, LSTM, tensor_input, weights_of
 from tests.stats.oracle_spectrum import (

@@ -9,8 +9,8 @@ import pytest
 import scipy.spatial
 import scipy.stats
 
-from bifurk_service.stats.depth import FEW_LAYERS, depth_correlation
-from bifurk_service.stats.profile import (
+from bifurk_service.stats.layers.depth import FEW_LAYERS, depth_correlation
+from bifurk_service.stats.layers.profile import (
     PROFILE_STATISTICS,
     WHOLE_MODEL,
     ProfileTensor,
@@ -19,7 +19,7 @@ from bifurk_service.stats.profile import (
     projection_std_profile,
     spectral_cluster_profile,
 )
-from bifurk_service.stats.projection_std import ONE_PROJECTION
+from bifurk_service.stats.layers.projection_std import ONE_PROJECTION
 from bifurk_service.stats.value import ALL_EQUAL, ALL_ZERO, NO_EARLIER, NoValue
 from tests.stats.layered import LAYERS, SLOPES, block, by_name, model
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bifurk_service.stats.elements import element_statistics
-from bifurk_service.stats.rows_elements import SHAPE_CLASSES
+from bifurk_service.stats.elements.element_table import element_statistics
+from bifurk_service.stats.rows.elements import SHAPE_CLASSES
 from bifurk_service.stats.value import Value
 from tests.stats.tensors import distribution_of, exact, number, weights
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bifurk_service.stats.elements import (
+from bifurk_service.stats.elements.element_table import (
     ROUNDED_QUANTILE_TOLERANCE,
     ROUNDED_SHAPE_TOLERANCE,
     ROUNDED_SHARE_TOLERANCE,

@@ -12,8 +12,8 @@ from scipy import stats
 
 from bifurk.exact import Exact
 from bifurk.sketch import sketch
-from bifurk_service.stats.distribution import Distribution, from_counts, from_values
-from bifurk_service.stats.sampling import draws, share_between
+from bifurk_service.stats.distributions.distribution import Distribution, from_counts, from_values
+from bifurk_service.stats.distributions.sampling import draws, share_between
 
 ROUNDED_SHARE_TOLERANCE = 2.0**-8
 """Of a share of spread-out values known to the nearest bfloat16: one bin's share."""

@@ -8,11 +8,11 @@ import scipy.optimize
 import scipy.stats
 from numpy.typing import NDArray
 
-from bifurk_service.stats import shape
-from bifurk_service.stats.elements import element_statistics
-from bifurk_service.stats.rows_elements import SHAPE_CLASSES
-from bifurk_service.stats.shape_fits import coarse, laplace_gain, mixture, student_gain
-from bifurk_service.stats.stack import Stack, stack
+from bifurk_service.stats.elements import shape
+from bifurk_service.stats.elements.element_table import element_statistics
+from bifurk_service.stats.elements.shape_fits import coarse, laplace_gain, mixture, student_gain
+from bifurk_service.stats.elements.stack import Stack, stack
+from bifurk_service.stats.rows.elements import SHAPE_CLASSES
 from bifurk_service.stats.value import UNRESOLVED, Value
 from tests.stats.tensors import distribution_of, exact, number, weights
 

@@ -7,16 +7,16 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from bifurk_service.stats.biwhitening import biwhitening_scales
-from bifurk_service.stats.singular_vectors import (
+from bifurk_service.stats.spectra.biwhitening import biwhitening_scales
+from bifurk_service.stats.spectra.singular_vectors import (
     constant_overlaps,
     long_side_vectors,
     normality,
     participation_ratios,
     subspace_overlap,
 )
-from bifurk_service.stats.spectrum import MatrixSpectrum, measure_spectrum
-from bifurk_service.stats.tridiagonal import reduce_symmetric
+from bifurk_service.stats.spectra.spectrum import MatrixSpectrum, measure_spectrum
+from bifurk_service.stats.spectra.tridiagonal import reduce_symmetric
 from bifurk_service.stats.value import INCOMPARABLE, NO_EARLIER, NoValue
 from tests.stats.tensors import number
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bifurk.layout import layout_of
-from bifurk_service.stats.profile import (
+from bifurk_service.stats.layers.profile import (
     WHOLE_MODEL,
     ProfileTensor,
     SpectralClusters,
@@ -16,8 +16,8 @@ from bifurk_service.stats.profile import (
     spectral_cluster_drift,
     spectral_cluster_profile,
 )
-from bifurk_service.stats.profile_tensor import PROJECTIONS
-from bifurk_service.stats.spectral_clusters import FEW_MATRICES, NOTHING_COMMON
+from bifurk_service.stats.layers.profile_tensor import PROJECTIONS
+from bifurk_service.stats.layers.spectral_clusters import FEW_MATRICES, NOTHING_COMMON
 from bifurk_service.stats.value import NoValue
 from tests.pretrained import BERT, weights_of
 from tests.stats.layered import LAYERS, SLOPES, by_name, model, spectrum

@@ -9,10 +9,10 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from bifurk_service.stats import spectrum_pass
-from bifurk_service.stats.noise_bulk import NO_BULK, BulkFit
 from bifurk_service.stats.registry import Family, names_of
-from bifurk_service.stats.spectrum import (
+from bifurk_service.stats.spectra import spectrum_pass
+from bifurk_service.stats.spectra.noise_bulk import NO_BULK, BulkFit
+from bifurk_service.stats.spectra.spectrum import (
     EFFECTIVE_RANK_TOLERANCE,
     NOT_ASKED,
     SINGULAR_VALUE_TOLERANCE,

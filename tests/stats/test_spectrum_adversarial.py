@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bifurk_service.stats.noise_bulk import LOW_RANK, NO_BULK, TOO_SMALL, BulkFit
 from bifurk_service.stats.registry import Family, names_of
-from bifurk_service.stats.spectrum import MatrixSpectrum, measure_spectrum
+from bifurk_service.stats.spectra.noise_bulk import LOW_RANK, NO_BULK, TOO_SMALL, BulkFit
+from bifurk_service.stats.spectra.spectrum import MatrixSpectrum, measure_spectrum
 from bifurk_service.stats.value import ALL_ZERO, TOO_LARGE, NoValue
 
 Matrix = NDArray[np.floating]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from bifurk_service.stats.elements import (
+from bifurk_service.stats.elements.element_table import (
     ROUNDED_OUTLIER_TOLERANCE,
     ROUNDED_WEIBULL_TOLERANCE,
     element_statistics,
 )
-from bifurk_service.stats.tails import truncation_ratio
-from bifurk_service.stats.weibull import fitted_ranks
+from bifurk_service.stats.elements.tails import truncation_ratio
+from bifurk_service.stats.elements.weibull import fitted_ranks
 from tests.stats.oracle import expected_shape, expected_weibull
 from tests.stats.tensors import distribution_of, exact, number, weights
 

@@ -15,7 +15,7 @@ from bifurk_service.api.schemas import (
 )
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.stats.registry import STATISTICS
-from bifurk_service.stats.rows_profile import PROFILE_STATISTICS
+from bifurk_service.stats.rows.profile import PROFILE_STATISTICS
 
 router = APIRouter(prefix="/api/v1", tags=["catalog"])
 

@@ -26,7 +26,7 @@ from bifurk_service.api.schemas import (
 from bifurk_service.api.stored_parts import carried
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import Services, services
-from bifurk_service.stats.comparison import Distances, distances
+from bifurk_service.stats.distributions.comparison import Distances, distances
 from bifurk_service.stats.pooling import distribution_of
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.stats.value import NoValue

@@ -20,8 +20,8 @@ from bifurk_service.api.schemas import (
 from bifurk_service.api.stored_parts import stored_distribution
 from bifurk_service.errors import InvalidError
 from bifurk_service.services import services
-from bifurk_service.stats.density import DensityUnit, density
-from bifurk_service.stats.distribution import Distribution
+from bifurk_service.stats.distributions.density import DensityUnit, density
+from bifurk_service.stats.distributions.distribution import Distribution
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["distributions"])
 

@@ -22,7 +22,7 @@ from bifurk_service.api.schemas import (
 from bifurk_service.api.stored_parts import carried
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import services
-from bifurk_service.stats.distribution import Distribution
+from bifurk_service.stats.distributions.distribution import Distribution
 from bifurk_service.stats.pooling import pooled, pooled_statistics
 from bifurk_service.stats.value import TOO_LARGE, NoValue
 from bifurk_service.store.engine import Session

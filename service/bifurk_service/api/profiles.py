@@ -28,7 +28,7 @@ from bifurk_service.api.schemas import (
 )
 from bifurk_service.errors import InvalidError
 from bifurk_service.services import services
-from bifurk_service.stats.profile import (
+from bifurk_service.stats.layers.profile import (
     DepthProfile,
     LeadingValueProfile,
     ProfileTensor,
@@ -41,9 +41,9 @@ from bifurk_service.stats.profile import (
     spectral_cluster_drift,
     spectral_cluster_profile,
 )
+from bifurk_service.stats.layers.spectral_clusters import RANKS
 from bifurk_service.stats.registry import BY_NAME, Family, Nature
-from bifurk_service.stats.rows_profile import PROFILE_STATISTICS
-from bifurk_service.stats.spectral_clusters import RANKS
+from bifurk_service.stats.rows.profile import PROFILE_STATISTICS
 from bifurk_service.stats.thinning import thin
 from bifurk_service.stats.value import NoValue, Value
 from bifurk_service.store.engine import Session

@@ -21,7 +21,7 @@ from bifurk_service.api.schemas import (
 )
 from bifurk_service.errors import NotFoundError
 from bifurk_service.services import services
-from bifurk_service.stats.marchenko_pastur import density, edges
+from bifurk_service.stats.spectra.marchenko_pastur import density, edges
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Snapshot, Tensor
 from bifurk_service.store.queries import get_tensor, snapshot_at, statistics_of

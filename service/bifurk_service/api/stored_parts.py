@@ -9,7 +9,7 @@ from typing import Final
 from bifurk.wire import TensorPart, WireError, WireLimits, decode
 from bifurk_service.errors import NotFoundError, StorageError
 from bifurk_service.services import Services
-from bifurk_service.stats.distribution import Distribution
+from bifurk_service.stats.distributions.distribution import Distribution
 from bifurk_service.stats.pooling import distribution_of
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Snapshot, StoredPart, Tensor

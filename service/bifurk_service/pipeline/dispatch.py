@@ -12,7 +12,7 @@ from typing import Final
 from bifurk_service.errors import StorageError
 from bifurk_service.pipeline.measuring import BlobRef, MeasureJob, MeasureOutcome, run_job
 from bifurk_service.pipeline.workers import Workers
-from bifurk_service.stats.spectra_plan import vectors_due
+from bifurk_service.stats.spectra.plan import vectors_due
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
 from bifurk_service.store.measurements import keep_measured

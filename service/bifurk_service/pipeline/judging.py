@@ -14,7 +14,7 @@ import numpy as np
 
 from bifurk_service.detect.judge import Judge
 from bifurk_service.domain import Alert
-from bifurk_service.stats.profile import ProfileTensor, ProfileValue, profile_statistics
+from bifurk_service.stats.layers.profile import ProfileTensor, ProfileValue, profile_statistics
 from bifurk_service.store.alerts import keep_alert
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.measurements import statistics_at, tensors_of

@@ -17,7 +17,7 @@ from bifurk_service.stats.measure import Measured, TensorInput, as_table, measur
 from bifurk_service.stats.pieces import Piece, pieces_of
 from bifurk_service.stats.pooling import counts_of
 from bifurk_service.stats.registry import STATISTICS
-from bifurk_service.stats.spectra_plan import SpectraPlan
+from bifurk_service.stats.spectra.plan import SpectraPlan
 from bifurk_service.stats.value import NoValue, Value
 from bifurk_service.store.blobs import open_blobs
 

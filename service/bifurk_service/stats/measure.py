@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 
 from bifurk.exact import Exact
 from bifurk.sketch import Sketch
-from bifurk_service.stats.distribution import Distribution, from_counts, from_values
-from bifurk_service.stats.elements import element_table
-from bifurk_service.stats.motion import Compared, motion_statistics
+from bifurk_service.stats.distributions.distribution import Distribution, from_counts, from_values
+from bifurk_service.stats.elements.element_table import element_table
+from bifurk_service.stats.motion.motion_statistics import Compared, motion_statistics
 from bifurk_service.stats.registry import STATISTICS, Family, names_of
-from bifurk_service.stats.spectra_plan import SpectraPlan
-from bifurk_service.stats.spectrum import MatrixSpectrum, matrix_of, measure_spectrum, no_spectrum
+from bifurk_service.stats.spectra.plan import SpectraPlan
+from bifurk_service.stats.spectra.spectrum import (
+    MatrixSpectrum,
+    matrix_of,
+    measure_spectrum,
+    no_spectrum,
+)
 from bifurk_service.stats.table import MeasuredTensors
 from bifurk_service.stats.value import (
     INCOMPARABLE,

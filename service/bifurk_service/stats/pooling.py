@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from bifurk.exact import Exact
 from bifurk.sketch import Sketch, key_format, merge, sketch, sketch_bits
 from bifurk.wire import TensorPart
-from bifurk_service.stats.distribution import (
+from bifurk_service.stats.distributions.distribution import (
     Distribution,
     from_counts,
     from_values,
 )
-from bifurk_service.stats.elements import element_statistics
+from bifurk_service.stats.elements.element_table import element_statistics
 from bifurk_service.stats.registry import BY_NAME, Family, names_of
 from bifurk_service.stats.value import NoValue, Value
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from bifurk_service.stats.rows_elements import ELEMENT_ROWS
-from bifurk_service.stats.rows_motion import MOTION_ROWS
-from bifurk_service.stats.rows_spectrum import SPECTRUM_ROWS
+from bifurk_service.stats.rows.elements import ELEMENT_ROWS
+from bifurk_service.stats.rows.motion import MOTION_ROWS
+from bifurk_service.stats.rows.spectrum import SPECTRUM_ROWS
 from bifurk_service.stats.statistic import Family, Nature, Statistic
 
 __all__ = ["BY_NAME", "STATISTICS", "Family", "Nature", "Statistic", "names_of"]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from bifurk_service.stats.profile import ProfileTensor
-from bifurk_service.stats.profile import ProfileValue as MeasuredProfileValue
+from bifurk_service.stats.layers.profile import ProfileTensor
+from bifurk_service.stats.layers.profile import ProfileValue as MeasuredProfileValue
 from bifurk_service.stats.value import NoValue
 from bifurk_service.store.models import (
     TENSOR_STATS,

@@ -12,8 +12,8 @@ from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.domain import AlertState
-from bifurk_service.stats.spectra_plan import SpectraPlan, vectors_due
-from bifurk_service.stats.spectrum import MatrixSpectrum
+from bifurk_service.stats.spectra.plan import SpectraPlan, vectors_due
+from bifurk_service.stats.spectra.spectrum import MatrixSpectrum
 from bifurk_service.store.models import (
     Attempt,
     Snapshot,

@@ -1,0 +1,1 @@
+"""Distributions of values: made of counts or of values, drawn, sampled, compared."""

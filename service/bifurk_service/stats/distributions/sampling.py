@@ -1,0 +1,64 @@
+"""Shares of a distribution, and draws from it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bifurk_service.stats.distributions.distribution import Distribution
+from bifurk_service.stats.distributions.moments import moments
+
+
+def share_between(distribution: Distribution, low: float, high: float) -> float:
+    """Share of the finite elements with low <= w < high, in [0, 1].
+
+    Exact where the elements are known. Rounded elements are taken as evenly spread over what
+    rounds to them, so that a bin across an end counts in proportion.
+
+    Args:
+        distribution: of at least one finite element.
+        low, high: in the weights' unit; -inf and inf leave that side open, the largest included.
+    """
+    through = float(distribution.size) if high == math.inf else _below(distribution, high)
+    return max(0.0, through - _below(distribution, low)) / distribution.size
+
+
+def draws(distribution: Distribution, *, size: int, seed: int) -> NDArray[np.float64]:
+    """Independent draws, float64 [size], with replacement; the same for the same seed.
+
+    By the inverse distribution function at uniform numbers of ``numpy.random.PCG64(seed)``.
+    Elements known exactly are drawn as they are, rounded ones from within what rounds to them.
+
+    Args:
+        distribution: of at least one finite element. size: at least 0. seed: at least 0.
+    """
+    uniform = np.random.Generator(np.random.PCG64(seed)).random(size)
+    # Rounding may put the product on the size itself, one past the last element.
+    position = np.minimum(uniform * distribution.size, np.nextafter(distribution.size, 0.0))
+    index = np.searchsorted(distribution.ranks_below, position, side="right") - 1
+    low, high = distribution.known_ends
+    if low is high:
+        return low[index]
+    within = (position - distribution.ranks_below[index]) / distribution.counts[index]
+    return low[index] + (high[index] - low[index]) * within
+
+
+def deviation(distribution: Distribution) -> float:
+    """The population standard deviation, in the weights' unit; 0 where all are equal."""
+    about = moments(distribution.values, distribution.counts)
+    return about.unscaled(about.std)
+
+
+def _below(distribution: Distribution, value: float) -> float:
+    """How many elements are smaller, each bin's evenly spread."""
+    low, high = distribution.known_ends
+    index = int(np.searchsorted(high, value, side="left"))
+    if index == high.size:
+        return float(distribution.size)
+    below = float(distribution.ranks_below[index])
+    if value <= low[index]:
+        return below
+    part = (value - low[index]) / (high[index] - low[index])
+    return below + float(part * distribution.counts[index])

@@ -1,0 +1,1 @@
+"""Statistics of tensors' elements whatever their places."""

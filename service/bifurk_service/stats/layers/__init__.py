@@ -1,0 +1,1 @@
+"""Statistics across the layers of a model."""

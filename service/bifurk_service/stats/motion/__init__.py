@@ -1,0 +1,1 @@
+"""How far a tensor's elements moved."""

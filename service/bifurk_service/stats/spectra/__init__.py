@@ -1,0 +1,1 @@
+"""Singular spectra of matrices against random-matrix theory."""
