@@ -53,9 +53,9 @@ def onset(matrix: Json, steps: list[int]) -> int | None:
 
 def _losses(runs: list[Json], entropy: float) -> str:
     rows = [
-        [_title(run), _number(run["loss"]["first"]), _number(run["loss"]["last"])] for run in runs
+        [_title(run), f"{run['loss']['first']:.2f}", f"{run['loss']['last']:.2f}"] for run in runs
     ]
-    rows.append(["entropy of single bytes", "", _number(entropy)])
+    rows.append(["entropy of single bytes", "", f"{entropy:.2f}"])
     return _table(["", "first 50 steps", "last 50 steps"], rows)
 
 
@@ -256,18 +256,18 @@ def _title(run: Json) -> str:
 
 def _median(values: Iterable[float]) -> str:
     found = list(values)
-    return _number(statistics.median(found)) if found else NOTHING
+    return _number(float(statistics.median(found))) if found else NOTHING
 
 
 def _number(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    digits = max(0, 2 - _decade(value))
-    text = f"{value:.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    """Three significant digits, without an exponent; whole numbers and halves as they are."""
+    if (2 * value).is_integer():
+        return f"{value:g}"
+    return f"{value:.{max(0, 2 - _decade(value))}f}"
 
 
 def _decade(value: float) -> int:
-    return int(f"{value:e}".partition("e")[2]) if value else 0
+    return int(f"{value:.2e}".partition("e")[2])
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 GAIN_UNIT = 0.01
 """Nats per element in which a better likelihood is counted."""
 EM_ROUNDS = 200
-STUDENT_POINTS = 5_000
+STUDENT_POINTS = 2_000
 
 
 def expected_class(weights: Floats) -> tuple[str, float]:

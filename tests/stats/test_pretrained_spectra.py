@@ -42,11 +42,9 @@ LEAST_TAIL = 50
 
 MATRICES = {
     "bert query": (BERT, "encoder.layer.0.attention.self.query.weight"),
-    "bert up": (BERT, "encoder.layer.5.intermediate.dense.weight"),
     "bert down": (BERT, "encoder.layer.1.output.dense.weight"),
     "bert positions": (BERT, "embeddings.position_embeddings.weight"),
     "cnn conv1": (CNN, "conv1.weight"),
-    "cnn classifier": (CNN, "classifier.weight"),
     "lstm input": (LSTM, "lstm.weight_ih_l0"),
     "lstm hidden": (LSTM, "lstm.weight_hh_l2"),
     "lstm projection": (LSTM, "linear.weight"),
