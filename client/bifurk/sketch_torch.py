@@ -56,14 +56,21 @@ class Counter:
             table: on the same device. values: contiguous, any shape.
         """
         flat = values.detach().view(-1)
-        rounding = flat.dtype not in (torch.bfloat16, torch.float16)
-        for start in range(0, flat.numel(), self._chunk):
-            piece = flat[start : start + self._chunk]
+        whole = self._buffers(self._chunk)
+        for piece in torch.split(flat, self._chunk):
             size = piece.numel()
-            if rounding:
-                piece = self._rounded[:size].copy_(piece)
-            index = self._index[:size].copy_(piece.view(torch.uint16))
-            table.scatter_add_(0, index, self._ones[:size])
+            rounded, patterns, index, ones = whole if size == self._chunk else self._buffers(size)
+            if piece.dtype in (torch.bfloat16, torch.float16):
+                patterns = piece.view(torch.uint16)
+            else:
+                rounded.copy_(piece)
+            index.copy_(patterns)
+            table.scatter_add_(0, index, ones)
+
+    def _buffers(self, size: int) -> tuple[torch.Tensor, ...]:
+        """For a chunk of this size: rounded values, the same as patterns, indices, ones."""
+        rounded = self._rounded[:size]
+        return rounded, rounded.view(torch.uint16), self._index[:size], self._ones[:size]
 
 
 def sketch(values: torch.Tensor, *, counter: Counter | None = None) -> Sketch:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from bifurk_service.stats.distributions.distribution import run_lengths
 from bifurk_service.stats.elements.dip import MINIMUM_SIZE, dip
 from bifurk_service.stats.elements.stack import Floats
 
@@ -204,7 +205,7 @@ def _hull(window: _Window, gaps: Floats, *, increasing: bool) -> _Hull:
     """
     touch = isotonic_regression(gaps, increasing=increasing).blocks[:-1].astype(np.int64)
     heads = np.searchsorted(touch, window.starts)
-    owner = np.repeat(np.arange(heads.size), np.diff(heads, append=touch.size))
+    owner = np.repeat(np.arange(heads.size), run_lengths(heads, touch.size))
     value = window.points[touch]
     rank = (touch - window.starts[owner]).astype(np.float64)
     slope = np.zeros(touch.size)
@@ -267,7 +268,7 @@ def _largest_over(
     segments = np.flatnonzero(chosen)
     if not segments.size:
         return largest
-    spans = np.diff(hull.touch, append=window.points.size)[segments]
+    spans = run_lengths(hull.touch, window.points.size)[segments]
     ends = np.cumsum(spans)
     place = np.arange(ends[-1]) + np.repeat(hull.touch[segments] - (ends - spans), spans)
     segment = np.repeat(segments, spans)
