@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
-from scipy.stats import rankdata
 
 from bifurk_service.stats.layers.profile_tensor import ProfileTensor, by_layer, by_role
 from bifurk_service.stats.value import ALL_EQUAL, NoValue, Value
@@ -71,7 +70,7 @@ def depth_correlation(values: NDArray[np.float64]) -> Value:
     """Spearman's rank correlation of values [L], in the layers' order, with depth."""
     if values.size < MIN_LAYERS:
         return FEW_LAYERS
-    ranks = rankdata(values) - (values.size + 1) / 2.0
+    ranks = _ranks(values) - (values.size + 1) / 2.0
     depth = np.arange(values.size) - (values.size - 1) / 2.0
     spread = float(ranks @ ranks)
     if spread == 0.0:
@@ -79,11 +78,20 @@ def depth_correlation(values: NDArray[np.float64]) -> Value:
     return float(depth @ ranks) / math.sqrt(spread * float(depth @ depth))
 
 
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 1, equal values sharing the mean of theirs.
+
+    As ``scipy.stats.rankdata``; importing ``scipy.stats`` takes a server a third of a second more.
+    """
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2.0)[place]
+
+
 def _p_value(values: NDArray[np.float64], correlation: float) -> float:
     size = values.size
     if size <= EXACT_LAYERS:
         depth = np.arange(size) - (size - 1) / 2.0
-        ranks = rankdata(values)
+        ranks = _ranks(values)
         # Sums of halves are exact, so that equal ones are equal.
         return float(np.mean(np.abs(ranks[_orders(size)] @ depth) >= abs(ranks @ depth)))
     freedom = size - 2
