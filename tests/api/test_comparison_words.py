@@ -80,11 +80,11 @@ def test_a_fault_is_told_with_its_step_its_layer_and_its_size() -> None:
         ),
         (
             "First to part: 2 of 9 matrices, in layer 2. By step 258 there are 4: 2 in layer 2, "
-            "1 in layer 3, 1 in no layer."
+            "1 in layer 3, 1 outside of layers."
         ),
         (
             "The distributions differ most in h.2.w (KS 0.31, a shift of 1.2 standard deviations "
-            "of sound); largest KS by layer: layer 2 0.31, layer 1 0.02, no layer 0.01."
+            "of sound); largest KS by layer: layer 2 0.31, layer 1 0.02, outside of layers 0.01."
         ),
     ]
 

@@ -51,6 +51,17 @@ def test_two_runs_are_compared_in_words(bifurk: Run, server: Server, pair: tuple
     assert row.split("\t")[:3] == [LARGE, "0", "20"]
 
 
+def test_a_run_beside_itself_needs_another_step(
+    bifurk: Run, server: Server, pair: tuple[int, int]
+) -> None:
+    same = bifurk("compare", "pair/good", str(pair[1]), "--url", server.url)
+    assert same.returncode == 1
+    assert f"both names mean pair/good (id {pair[1]})" in same.stderr
+    assert "--with-step" in same.stderr
+    steps = bifurk("compare", "pair/good", "pair/good", "--with-step", "10", "--url", server.url)
+    assert steps.returncode == 0, steps.stderr
+
+
 def test_the_comparison_is_the_rest_answer_as_json(
     bifurk: Run, server: Server, pair: tuple[int, int]
 ) -> None:
@@ -79,7 +90,7 @@ def test_what_cannot_be_compared_is_one_line(
 ) -> None:
     for arguments, said in (
         (["faulty", "nowhere"], "no run 'nowhere'"),
-        (["faulty", "faulty"], "with_step"),
+        (["faulty", "faulty"], "--with-step"),
         (["faulty", "good", "--step", "7"], "the nearest is at step"),
         (["faulty", "good", "--tensor", "nothing"], "0 match"),
     ):

@@ -116,14 +116,18 @@ def _layers(parted: Sequence[PartedAnswer]) -> str:
     """Layers by how many of their tensors part."""
     counts = Counter(one.tensor.layer for one in parted).most_common()
     if len(counts) == 1:
-        return f"in {_layer(counts[0][0])}"
-    named = ", ".join(f"{count} in {_layer(layer)}" for layer, count in counts[:MOST_LAYERS])
+        return _where(counts[0][0])
+    named = ", ".join(f"{count} {_where(layer)}" for layer, count in counts[:MOST_LAYERS])
     rest = sum(count for _, count in counts[MOST_LAYERS:])
     return named + (f", {rest} elsewhere" if rest else "")
 
 
+def _where(layer: int | None) -> str:
+    return _layer(layer) if layer is None else f"in {_layer(layer)}"
+
+
 def _layer(layer: int | None) -> str:
-    return "no layer" if layer is None else f"layer {layer}"
+    return "outside of layers" if layer is None else f"layer {layer}"
 
 
 def _distances(tensors: Sequence[ComparedTensorAnswer], other: str) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from bifurk_service.commands.options import DEFAULT_URL, AsJson, Token, Url
 from bifurk_service.commands.output import plain, show_json, show_table
-from bifurk_service.commands.rest import Json, Rest
+from bifurk_service.commands.rest import Json, Rest, RestError
 from bifurk_service.commands.runs import RunName, find_run
 
 MOST_TENSORS: Final = 12
@@ -41,6 +41,11 @@ def compare(
     """Compare two runs in words: where they part, which layers, by how much."""
     rest = Rest(url, token)
     this, other = find_run(rest, run), find_run(rest, good)
+    if this["id"] == other["id"] and with_step is None:
+        raise RestError(
+            f"both names mean {this['project']}/{this['run']} (id {this['id']}); name another run, "
+            "or another step of this one with --with-step"
+        )
     comparison = rest.get(
         f"/api/v1/runs/{this['id']}/compare",
         **{"with": other["id"]},
