@@ -81,10 +81,13 @@ def upgrade() -> None:
         'spectrum_progress',
         *_of_a_tensor('spectrum_progress'),
         sa.Column('last_sequence', WHOLE, nullable=False),
+        sa.Column('first_sequence', WHOLE, nullable=True),
         sa.Column('first_rank', WHOLE, nullable=True),
         sa.Column('first_vectors', sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint('tensor_id', 'attempt_id', name=op.f('pk_spectrum_progress')),
     )
+    for table in ('spectra', 'spectrum_progress'):
+        op.create_index(f'ix_{table}_attempt_id', table, ['attempt_id'])
     op.create_table(
         'profiles',
         sa.Column('attempt_id', WHOLE, nullable=False),

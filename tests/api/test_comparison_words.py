@@ -37,6 +37,15 @@ def compared(
     )
 
 
+def test_what_chance_alone_would_show_is_not_spoken_of() -> None:
+    small = compared(None, 0.3).model_copy(update={"js_divergence": 0.1, "js_by_chance": 0.2})
+    large = compared(2, 0.1).model_copy(update={"js_divergence": 0.1, "js_by_chance": 0.01})
+    assert "differ most in h.2.w (KS 0.1)" in sentences(comparison(small, large))[-1]
+    assert sentences(comparison(small))[-1] == (
+        "No tensor's distributions differ by more than two samples of one law would."
+    )
+
+
 def parted(layer: int | None, step: int, **more: Any) -> PartedAnswer:
     fields: dict[str, Any] = {
         "statistic": "std", "this": 0.06, "other": 0.02, "ratio": 3.0, "statistics": ["std"],

@@ -199,3 +199,19 @@ def test_what_cannot_be_compared_is_said(anyone: Caller, runs: Runs) -> None:
         answered, problem = anyone.request("GET", f"/api/v1/runs/{runs.good}/compare?{query}")
         assert answered == status, query
         assert said in problem["detail"], query
+
+
+def test_steps_that_a_resumed_run_replaced_are_not_compared(anyone: Caller) -> None:
+    for sequence in range(5):
+        anyone.post_part(part(sequence, "whole"))
+        anyone.post_part(part(sequence, "resumed"))
+    for sequence in range(2):
+        step = 20 + 10 * sequence
+        again = part(sequence, "resumed", attempt="second", step=step, previous_step=None)
+        anyone.post_part(again)
+    whole, resumed = (anyone.run_id("compared", name) for name in ("whole", "resumed"))
+    anyone.wait_until_judged(whole, 5)
+    anyone.wait_until_judged(resumed, 7)
+    answer = anyone.get(f"/api/v1/runs/{resumed}/compare?with={whole}")
+    assert (answer["this"]["step"], answer["other"]["step"]) == (30, 30)
+    assert "0 to 30" in " ".join(answer["sentences"]) or answer["parting"]["last_step"] == 30

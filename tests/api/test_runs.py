@@ -64,6 +64,12 @@ def test_tensors_are_found_by_glob_layer_and_role(anyone: Caller, filled: Filled
     assert names("layer=0") == everything
 
 
+def test_a_glob_minds_the_case(anyone: Caller, filled: Filled) -> None:
+    tensors = f"/api/v1/runs/{filled.run}/tensors"
+    assert anyone.get(f"{tensors}?name=blocks*")["items"]
+    assert anyone.get(f"{tensors}?name=BLOCKS*")["items"] == []
+
+
 def test_a_glob_knows_no_other_wildcards(anyone: Caller, filled: Filled) -> None:
     for glob in ("%25", "_" * 20, "[a-z]*", "%5C", "*%5C*", "*'*", "*;--", "*%25bias", "blocks_0*"):
         assert anyone.get(f"/api/v1/runs/{filled.run}/tensors?name={glob}")["items"] == []

@@ -204,8 +204,14 @@ def test_every_unit_draws_every_tensor(
     drawn = anyone.get(f"{base}/tensors/{ids[name]}/distribution?unit={unit}&bins=10")
     widths = np.diff(drawn["edges"])
     assert np.sum(widths * drawn["density"]) == pytest.approx(drawn["covered"], abs=1e-9)
-    nowhere = (name in ("nothing", "zeros") and unit == "log_magnitude") or name == "nothing"
+    without = {
+        "nothing": ("weight", "sigma", "log_magnitude"),
+        "zeros": ("sigma", "log_magnitude"),
+        "ones": ("sigma",),
+    }
+    nowhere = unit in without.get(name, ())
     assert drawn["covered"] == pytest.approx(0 if nowhere else 1, abs=1e-3)
+    assert (drawn["no_value"] is not None) == nowhere == (drawn["edges"] == [])
 
 
 def test_a_snapshot_without_the_tensor_names_the_nearest_with_it(

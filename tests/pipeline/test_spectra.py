@@ -19,12 +19,14 @@ from bifurk_service.store.models import (
     TENSOR_STATS,
     ProfileValue,
     Snapshot,
+    SpectrumProgress,
     SpectrumRow,
     StoredAlert,
     StoredPart,
     Tensor,
 )
 from bifurk_service.store.profiles import profile_series
+from bifurk_service.store.snapshots import stale_blobs
 from bifurk_service.store.spectra import first_singular_values, latest_spectrum, spectrum_steps
 from tests.parts import make_part, make_tensor, weights_at
 from tests.pipeline.house import House
@@ -170,8 +172,10 @@ def test_spectra_are_stored_and_read_back(house: House) -> None:
         assert stored is not None
         assert stored.step == 0
         exact = np.linalg.svd(weights_at(0)[LARGE].astype(np.float64), compute_uv=False)
-        np.testing.assert_allclose(stored.singular_values, exact, rtol=1e-5)
-        np.testing.assert_array_equal(first_singular_values(session, of, 1), stored.singular_values)
+        np.testing.assert_allclose(stored.singular_values, exact, rtol=1e-5, atol=0.0)
+        np.testing.assert_array_equal(
+            first_singular_values(session, of, 1, step=0), stored.singular_values
+        )
         assert latest_spectrum(session, of, 1, step=-1) is None
         assert set(stored.document) >= {"raw", "biwhitened", "power_law"}
 
@@ -260,3 +264,74 @@ def test_statistics_across_layers_are_stored_with_every_judged_snapshot(house: H
     assert steps.tolist() == [0, 10]
     np.testing.assert_allclose(values, [1.0, 1.0])
     assert {"projection_std", "projection_std_drift", "spectral_cluster_drift_16"} <= names
+
+
+def test_pieces_that_come_in_turns_have_a_first_of_their_own(house: House) -> None:
+    """Each layer's full values come every fourth snapshot; the profile knows all of them then."""
+    for sequence in range(8):
+        part = fused_part(sequence, layers=4)
+        turns = [
+            t if i == sequence % 4 else replace(t, full=None) for i, t in enumerate(part.tensors)
+        ]
+        run(house, replace(part, tensors=tuple(turns)))
+    with house.database.read() as session:
+        [(_, steps, drift)] = profile_series(session, 1, "spectral_cluster_drift_16")
+    assert np.isfinite(drift[steps >= 30]).all()
+
+
+def test_a_late_snapshot_does_not_become_what_others_are_compared_with(house: House) -> None:
+    house.clock.advance(0.0)
+    house.receive(fused_part(1))
+    house.run_until("judged")
+    run(house, *(fused_part(sequence) for sequence in range(2, 6)))
+    with house.database.read() as session:
+        before = session.scalars(select(SpectrumProgress.first_sequence)).all()
+    house.receive(fused_part(0))
+    house.run_until("judged", "late")
+    with house.database.read() as session:
+        assert session.scalars(select(SpectrumProgress.first_sequence)).all() == before
+    assert statistics(house, FUSED, 0)["subspace_overlap_to_first"] is None
+
+
+def test_the_first_full_values_wait_for_their_own_successor(house: House) -> None:
+    """The second snapshot is measured after the third: its motion is exact all the same."""
+    for sequence in range(3):
+        house.receive(make_part(sequence))
+    house.pipeline.advance()
+    house.run_until("judged")
+    house.pipeline.advance()
+    for sequence in (1, 2):
+        assert statistics(house, LARGE, sequence)["update_ratio_stderr"] == 0.0
+    with house.database.write() as session:
+        second = session.scalars(select(Snapshot).where(Snapshot.sequence == 1)).one()
+        second.measured_at, second.state = None, "received"
+        first = session.scalars(select(StoredPart).order_by(StoredPart.id)).first()
+        assert first is not None
+        first.stale_key = "kept"
+        session.flush()
+        assert "kept" not in [key for _, key in stale_blobs(session)]
+        second.measured_at = 1.0
+        session.flush()
+        assert "kept" in [key for _, key in stale_blobs(session)]
+
+
+def test_a_matrix_of_zeros_does_not_take_the_turn_of_the_others(house: House) -> None:
+    house.spectra = SpectraSchedule(budget_seconds=0.0, vectors_every=3)
+    house.pipeline.stop()
+    house.pipeline = house.new_pipeline()
+    part = make_part(0)
+    zeros = make_tensor("a.lora_B.weight", np.zeros((40, 50), dtype=np.float32))
+    run(house, replace(part, tensors=(zeros, *part.tensors)))
+    with house.database.read() as session:
+        assert len(session.scalars(select(SpectrumRow.tensor_id)).all()) == 1
+
+
+def test_pieces_follow_a_tensor_that_changes_its_shape(house: House) -> None:
+    run(house, fused_part(0))
+    wider = np.ones((80, 240), dtype=np.float32) * np.arange(240, dtype=np.float32)
+    resumed = replace(make_part(0).manifest, attempt="second")
+    tensor = replace(make_tensor(FUSED, wider), layer=0, role="attention.qkv")
+    run(house, Part(manifest=resumed, tensors=(tensor,)))
+    with house.database.read() as session:
+        shape = session.scalars(select(Tensor.shape).where(Tensor.name == f"{FUSED}[key]")).one()
+    assert shape == [80, 80]

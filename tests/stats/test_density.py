@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from bifurk_service.stats.distributions.density import Density, DensityUnit, density
+from bifurk_service.stats.distributions.density import (
+    Density,
+    DensityUnit,
+    density,
+    nothing_to_draw,
+)
+from bifurk_service.stats.distributions.distribution import from_values
+from bifurk_service.stats.value import ALL_EQUAL, ALL_ZERO, EMPTY, NO_FINITE, NoValue
 from tests.stats.tensors import DTYPES, LAWS, distribution_of, exact, weights
 
 UNITS: tuple[DensityUnit, ...] = ("weight", "sigma", "log_magnitude")
@@ -155,3 +162,20 @@ def test_any_sixteen_bit_pattern_is_drawn_whole(bits: NDArray[np.uint16], unit: 
     whole = (drawn.finite - zeros) / max(1, drawn.finite)
     assert drawn.covered == pytest.approx(whole, abs=1e-12)
     assert np.isfinite(drawn.density).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "reason"),
+    [
+        ([np.nan, np.inf], "weight", NO_FINITE),
+        ([], "weight", EMPTY),
+        ([0.25] * 9, "sigma", ALL_EQUAL),
+        ([0.0] * 9, "log_magnitude", ALL_ZERO),
+        ([0.25] * 9, "weight", None),
+        ([0.0, 1.0], "log_magnitude", None),
+    ],
+)
+def test_what_has_no_density_says_why(
+    values: list[float], unit: DensityUnit, reason: NoValue | None
+) -> None:
+    assert nothing_to_draw(from_values(exact(values)), unit) is reason

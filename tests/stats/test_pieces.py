@@ -12,8 +12,9 @@ from bifurk.sketch import SAMPLE_SIZE, sample_positions
 from bifurk_service.stats.measure import OUT_OF_TIME, TensorInput, measure_tensors
 from bifurk_service.stats.pieces import pieces_of
 from bifurk_service.stats.spectra.plan import SpectraPlan, vectors_due
+from bifurk_service.stats.spectra.spectrum import measure_spectrum
 from bifurk_service.stats.value import NoValue
-from tests.stats.tensors import exact, large, small, weights
+from tests.stats.tensors import exact, large, number, small, weights
 
 QUERY, KEY, VALUE = "attention.query", "attention.key", "attention.value"
 HEADS, HEAD = 6, 16
@@ -142,3 +143,30 @@ def test_vectors_are_due_at_the_first_snapshot_and_once_in_every_window(every: i
 def test_a_matrix_that_travels_in_turns_meets_them_sooner_or_later(turns: int) -> None:
     due = {sequence % turns for sequence in range(5_000) if vectors_due(sequence, 10)}
     assert due == set(range(turns))
+
+
+def test_weights_near_the_end_of_float64_have_no_spectrum_and_fail_nothing() -> None:
+    huge = small(exact(1e307 * weights("gaussian", 64 * 96).reshape(64, 96) / 0.02, "float64"))
+    measured = measure_tensors({"huge": huge, **matrices("a")})
+    assert list(measured.spectra) == ["a"]
+    assert "stable_rank" in measured.tensors.reasons[0]
+
+
+def test_pieces_whose_roles_end_alike_keep_their_whole_role() -> None:
+    packing = Packing(axis=0, groups=1, pieces=(("attention.key", 96), ("cross.key", 192)))
+    fused = small(exact(weights("gaussian", 288 * 8).reshape(288, 8)))
+    names = [piece.name for piece in pieces_of("w", fused, packing)]
+    assert names == ["w[attention.key]", "w[cross.key]"]
+
+
+def test_a_subspace_of_fewer_vectors_is_compared_as_far_as_it_goes() -> None:
+    dead = weights("gaussian", 96 * 288).reshape(96, 288)
+    dead[0] = 0.0
+    first = measure_spectrum(dead, with_vectors=True)
+    assert not isinstance(first, NoValue)
+    assert first.top_vectors is not None
+    alive = dead.copy()
+    alive[0] = 1e-6 * weights("gaussian", 288, seed=1)
+    now = measure_spectrum(alive, with_vectors=True, first_vectors=first.top_vectors)
+    assert not isinstance(now, NoValue)
+    assert number(now.statistics["subspace_overlap_to_first"]) > 0.99

@@ -16,6 +16,8 @@ from bifurk_service.api.comparison_shapes import (
 
 MOST_LAYERS: Final = 4
 """Named in one sentence; the rest are counted."""
+CHANCE_FACTOR: Final = 2.0
+"""Divergences up to so many times what two samples of one law show are not spoken of."""
 
 
 def sentences(comparison: ComparisonAnswer) -> list[str]:
@@ -134,15 +136,25 @@ def _distances(tensors: Sequence[ComparedTensorAnswer], other: str) -> str:
     known = [(one.ks, one) for one in tensors if one.ks is not None]
     if not known:
         return "No tensor has two distributions to compare."
-    ks, largest = max(known, key=lambda pair: pair[0])
-    if ks == 0.0:
+    if not any(ks for ks, _ in known):
         return f"The distributions of {_count(len(known), 'tensor')} are the same."
+    beyond = [(ks, one) for ks, one in known if _beyond_chance(one)]
+    if not beyond:
+        return "No tensor's distributions differ by more than two samples of one law would."
+    known = beyond
+    ks, largest = max(known, key=lambda pair: pair[0])
     shift = largest.wasserstein_1_sigma
     moved = f", a shift of {shift:.2g} standard deviations of {other}" if shift is not None else ""
     return (
         f"The distributions differ most in {largest.tensor.name} (KS {ks:.2g}{moved}); "
         f"largest KS by layer: {_by_layer(known)}."
     )
+
+
+def _beyond_chance(compared: ComparedTensorAnswer) -> bool:
+    """Small tensors differ by chance: their divergence counts only beyond what that would show."""
+    chance = compared.js_by_chance
+    return chance is None or (compared.js_divergence or 0.0) > CHANCE_FACTOR * chance
 
 
 def _by_layer(known: Sequence[tuple[float, ComparedTensorAnswer]]) -> str:

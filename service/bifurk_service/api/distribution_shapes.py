@@ -19,6 +19,12 @@ class DensityAnswer(Shape):
     finite: int
     nonfinite: int
     zeros: int = Field(description="Exact zeros among the finite; with `log_magnitude` nowhere.")
+    exact: bool = Field(
+        description="Whether the values are known; else each is spread over what rounds to it."
+    )
+    no_value: str | None = Field(
+        description="Why there is nothing to draw (`edges` and `density` are empty then), or null."
+    )
 
 
 class DistributionAnswer(DensityAnswer):

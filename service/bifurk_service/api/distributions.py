@@ -20,7 +20,7 @@ from bifurk_service.api.schemas import (
 from bifurk_service.api.stored_parts import stored_distribution
 from bifurk_service.errors import InvalidError
 from bifurk_service.services import services
-from bifurk_service.stats.distributions.density import DensityUnit, density
+from bifurk_service.stats.distributions.density import DensityUnit, density, nothing_to_draw
 from bifurk_service.stats.distributions.distribution import Distribution
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["distributions"])
@@ -81,6 +81,7 @@ def drawn_density(
     """
     if low is not None and high is not None and not low < high:
         raise InvalidError(f"low is to be below high, got {low} and {high}", where="low")
+    nothing = nothing_to_draw(distribution, unit)
     try:
         drawn = density(distribution, bins=bins, unit=unit, low=low, high=high)
     except ValueError as error:
@@ -89,10 +90,12 @@ def drawn_density(
         ) from error
     return DensityAnswer(
         unit=unit,
-        edges=drawn.edges.tolist(),
-        density=drawn.density.tolist(),
-        covered=drawn.covered,
+        edges=[] if nothing else drawn.edges.tolist(),
+        density=[] if nothing else drawn.density.tolist(),
+        covered=0.0 if nothing else drawn.covered,
         finite=drawn.finite,
         nonfinite=drawn.nonfinite,
         zeros=drawn.zeros,
+        exact=distribution.lossless,
+        no_value=nothing.reason if nothing else None,
     )

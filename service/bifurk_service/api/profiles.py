@@ -90,7 +90,7 @@ def get_profile(
         tensors = _tensors(session, run_id, snapshot, stat)
         start = timeline(session, run_id)[0]
         first_step = first_measured_step(session, start.attempt_id) or start.first
-        first = profile_tensors(session, start.attempt_id, first_step, earliest_spectra=True)
+        first = profile_tensors(session, start.attempt_id, first_step, forward=True)
         side, others = None, None
         if against is not None:
             run = visible_run(session, against, grant)

@@ -45,6 +45,9 @@ class Rest:
     def __init__(self, url: str, token: str | None = None) -> None:
         if not url.lower().startswith(("http://", "https://")):
             raise RestError(f"a server is named like http://host:port, got {url!r}")
+        token = token.strip() if token else None
+        if token and not (token.isascii() and token.isprintable()):
+            raise RestError("the token holds what no HTTP header may; copy it again")
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._pool = urllib3.PoolManager(

@@ -213,15 +213,16 @@ class Dispatch:
         with self._database.write() as session:
             stored = session.get_one(Snapshot, snapshot.id)
             previous, first = neighbours(session, stored)
-            plan = spectra_plan(
-                session,
-                stored,
-                budget_seconds=self._spectra.budget_seconds,
-                vectors_every=self._spectra.vectors_every,
-            )
             parts, before, at_first = (
                 parts_of(session, other.id) if other is not None else []
                 for other in (stored, previous, first)
+            )
+        with self._database.read() as session:
+            plan = spectra_plan(
+                session,
+                snapshot,
+                budget_seconds=self._spectra.budget_seconds,
+                vectors_every=self._spectra.vectors_every,
             )
         return MeasureJob(
             snapshot_id=snapshot.id,

@@ -47,6 +47,7 @@ class AttemptJudge:
         self._attempt_id = attempt_id
         self._unsaved = 0
         self._first: list[ProfileTensor] = []
+        self._first_of: set[str] = set()
         with database.read() as session:
             attempt = session.get_one(Attempt, attempt_id)
             self._judge = Judge(run_of(session, attempt).slug)
@@ -98,12 +99,13 @@ class AttemptJudge:
     def _profile(self, session: Session, snapshot: Snapshot) -> list[ProfileValue]:
         """Statistics across layers; here, because in sequence every spectrum before is known."""
         now = profile_tensors(session, snapshot.attempt_id, snapshot.step)
-        if _with_spectra(now) - _with_spectra(self._first):
+        if with_spectra := _with_spectra(now) - self._first_of:
+            self._first_of |= with_spectra
             step = first_measured_step(session, snapshot.attempt_id)
             self._first = (
                 []
                 if step is None
-                else profile_tensors(session, snapshot.attempt_id, step, earliest_spectra=True)
+                else profile_tensors(session, snapshot.attempt_id, step, forward=True)
             )
         return profile_statistics(now, first=self._first)
 

@@ -13,6 +13,7 @@ from bifurk.exact import Exact
 from bifurk.packing import packing_of
 from bifurk.sketch import merge
 from bifurk.wire import Part, TensorPart, WireError, WireLimits, decode, encode, strip_full
+from bifurk.wire.limits import MAX_NAME_CHARACTERS
 from bifurk_service.stats.measure import Measured, TensorInput, as_table, measure_tensors
 from bifurk_service.stats.pieces import Piece, pieces_of
 from bifurk_service.stats.pooling import counts_of
@@ -148,7 +149,7 @@ def measure(
         piece.name: piece
         for name, tensor in inputs.items()
         for piece in _pieces(carried[name][0], tensor)
-        if piece.name not in carried
+        if piece.name not in carried and len(piece.name) <= MAX_NAME_CHARACTERS
     }
     whole = measure_tensors(
         inputs | {name: piece.tensor for name, piece in pieces.items()}, plan=plan
@@ -236,14 +237,19 @@ def _previous(blob_url: str, refs: tuple[BlobRef, ...]) -> Earlier:
     """An earlier part that cannot be read is no earlier value, and no reason to measure nothing."""
     tensors: list[TensorPart] = []
     for ref in refs:
-        try:
-            tensors.extend(_read(blob_url, ref).tensors)
-        except (OSError, WireError):
-            log.warning("the earlier part %s cannot be read", ref.key)
+        tensors.extend(_tensors_of(blob_url, ref))
     return Earlier(
         traces=_traces(tensors),
         full={tensor.name: tensor.full for tensor in tensors if tensor.full is not None},
     )
+
+
+def _tensors_of(blob_url: str, ref: BlobRef) -> tuple[TensorPart, ...]:
+    try:
+        return _read(blob_url, ref).tensors
+    except (OSError, WireError):
+        log.warning("the earlier part %s cannot be read", ref.key)
+    return () if ref.fallback is None else _tensors_of(blob_url, ref.fallback)
 
 
 def _first(blob_url: str, refs: tuple[BlobRef, ...]) -> dict[str, Exact]:

@@ -182,10 +182,14 @@ def _spectra(
     spectra: dict[str, MatrixSpectrum] = {}
     values: dict[str, dict[str, Value]] = {}
     skipped = 0
+    started = plan.monotonic()
     for name, matrix in _matrices(tensors, plan):
         if isinstance(matrix, NoValue):
             values[name] = no_spectrum(matrix)
-            skipped += matrix is OUT_OF_TIME
+            continue
+        if spectra and plan.monotonic() - started > plan.budget_seconds:
+            values[name] = no_spectrum(OUT_OF_TIME)
+            skipped += 1
             continue
         spectrum = measure_spectrum(
             matrix,
@@ -203,16 +207,12 @@ def _matrices(
     tensors: Mapping[str, TensorInput], plan: SpectraPlan
 ) -> Iterator[tuple[str, NDArray[np.floating] | NoValue]]:
     """Each matrix as its turn comes, so that one at a time is unpacked; or why there is none."""
-    started = plan.monotonic()
-    begun = False
     for name in plan.ordered(list(tensors)):
         tensor = tensors[name]
-        matrix = matrix_of(tensor.shape, tensor.full if tensor.full is not None else tensor.values)
-        if not isinstance(matrix, NoValue):
-            if begun and plan.monotonic() - started > plan.budget_seconds:
-                matrix = OUT_OF_TIME
-            begun = True
-        yield name, matrix
+        yield (
+            name,
+            matrix_of(tensor.shape, tensor.full if tensor.full is not None else tensor.values),
+        )
 
 
 def _number(value: Value) -> float:

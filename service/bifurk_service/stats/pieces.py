@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -45,10 +46,11 @@ def pieces_of(name: str, fused: TensorInput, packing: Packing) -> Iterator[Piece
     earlier = fused.previous_full
     before = _split(earlier, fused.shape, packing) if earlier is not None else {}
     member = _membership(fused, packing)
+    words = _words(list(now))
     for role, values in now.items():
         small = values.data.size <= SMALL_TENSOR_ELEMENTS
         yield Piece(
-            name=f"{name}[{role.rpartition('.')[2]}]",
+            name=f"{name}[{words[role]}]",
             of=name,
             role=role,
             tensor=TensorInput(
@@ -64,6 +66,13 @@ def pieces_of(name: str, fused: TensorInput, packing: Packing) -> Iterator[Piece
                 steps_since_previous=fused.steps_since_previous,
             ),
         )
+
+
+def _words(roles: list[str]) -> dict[str, str]:
+    """By role its last word, or all of it where that is nothing or another's too."""
+    last = {role: role.rpartition(".")[2] for role in roles}
+    often = Counter(last.values())
+    return {role: word if word and often[word] == 1 else role for role, word in last.items()}
 
 
 def _counts(values: Exact) -> Sketch:

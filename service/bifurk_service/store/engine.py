@@ -163,7 +163,12 @@ def _engine(url: str) -> Engine:
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "case_sensitive_like=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -82,18 +82,16 @@ def _tensor_ids(
     }
     taken = {name for name in pieces if name in known and known[name].piece_of is None}
     for name, piece in pieces.items():
-        if name not in known and piece.of in known:
-            fused = known[piece.of]
-            known[name] = Tensor(
-                run_id=run_id,
-                name=name,
-                layer=fused.layer,
-                role=piece.role,
-                shape=list(piece.shape),
-                dtype=fused.dtype,
-                piece_of=fused.id,
-            )
+        if name in taken or piece.of not in known:
+            continue
+        fused = known[piece.of]
+        if name not in known:
+            known[name] = Tensor(run_id=run_id, name=name)
             session.add(known[name])
+        described = (fused.layer, piece.role, list(piece.shape), fused.dtype, fused.id)
+        stored = known[name]
+        if described != (stored.layer, stored.role, stored.shape, stored.dtype, stored.piece_of):
+            stored.layer, stored.role, stored.shape, stored.dtype, stored.piece_of = described
     session.flush()
     return {name: tensor.id for name, tensor in known.items() if name not in taken}
 

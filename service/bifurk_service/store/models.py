@@ -260,11 +260,12 @@ class DetectorState(Base):
 class SpectrumRow(Base):
     """The singular spectrum of one matrix at one step.
 
-    ``singular_values`` are little-endian float32, descending; ``document`` is what
+    ``singular_values`` are little-endian float64, descending; ``document`` is what
     ``MatrixSpectrum.document`` says of the fits.
     """
 
     __tablename__ = "spectra"
+    __table_args__ = (Index("ix_spectra_attempt_id", "attempt_id"),)
     tensor_id: Mapped[int] = mapped_column(
         ForeignKey("tensors.id", ondelete="CASCADE"), primary_key=True
     )
@@ -281,10 +282,12 @@ class SpectrumRow(Base):
 class SpectrumProgress(Base):
     """What the next spectrum of a matrix needs to know of those before, within one attempt.
 
-    ``first_vectors`` are float32 [p, r], row-major, of the first spectrum that had vectors.
+    ``first_vectors`` are float32 [p, r], row-major, of the first spectrum that had vectors, at
+    ``first_sequence``.
     """
 
     __tablename__ = "spectrum_progress"
+    __table_args__ = (Index("ix_spectrum_progress_attempt_id", "attempt_id"),)
     tensor_id: Mapped[int] = mapped_column(
         ForeignKey("tensors.id", ondelete="CASCADE"), primary_key=True
     )
@@ -292,6 +295,7 @@ class SpectrumProgress(Base):
         ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
     )
     last_sequence: Mapped[int]
+    first_sequence: Mapped[int | None]
     first_rank: Mapped[int | None]
     first_vectors: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 

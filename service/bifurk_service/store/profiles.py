@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.stats.layers.profile import ProfileTensor
@@ -29,7 +29,7 @@ INPUTS: Final = ("std", "std_ratio_to_first", "displacement_std")
 
 
 def profile_tensors(
-    session: Session, attempt_id: int, step: int, *, earliest_spectra: bool = False
+    session: Session, attempt_id: int, step: int, *, forward: bool = False
 ) -> list[ProfileTensor]:
     """What profiles are made of at a step of an attempt, in the order of the model.
 
@@ -38,7 +38,8 @@ def profile_tensors(
 
     Args:
         session: to read with. attempt_id, step: of a measured snapshot.
-        earliest_spectra: take every matrix's first spectrum of the attempt instead.
+        forward: for spectra and pieces take the first step from this one on instead: what the
+            attempt began with.
     """
     tensors = session.scalars(
         select(Tensor)
@@ -53,21 +54,27 @@ def profile_tensors(
             layer=tensor.layer,
             role=tensor.role,
             values=values,
-            singular_values=_singular_values(
-                session, tensor, attempt_id, step, earliest=earliest_spectra
-            ),
+            singular_values=_singular_values(session, tensor, attempt_id, step, forward=forward),
         )
         for tensor in tensors
-        if (values := at_step.get(tensor.id) or _piece_values(session, tensor, attempt_id, step))
+        if (
+            values := at_step.get(tensor.id)
+            or _piece_values(session, tensor, attempt_id, step, forward=forward)
+        )
     ]
 
 
 def first_measured_step(session: Session, attempt_id: int) -> int | None:
-    """The step that motion since the first is measured against."""
+    """The step that changes since the first are measured against, or the next one measured."""
     return session.scalar(
-        select(Snapshot.step)
+        select(func.min(Snapshot.step))
         .join(Attempt, Attempt.id == Snapshot.attempt_id)
-        .where(Attempt.id == attempt_id, Snapshot.sequence == Attempt.first_sequence)
+        .where(
+            Attempt.id == attempt_id,
+            Snapshot.sequence >= Attempt.first_sequence,
+            Snapshot.off_grid.is_(False),
+            Snapshot.measured_at.is_not(None),
+        )
     )
 
 
@@ -131,20 +138,20 @@ def _values_at(session: Session, attempt_id: int, step: int) -> dict[int, dict[s
 
 
 def _piece_values(
-    session: Session, tensor: Tensor, attempt_id: int, step: int
+    session: Session, tensor: Tensor, attempt_id: int, step: int, *, forward: bool
 ) -> Mapping[str, float] | None:
     if tensor.piece_of is None:
         return None
-    columns = [TENSOR_STATS.c[name] for name in INPUTS]
-    row = session.execute(
-        select(*columns)
-        .where(
-            TENSOR_STATS.c.tensor_id == tensor.id,
-            TENSOR_STATS.c.attempt_id == attempt_id,
-            TENSOR_STATS.c.step <= step,
-        )
-        .order_by(TENSOR_STATS.c.step.desc())
+    of = TENSOR_STATS.c
+    query = (
+        select(*(of[name] for name in INPUTS))
+        .where(of.tensor_id == tensor.id, of.attempt_id == attempt_id)
         .limit(1)
+    )
+    row = session.execute(
+        query.where(of.step >= step).order_by(of.step)
+        if forward
+        else query.where(of.step <= step).order_by(of.step.desc())
     ).first()
     return None if row is None else _known(row)
 
@@ -158,10 +165,10 @@ def _known(values: Sequence[float | None]) -> dict[str, float]:
 
 
 def _singular_values(
-    session: Session, tensor: Tensor, attempt_id: int, step: int, *, earliest: bool
+    session: Session, tensor: Tensor, attempt_id: int, step: int, *, forward: bool
 ) -> NDArray[np.float64] | None:
     if len(tensor.shape) < 2:
         return None
-    if earliest:
-        return first_singular_values(session, tensor.id, attempt_id)
+    if forward:
+        return first_singular_values(session, tensor.id, attempt_id, step=step)
     return latest_singular_values(session, tensor.id, attempt_id, step=step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from bifurk_service.domain import AlertState
@@ -20,6 +20,7 @@ from bifurk_service.store.models import (
     StoredMark,
     Tensor,
 )
+from bifurk_service.store.series import timeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,11 +261,20 @@ def not_carried(session: Session, tensor: Tensor, step: int) -> NotFoundError:
 
 
 def measured_steps(session: Session, run_id: int) -> list[int]:
-    """Steps at which any attempt of a run has a measured snapshot, ascending, each once."""
+    """Steps of a run's course with a measured snapshot, ascending.
+
+    Where a later attempt took over, what an earlier one had measured beyond does not count.
+    """
+    course = [
+        and_(
+            Snapshot.attempt_id == stretch.attempt_id,
+            true() if stretch.end is None else Snapshot.step < stretch.end,
+        )
+        for stretch in timeline(session, run_id)
+    ]
     query = (
         select(Snapshot.step)
-        .join(Attempt, Snapshot.attempt_id == Attempt.id)
-        .where(Attempt.run_id == run_id, Snapshot.measured_at.is_not(None))
+        .where(or_(false(), *course), Snapshot.measured_at.is_not(None))
         .distinct()
         .order_by(Snapshot.step)
     )

@@ -74,13 +74,19 @@ def parts_of(session: Session, snapshot_id: int) -> list[StoredPart]:
 
 
 def received_before(session: Session, snapshot: Snapshot) -> list[int]:
-    """Sequences of the attempt's snapshots before this one that are not measured yet."""
+    """Sequences of the attempt's snapshots before this one that are still to be measured in turn.
+
+    One behind the cursor has missed its turn.
+    """
     return list(
         session.scalars(
-            select(Snapshot.sequence).where(
-                Snapshot.attempt_id == snapshot.attempt_id,
+            select(Snapshot.sequence)
+            .join(Attempt, Attempt.id == Snapshot.attempt_id)
+            .where(
+                Attempt.id == snapshot.attempt_id,
                 Snapshot.state == RECEIVED,
                 Snapshot.sequence < snapshot.sequence,
+                Snapshot.sequence > Attempt.cursor,
             )
         )
     )
@@ -184,20 +190,23 @@ def keep_stripped(session: Session, snapshot: Snapshot, sizes: Mapping[str, int]
 def stale_blobs(session: Session) -> list[tuple[int, str]]:
     """Parts with a blob to delete: part id and key.
 
-    The full values of a snapshot stay until a later one of its attempt is measured against them,
+    The full values of a snapshot stay until the next one of its attempt is measured against them,
     or, once the attempt has ended, until nothing of it waits.
     """
     later = aliased(Snapshot)
-    succeeded = (
-        select(later.id)
+    successor_measured_at = (
+        select(later.measured_at)
         .where(
             later.attempt_id == Snapshot.attempt_id,
             later.sequence > Snapshot.sequence,
             later.off_grid.is_(False),
-            later.measured_at.is_not(None),
+            later.state.not_in((FAILED, LATE)),
         )
-        .exists()
+        .order_by(later.sequence)
+        .limit(1)
+        .scalar_subquery()
     )
+    succeeded = successor_measured_at.is_not(None)
     waited_for = (
         select(later.id)
         .where(later.attempt_id == Snapshot.attempt_id, later.state == RECEIVED)

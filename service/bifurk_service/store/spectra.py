@@ -23,8 +23,9 @@ from bifurk_service.store.models import (
     Tensor,
 )
 
-STORED: Final = np.dtype("<f4")
-"""Singular values on disk: 6e-8 relative, well inside what the Gram matrix gives."""
+VALUES: Final = np.dtype("<f8")
+VECTORS: Final = np.dtype("<f4")
+"""How singular values and vectors lie in the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,7 +59,7 @@ def keep_spectra(
             "step": snapshot.step,
             "rows": spectrum.rows,
             "columns": spectrum.columns,
-            "singular_values": spectrum.singular_values.astype(STORED).tobytes(),
+            "singular_values": spectrum.singular_values.astype(VALUES).tobytes(),
             "document": spectrum.document(),
         }
         for name, spectrum in spectra.items()
@@ -67,10 +68,18 @@ def keep_spectra(
     if not rows:
         return
     session.execute(insert(SpectrumRow), rows)
-    known = {progress.tensor_id: progress for progress in _progress(session, snapshot.attempt_id)}
+    attempt = session.get_one(Attempt, snapshot.attempt_id)
+    known = {progress.tensor_id: progress for progress in _progress(session, attempt.id)}
     for name, spectrum in spectra.items():
         if name in tensor_ids:
-            _note(session, snapshot, tensor_ids[name], spectrum, known)
+            _note(
+                session,
+                snapshot,
+                tensor_ids[name],
+                spectrum,
+                known,
+                first_sequence=attempt.first_sequence or 0,
+            )
 
 
 def spectra_plan(
@@ -106,7 +115,10 @@ def spectra_plan(
             names[p.tensor_id]: _vectors(p.first_vectors, p.first_rank)
             for p in progress.values()
             # Read from the database only when due: it is the one large column.
-            if with_vectors and p.first_rank and p.first_vectors is not None
+            if with_vectors
+            and p.first_rank
+            and _follows(snapshot, p)
+            and p.first_vectors is not None
         },
         budget_seconds=budget_seconds,
     )
@@ -138,10 +150,10 @@ def latest_singular_values(
 
 
 def first_singular_values(
-    session: Session, tensor_id: int, attempt_id: int
+    session: Session, tensor_id: int, attempt_id: int, *, step: int
 ) -> NDArray[np.float64] | None:
-    """The singular values of a tensor's first spectrum in an attempt."""
-    query = _values(tensor_id, attempt_id)
+    """The singular values of a tensor's first spectrum in an attempt from a step on."""
+    query = _values(tensor_id, attempt_id).where(SpectrumRow.step >= step)
     return _unpacked(session.scalar(query.order_by(SpectrumRow.step).limit(1)))
 
 
@@ -178,12 +190,18 @@ def _alerted(session: Session, attempt_id: int) -> set[int]:
     return {tensor["id"] for tensors in session.scalars(query) for tensor in tensors}
 
 
+def _follows(snapshot: Snapshot, progress: SpectrumProgress) -> bool:
+    return progress.first_sequence is not None and snapshot.sequence > progress.first_sequence
+
+
 def _note(
     session: Session,
     snapshot: Snapshot,
     tensor_id: int,
     spectrum: MatrixSpectrum,
     known: dict[int, SpectrumProgress],
+    *,
+    first_sequence: int,
 ) -> None:
     progress = known.get(tensor_id)
     if progress is None:
@@ -193,13 +211,17 @@ def _note(
         session.add(progress)
     # Snapshots are measured side by side: a later one may have been kept already.
     progress.last_sequence = max(progress.last_sequence, snapshot.sequence)
-    if spectrum.top_vectors is not None and progress.first_rank is None:
+    if spectrum.top_vectors is None or progress.first_rank is not None:
+        return
+    # What comes late, or off the grid, must not be what the others are compared with.
+    if not snapshot.off_grid and snapshot.sequence >= first_sequence:
+        progress.first_sequence = snapshot.sequence
         progress.first_rank = spectrum.top_vectors.shape[1]
-        progress.first_vectors = spectrum.top_vectors.astype(STORED).tobytes()
+        progress.first_vectors = spectrum.top_vectors.astype(VECTORS).tobytes()
 
 
 def _vectors(stored: bytes, rank: int) -> NDArray[np.float32]:
-    return np.frombuffer(stored, dtype=STORED).reshape(-1, rank)
+    return np.frombuffer(stored, dtype=VECTORS).reshape(-1, rank)
 
 
 def _values(tensor_id: int, attempt_id: int) -> Select[bytes]:
@@ -209,7 +231,7 @@ def _values(tensor_id: int, attempt_id: int) -> Select[bytes]:
 
 
 def _unpacked(stored: bytes | None) -> NDArray[np.float64] | None:
-    return None if stored is None else np.frombuffer(stored, dtype=STORED).astype(np.float64)
+    return None if stored is None else np.frombuffer(stored, dtype=VALUES)
 
 
 def _stored(row: SpectrumRow) -> StoredSpectrum:
@@ -217,6 +239,6 @@ def _stored(row: SpectrumRow) -> StoredSpectrum:
         step=row.step,
         rows=row.rows,
         columns=row.columns,
-        singular_values=np.frombuffer(row.singular_values, dtype=STORED).astype(np.float64),
+        singular_values=np.frombuffer(row.singular_values, dtype=VALUES),
         document=row.document,
     )

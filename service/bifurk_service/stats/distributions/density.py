@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bifurk_service.stats.distributions.distribution import Distribution
 from bifurk_service.stats.distributions.moments import moments
 from bifurk_service.stats.distributions.spread import Spread, smooth_spread
+from bifurk_service.stats.value import ALL_EQUAL, ALL_ZERO, EMPTY, NO_FINITE, NoValue
 
 DensityUnit: TypeAlias = Literal["weight", "sigma", "log_magnitude"]
 
@@ -86,6 +87,17 @@ def density(
         nonfinite=distribution.nonfinite,
         zeros=_zeros(distribution),
     )
+
+
+def nothing_to_draw(distribution: Distribution, unit: DensityUnit) -> NoValue | None:
+    """Why a distribution has no density in this unit; None where it has one."""
+    if distribution.size == 0:
+        return NO_FINITE if distribution.nonfinite else EMPTY
+    if unit == "sigma" and distribution.values.size == 1:
+        return ALL_EQUAL
+    if unit == "log_magnitude" and _zeros(distribution) == distribution.size:
+        return ALL_ZERO
+    return None
 
 
 def _drawn_elements(distribution: Distribution, unit: DensityUnit) -> Spread:

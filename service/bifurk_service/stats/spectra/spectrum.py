@@ -58,6 +58,8 @@ matrix of exactly rank one, 512 x 1024, the effective rank reads 1.000008."""
 UNSCALED: Final = (2.0**-20, 2.0**20)
 """Largest magnitudes between which float32 squares and their sums neither overflow nor vanish;
 others are brought near 1 first, by a power of two."""
+LARGEST: Final = 2.0**1000
+"""Of the largest singular value: edges and thresholds, a few times it, stay inside float64."""
 LEADING_VECTORS: Final = 16
 """Singular vectors kept and compared at each end; an eighth of the shorter side at most."""
 
@@ -145,7 +147,7 @@ def _measured(
     kept = max(1, min(LEADING_VECTORS, short // 8)) if with_vectors else 0
     raw = look_at(matrix, short=short, long=long, ends=kept)
     singular = np.ldexp(raw.singular, exponent)
-    if not np.isfinite(singular[0]):
+    if not singular[0] < LARGEST:
         return TOO_LARGE
     white = _biwhitened(matrix, raw, short, long, peak) if biwhitened else NOT_ASKED
     bulk = _in_unit(raw.bulk, exponent)

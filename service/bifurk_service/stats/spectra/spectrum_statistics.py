@@ -130,4 +130,8 @@ def _bottom_normality(raw: Pass) -> Value:
 def _overlap(now: Floats, first: NDArray[np.float32] | None) -> Value:
     if first is None:
         return NO_EARLIER
-    return subspace_overlap(now, first) if first.shape == now.shape else INCOMPARABLE
+    if first.shape[0] != now.shape[0]:
+        return INCOMPARABLE
+    # Rows that are zero for a while leave fewer vectors.
+    rank = min(first.shape[1], now.shape[1])
+    return subspace_overlap(now[:, :rank], first[:, :rank])
