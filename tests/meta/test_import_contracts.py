@@ -13,14 +13,14 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 
 BREACHES = [
-    ("service/bifurk_service/stats/distributions/moments.py", "import bifurk_service.detect.judge"),
-    ("service/bifurk_service/stats/distributions/moments.py", "import sqlalchemy"),
+    ("service/bifurk_service/stats/distributions/spread.py", "import bifurk_service.detect.judge"),
+    ("service/bifurk_service/stats/distributions/spread.py", "import sqlalchemy"),
     (
         "service/bifurk_service/stats/elements/weibull.py",
         "import bifurk_service.stats.spectra.gram",
     ),
     (
-        "service/bifurk_service/stats/distributions/moments.py",
+        "service/bifurk_service/stats/distributions/spread.py",
         "import bifurk_service.stats.measure",
     ),
     ("service/bifurk_service/detect/judge.py", "import bifurk_service.store.runs"),

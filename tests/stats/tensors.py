@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bifurk.exact import STORAGE, Exact
 from bifurk.sketch import Sketch, bfloat16_bits, sketch, sketch_bits
 from bifurk_service.stats.distributions.distribution import Distribution, from_counts, from_values
-from bifurk_service.stats.measure import TensorInput
+from bifurk_service.stats.measure import TensorInput, measure_tensors
+from bifurk_service.stats.registry import STATISTICS
 from bifurk_service.stats.value import NoValue, Value
 
 DTYPES = ("bfloat16", "float16", "float32", "float64")
@@ -53,6 +54,16 @@ def small(tensor: Exact, /, **others: Any) -> TensorInput:
 def large(tensor: Exact, /, **others: Any) -> TensorInput:
     """A tensor that travels as counts."""
     return small(tensor, **({"counts": counted(tensor), "values": None, "trace": None} | others))
+
+
+def measure_tensor(tensor: TensorInput) -> dict[str, Value]:
+    """All registered statistics of one tensor, each a finite float64 or ``NoValue``."""
+    table = measure_tensors({"": tensor}).tensors
+    reasons = table.reasons[0]
+    return {
+        s.name: NoValue(reasons[s.name]) if s.name in reasons else float(value)
+        for s, value in zip(STATISTICS, table.values[0], strict=True)
+    }
 
 
 def distribution_of(values: Exact, *, carried: str) -> Distribution:

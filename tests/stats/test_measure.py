@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from bifurk.exact import Exact
-from bifurk_service.stats.measure import TensorInput, measure_tensor
+from bifurk_service.stats.measure import TensorInput
 from bifurk_service.stats.registry import STATISTICS, Family, names_of
 from bifurk_service.stats.value import (
     FULL_NOT_SENT,
@@ -31,7 +31,16 @@ from tests.stats.oracle import (
     expected_shape,
     expected_spectrum,
 )
-from tests.stats.tensors import DTYPES, counted, exact, large, number, small, weights
+from tests.stats.tensors import (
+    DTYPES,
+    counted,
+    exact,
+    large,
+    measure_tensor,
+    number,
+    small,
+    weights,
+)
 
 SIZES = st.integers(0, 40)
 

@@ -16,7 +16,6 @@ from bifurk_service.stats.elements.element_table import (
     ROUNDED_WEIBULL_TOLERANCE,
     element_statistics,
 )
-from bifurk_service.stats.measure import measure_tensor
 from bifurk_service.stats.registry import Family, names_of
 from bifurk_service.stats.rows.elements import SHAPE_CLASSES
 from bifurk_service.stats.value import Value
@@ -28,7 +27,7 @@ from tests.stats.oracle import (
     expected_shape,
 )
 from tests.stats.oracle_shape import expected_class
-from tests.stats.tensors import distribution_of, exact, number
+from tests.stats.tensors import distribution_of, exact, measure_tensor, number
 from tests.stats.test_rounded_counts import tolerance
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,6 @@ import pytest
 import scipy.linalg
 from numpy.typing import NDArray
 
-from bifurk_service.stats.measure import measure_tensor
 from bifurk_service.stats.registry import Family, names_of
 from bifurk_service.stats.spectra.spectrum import (
     SINGULAR_VALUE_TOLERANCE,
@@ -28,7 +27,7 @@ from tests.stats.oracle_spectrum import (
     normality,
     participation,
 )
-from tests.stats.tensors import number
+from tests.stats.tensors import measure_tensor, number
 
 RELATIVE = 1e-6
 """What the module promises of singular values; whatever follows from them is as near."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
@@ -16,15 +15,13 @@ from bifurk_service.api.distributions import Bins, Edge, Unit, drawn_density
 from bifurk_service.api.freshness import freshness, not_modified
 from bifurk_service.api.grants import Reader
 from bifurk_service.api.parameters import Glob, Layer, Role, RunId, Step
-from bifurk_service.api.schemas import (
-    TensorReference,
-)
+from bifurk_service.api.schemas import TensorReference
 from bifurk_service.api.stored_parts import carried
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import services
 from bifurk_service.stats.distributions.distribution import Distribution
 from bifurk_service.stats.pooling import pooled, pooled_statistics
-from bifurk_service.stats.value import TOO_LARGE, NoValue
+from bifurk_service.stats.value import NoValue
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.series import find_tensors
@@ -49,10 +46,7 @@ def get_pooled(
     if (unchanged := not_modified(request, asked.tag)) is not None:
         return unchanged
     pool = _pool(request, asked, run_id, glob=tensor, layer=layer, role=role)
-    measured = {
-        name: TOO_LARGE if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in pooled_statistics(pool.distribution).items()
-    }
+    measured = pooled_statistics(pool.distribution)
     response.headers.update(freshness(asked.tag))
     return PooledAnswer(
         step=asked.snapshot.step,

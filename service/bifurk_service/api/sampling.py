@@ -17,14 +17,13 @@ from bifurk_service.api.distribution_shapes import (
 from bifurk_service.api.freshness import freshness, not_modified
 from bifurk_service.api.grants import Reader
 from bifurk_service.api.parameters import LARGEST, RunId, Step, TensorId
-from bifurk_service.api.schemas import (
-    TensorReference,
-)
+from bifurk_service.api.schemas import TensorReference
 from bifurk_service.api.stored_parts import stored_distribution
 from bifurk_service.errors import InvalidError
 from bifurk_service.services import services
+from bifurk_service.stats.distributions.deviation import deviation
 from bifurk_service.stats.distributions.distribution import Distribution
-from bifurk_service.stats.distributions.sampling import deviation, draws, share_between
+from bifurk_service.stats.distributions.sampling import draws, share_between
 from bifurk_service.stats.value import ALL_EQUAL, EMPTY, NO_FINITE
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}/tensors/{tensor_id}", tags=["distributions"])

@@ -102,16 +102,6 @@ def measure_tensors(
     return Measured(tensors=as_table(results), spectra=spectra, skipped=skipped)
 
 
-def measure_tensor(tensor: TensorInput) -> dict[str, Value]:
-    """All registered statistics of one tensor, each a finite float64 or ``NoValue``."""
-    table = measure_tensors({"": tensor}).tensors
-    reasons = table.reasons[0]
-    return {
-        s.name: NoValue(reasons[s.name]) if s.name in reasons else float(value)
-        for s, value in zip(STATISTICS, table.values[0], strict=True)
-    }
-
-
 def as_table(results: Mapping[str, Mapping[str, Value]]) -> MeasuredTensors:
     """Statistics by tensor and name as a table; what is not finite says so instead."""
     finite = [{s.name: _finite(row[s.name]) for s in STATISTICS} for row in results.values()]

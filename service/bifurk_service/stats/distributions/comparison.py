@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import rel_entr
 
+from bifurk_service.stats.distributions.deviation import deviation, scaled_deviation
 from bifurk_service.stats.distributions.distribution import Distribution
-from bifurk_service.stats.distributions.moments import moments
 from bifurk_service.stats.distributions.spread import Spread, known_spread
 from bifurk_service.stats.value import (
     ALL_EQUAL,
@@ -111,8 +111,7 @@ def _unfit(distribution: Distribution) -> NoValue | None:
         return NO_FINITE if distribution.nonfinite else EMPTY
     if distribution.lossless or _peak(distribution) == 0.0:
         return None
-    about = moments(distribution.values, distribution.counts)
-    return UNRESOLVED if distribution.is_coarse(std=about.unscaled(about.std)) else None
+    return UNRESOLVED if distribution.is_coarse(std=deviation(distribution)) else None
 
 
 def _peak(distribution: Distribution) -> float:
@@ -139,8 +138,8 @@ def _area_between(points: NDArray[np.float64], a: _Curve, b: _Curve) -> float:
 
 
 def _in_sigmas(scaled_area: float, a: Distribution, exponent: int) -> Value:
-    about = moments(a.values, a.counts)
-    std = math.ldexp(about.std, about.exponent - exponent)
+    scaled, own_exponent = scaled_deviation(a)
+    std = math.ldexp(scaled, own_exponent - exponent)
     if not std:
         return ALL_EQUAL
     sigmas = scaled_area / std

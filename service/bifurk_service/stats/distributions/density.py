@@ -9,8 +9,8 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bifurk_service.stats.distributions.deviation import deviation
 from bifurk_service.stats.distributions.distribution import Distribution
-from bifurk_service.stats.distributions.moments import moments
 from bifurk_service.stats.distributions.spread import Spread, smooth_spread
 from bifurk_service.stats.value import ALL_EQUAL, ALL_ZERO, EMPTY, NO_FINITE, NoValue
 
@@ -174,10 +174,7 @@ def _first_and_last(
 
 
 def _sigma(distribution: Distribution) -> float:
-    if distribution.size == 0:
-        return 1.0
-    about = moments(distribution.values, distribution.counts)
-    return about.unscaled(about.std) or 1.0
+    return (deviation(distribution) if distribution.size else 0.0) or 1.0
 
 
 def _zeros(distribution: Distribution) -> int:

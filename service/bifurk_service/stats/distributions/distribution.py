@@ -89,15 +89,6 @@ class Distribution:
         rank = np.arange(self.size)
         return self._elements(rank, self._index_of(rank), smooth=smooth)
 
-    def share_within(self, bound: float) -> float:
-        """Share of elements with |w| < bound; a bin across the bound counts in proportion."""
-        low, high = self.known_ends
-        if low is high:
-            first = np.searchsorted(low, -bound, side="right")
-            last = np.searchsorted(low, bound, side="left")
-            return float(self.counts[first:last].sum()) / self.size
-        return (self._rounded_below(bound) - self._rounded_below(-bound)) / self.size
-
     def magnitudes(self) -> Distribution:
         """The distribution of |w|."""
         magnitude = np.abs(self.values)
@@ -124,17 +115,6 @@ class Distribution:
             return self.values[index]
         low, high = self.bins[0][index], self.bins[1][index]
         return low + (high - low) * ((rank - self.ranks_below[index] + 0.5) / self.counts[index])
-
-    def _rounded_below(self, value: float) -> float:
-        """How many elements are below, each bin's evenly spread."""
-        low, high = self.known_ends
-        index = int(np.searchsorted(high, value, side="right"))
-        if index == self.values.size:
-            return float(self.size)
-        if value <= low[index]:
-            return float(self.ranks_below[index])
-        part = (value - low[index]) / (high[index] - low[index])
-        return float(self.ranks_below[index] + part * self.counts[index])
 
     def _index_of(self, rank: NDArray[np.int64] | int) -> NDArray[np.intp]:
         return np.searchsorted(self.ranks_below, rank, side="right") - 1

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bifurk_service.stats.distributions.distribution import Distribution
-from bifurk_service.stats.distributions.moments import moments
+from bifurk_service.stats.distributions.spread import known_spread
 
 
 def share_between(distribution: Distribution, low: float, high: float) -> float:
@@ -21,8 +19,8 @@ def share_between(distribution: Distribution, low: float, high: float) -> float:
         distribution: of at least one finite element.
         low, high: in the weights' unit; -inf and inf leave that side open, the largest included.
     """
-    through = float(distribution.size) if high == math.inf else _below(distribution, high)
-    return max(0.0, through - _below(distribution, low)) / distribution.size
+    below = known_spread(distribution).below(np.array([low, high]))
+    return max(0.0, float(below[1] - below[0])) / distribution.size
 
 
 def draws(distribution: Distribution, *, size: int, seed: int) -> NDArray[np.float64]:
@@ -43,22 +41,3 @@ def draws(distribution: Distribution, *, size: int, seed: int) -> NDArray[np.flo
         return low[index]
     within = (position - distribution.ranks_below[index]) / distribution.counts[index]
     return low[index] + (high[index] - low[index]) * within
-
-
-def deviation(distribution: Distribution) -> float:
-    """The population standard deviation, in the weights' unit; 0 where all are equal."""
-    about = moments(distribution.values, distribution.counts)
-    return about.unscaled(about.std)
-
-
-def _below(distribution: Distribution, value: float) -> float:
-    """How many elements are smaller, each bin's evenly spread."""
-    low, high = distribution.known_ends
-    index = int(np.searchsorted(high, value, side="left"))
-    if index == high.size:
-        return float(distribution.size)
-    below = float(distribution.ranks_below[index])
-    if value <= low[index]:
-        return below
-    part = (value - low[index]) / (high[index] - low[index])
-    return below + float(part * distribution.counts[index])

@@ -1,4 +1,4 @@
-"""Moments and norms of many tensors at once; ``moments`` does the same for one."""
+"""Moments and norms of many tensors at once."""
 
 from __future__ import annotations
 
