@@ -17,12 +17,10 @@ from bifurk_service.api.comparison_shapes import (
 )
 from bifurk_service.api.comparison_words import sentences
 from bifurk_service.api.grants import Reader, visible_run
-from bifurk_service.api.parameters import LARGEST, Glob, Layer, Role, RunId, Step
+from bifurk_service.api.parameters import LARGEST, Glob, Layer, Role, RunId, Step, check_statistics
 from bifurk_service.api.partings import parting_of
 from bifurk_service.api.ratios import or_null, ratio
-from bifurk_service.api.schemas import (
-    TensorReference,
-)
+from bifurk_service.api.schemas import TensorReference
 from bifurk_service.api.stored_parts import carried
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import Services, services
@@ -97,10 +95,7 @@ def get_comparison(  # noqa: PLR0913 - one argument a query parameter
     role: Role = None,
 ) -> ComparisonAnswer:
     """Distances between two runs' distributions, or two steps', and where two runs part."""
-    if unknown := [name for name in stat if name not in BY_NAME]:
-        raise InvalidError(
-            f"no statistic {unknown[0]!r}; `GET /api/v1/stats` lists them", where="stat"
-        )
+    check_statistics(*stat)
     house = services(request)
     with house.database.read() as session:
         runs = visible_run(session, run_id, grant), visible_run(session, other or run_id, grant)

@@ -11,8 +11,16 @@ from fastapi.responses import StreamingResponse
 
 import bifurk
 from bifurk_service.api.grants import Reader, visible_run
-from bifurk_service.api.parameters import LARGEST, Glob, Layer, Role, RunId
-from bifurk_service.errors import InvalidError, NotFoundError, NotReadyError
+from bifurk_service.api.parameters import (
+    FirstStep,
+    Glob,
+    LastStep,
+    Layer,
+    Role,
+    RunId,
+    check_statistics,
+)
+from bifurk_service.errors import NotFoundError, NotReadyError
 from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.store.exporting import ExportSelection, export_rows
@@ -43,19 +51,12 @@ def get_export(  # noqa: PLR0913 - one argument a query parameter
     tensor: Glob = None,
     layer: Layer = None,
     role: Role = None,
-    first: Annotated[
-        int | None, Query(ge=0, le=LARGEST, alias="from", description="First step.")
-    ] = None,
-    last: Annotated[
-        int | None, Query(ge=0, le=LARGEST, alias="to", description="Last step.")
-    ] = None,
+    first: FirstStep = None,
+    last: LastStep = None,
 ) -> StreamingResponse:
     """A run's statistics as a Parquet file: a row a tensor a step, a column a statistic."""
     parquet = _parquet()
-    if unknown := [name for name in stat if name not in BY_NAME]:
-        raise InvalidError(
-            f"no statistic {unknown[0]!r}; `GET /api/v1/stats` lists them", where="stat"
-        )
+    check_statistics(*stat)
     house = services(request)
     with house.database.read() as session:
         run = visible_run(session, run_id, grant)

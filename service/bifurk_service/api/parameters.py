@@ -7,6 +7,9 @@ from typing import Annotated, Final, TypeAlias
 from fastapi import Path, Query
 from pydantic import AfterValidator
 
+from bifurk_service.errors import InvalidError
+from bifurk_service.stats.registry import BY_NAME
+
 LARGEST: Final = 2**63 - 1
 """What an integer column holds; numbers beyond it cannot be looked up."""
 
@@ -40,3 +43,22 @@ Glob: TypeAlias = Annotated[
 ]
 Layer: TypeAlias = Annotated[int | None, Query(ge=0, le=LARGEST)]
 Role: TypeAlias = Annotated[Text | None, Query(max_length=64)]
+FirstStep: TypeAlias = Annotated[
+    int | None, Query(ge=0, le=LARGEST, alias="from", description="First step.")
+]
+LastStep: TypeAlias = Annotated[
+    int | None, Query(ge=0, le=LARGEST, alias="to", description="Last step.")
+]
+
+
+def check_statistics(*names: str) -> None:
+    """Refuses what is no statistic.
+
+    Raises:
+        InvalidError: a name is not in the registry.
+    """
+    for name in names:
+        if name not in BY_NAME:
+            raise InvalidError(
+                f"no statistic {name!r}; `GET /api/v1/stats` lists them", where="stat"
+            )

@@ -9,11 +9,9 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 
-from bifurk_service.api.comparison_shapes import (
-    SideAnswer,
-)
+from bifurk_service.api.comparison_shapes import SideAnswer
 from bifurk_service.api.grants import Reader, visible_run
-from bifurk_service.api.parameters import LARGEST, Role, RunId, Step
+from bifurk_service.api.parameters import LARGEST, Role, RunId, Step, check_statistics
 from bifurk_service.api.profile_shapes import (
     ClustersAnswer,
     DepthAnswer,
@@ -23,9 +21,7 @@ from bifurk_service.api.profile_shapes import (
     ProfileSeriesAnswer,
     TailAnswer,
 )
-from bifurk_service.api.schemas import (
-    Page,
-)
+from bifurk_service.api.schemas import Page
 from bifurk_service.errors import InvalidError
 from bifurk_service.services import services
 from bifurk_service.stats.layers.profile import (
@@ -80,8 +76,7 @@ def get_profile(
     ] = None,
 ) -> ProfileAnswer:
     """A statistic by depth and role; widths and spectra of the projections, and their drift."""
-    if stat not in BY_NAME:
-        raise InvalidError(f"no statistic {stat!r}; `GET /api/v1/stats` lists them", where="stat")
+    check_statistics(stat)
     if BY_NAME[stat].nature is Nature.CLASS:
         raise InvalidError(f"{stat} names classes, which have no order by depth", where="stat")
     with services(request).database.read() as session:

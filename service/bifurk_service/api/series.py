@@ -11,14 +11,16 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from bifurk_service.api.freshness import freshness, not_modified, snapshot_tag
 from bifurk_service.api.grants import Reader, visible_run
 from bifurk_service.api.parameters import (
-    LARGEST,
+    FirstStep,
     Glob,
+    LastStep,
     Layer,
     Role,
     RunId,
     Step,
     TensorId,
     Text,
+    check_statistics,
 )
 from bifurk_service.api.schemas import (
     Page,
@@ -67,17 +69,12 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
     tensor: Glob = None,
     layer: Layer = None,
     role: Role = None,
-    first: Annotated[
-        int | None, Query(ge=0, le=LARGEST, alias="from", description="First step.")
-    ] = None,
-    last: Annotated[
-        int | None, Query(ge=0, le=LARGEST, alias="to", description="Last step.")
-    ] = None,
+    first: FirstStep = None,
+    last: LastStep = None,
     points: Annotated[int, Query(ge=4, le=100_000, description="Most points a series.")] = 1000,
 ) -> Page[SeriesAnswer]:
     """One statistic over steps, a series a tensor; thinned to `points`, extremes kept."""
-    if stat not in BY_NAME:
-        raise InvalidError(f"no statistic {stat!r}; `GET /api/v1/stats` lists them", where="stat")
+    check_statistics(stat)
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
         tensors = find_tensors(session, run_id, glob=tensor, layer=layer, role=role)

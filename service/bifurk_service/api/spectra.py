@@ -16,9 +16,7 @@ from bifurk_service.api.distribution_shapes import (
 from bifurk_service.api.freshness import freshness, not_modified, snapshot_tag
 from bifurk_service.api.grants import Reader, visible_run
 from bifurk_service.api.parameters import RunId, Step, TensorId
-from bifurk_service.api.schemas import (
-    TensorReference,
-)
+from bifurk_service.api.schemas import TensorReference
 from bifurk_service.errors import NotFoundError
 from bifurk_service.services import services
 from bifurk_service.stats.spectra.marchenko_pastur import density, edges
