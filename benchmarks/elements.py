@@ -22,12 +22,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
 from claims import Claim, options, report
 from models import gpt_162m, parameter_count
+from peers import add_histogram, wandb_watch
 from torch import nn
 
 from bifurk import sketch_torch
@@ -88,8 +88,8 @@ def measure(model: nn.Module, folder: Path, rounds: int) -> Times:
         "bifurk sketch": client.look,
         "bifurk statistics": lambda: element_table(distributions(parts)),
         "bifurk full": lambda: element_table(distributions(client.look())),
-        "tensorboard": tensorboard(model, folder),
-        "wandb": wandb_hook(model),
+        "tensorboard": add_histogram(model, folder).look,
+        "wandb": wandb_watch(model).look,
     }
     times: Times = {name: [] for name in contenders}
     for name, look in contenders.items():
@@ -161,41 +161,6 @@ def distributions(tensors: Sequence[TensorPart]) -> list[Distribution]:
         else from_counts(tensor.counts, dtype=tensor.dtype)
         for tensor in tensors
     ]
-
-
-def tensorboard(model: nn.Module, folder: Path) -> Callable[[], object]:
-    """`add_histogram` of every parameter, as the documentation shows it."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    writer = SummaryWriter(str(folder))
-    steps = iter(range(1_000_000))
-
-    def look() -> None:
-        step = next(steps)
-        for name, parameter in model.named_parameters():
-            writer.add_histogram(name, parameter, step)
-
-    return look
-
-
-def wandb_hook(model: nn.Module) -> Callable[[], object]:
-    """W&B's forward hook as `watch(log="parameters")` registers it; what it logs goes nowhere."""
-    import wandb
-    from wandb.integration.torch.wandb_torch import TorchHistory
-
-    history = TorchHistory()
-    carrier = nn.Identity()
-    history.add_log_parameters_hook(model, log_freq=1)
-    [hook] = list(model._forward_hooks.values())  # noqa: SLF001 - called as forward does
-    model._forward_hooks.clear()  # noqa: SLF001
-    stub = mock.Mock()
-
-    def look() -> None:
-        with mock.patch.object(wandb, "run", stub):
-            hook(model, (), carrier)
-        stub.reset_mock()
-
-    return look
 
 
 def odd_tensors(dtype: torch.dtype, rounds: int) -> list[Claim]:

@@ -22,12 +22,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import psutil
 import torch
 from claims import Claim, options, report
 from models import gpt_10m, parameter_count
+from peers import Peer, add_histogram, wandb_watch
 
 import bifurk
 from bifurk.testing import InMemoryTransport
@@ -123,8 +123,8 @@ def make_contenders(model: torch.nn.Module, folder: Path) -> dict[str, Contender
         "copy": Contender(copy),
         "bifurk": bifurk_contender(model, folder / "sketch", payload="sketch"),
         "bifurk with full values": bifurk_contender(model, folder / "auto", payload="auto"),
-        "wandb.watch": wandb_contender(model),
-        "add_histogram": tensorboard_contender(model, folder / "events"),
+        "wandb.watch": peer_contender(wandb_watch(model)),
+        "add_histogram": peer_contender(add_histogram(model, folder / "events")),
     }
 
 
@@ -151,39 +151,9 @@ def bifurk_contender(model: torch.nn.Module, folder: Path, *, payload: str) -> C
     return Contender(look, settle=lambda: monitor.flush(60), close=monitor.close)
 
 
-def wandb_contender(model: torch.nn.Module) -> Contender:
-    """W&B's forward hook as `watch(log="parameters")` registers it; what it logs goes nowhere."""
-    import wandb
-    from wandb.integration.torch.wandb_torch import TorchHistory
-
-    history = TorchHistory()
-    carrier = torch.nn.Identity()
-    history.add_log_parameters_hook(model, log_freq=1)
-    [hook] = list(model._forward_hooks.values())  # noqa: SLF001 - called as forward does
-    model._forward_hooks.clear()  # noqa: SLF001
-    stub = mock.Mock()
-
-    def look() -> None:
-        with mock.patch.object(wandb, "run", stub):
-            hook(model, (), carrier)
-        stub.reset_mock()
-
-    return Contender(look)
-
-
-def tensorboard_contender(model: torch.nn.Module, folder: Path) -> Contender:
-    """`add_histogram` of every parameter, as the documentation shows it."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    writer = SummaryWriter(str(folder))
-    steps = iter(range(1_000_000))
-
-    def look() -> None:
-        step = next(steps)
-        for name, parameter in model.named_parameters():
-            writer.add_histogram(name, parameter, step)
-
-    return Contender(look, settle=writer.flush, close=writer.close)
+def peer_contender(peer: Peer) -> Contender:
+    """A peer, timed."""
+    return Contender(peer.look, settle=peer.settle, close=peer.close)
 
 
 def train_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> float:
