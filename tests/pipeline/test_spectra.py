@@ -335,3 +335,22 @@ def test_pieces_follow_a_tensor_that_changes_its_shape(house: House) -> None:
     with house.database.read() as session:
         shape = session.scalars(select(Tensor.shape).where(Tensor.name == f"{FUSED}[key]")).one()
     assert shape == [80, 80]
+
+
+def test_profiles_have_a_first_where_no_spectrum_ever_came(house: House) -> None:
+    for sequence in range(2):
+        weights = {
+            role: (1 + sequence) * fused_weights(0, layer)
+            for layer, role in enumerate(("mlp.up", "mlp.down"))
+        }
+        weights["mlp.up"] = weights["mlp.up"] * (1 + sequence)
+        tensors = tuple(
+            replace(make_tensor(role, values, full=False), layer=0, role=role)
+            for role, values in weights.items()
+        )
+        run(house, replace(make_part(sequence), tensors=tensors))
+    with house.database.read() as session:
+        [(_, steps, drift)] = profile_series(session, 1, "projection_std_drift")
+    assert steps.tolist() == [0, 10]
+    assert drift[0] == 0.0
+    assert drift[1] > 0.1

@@ -46,7 +46,7 @@ class AttemptJudge:
         self._database = database
         self._attempt_id = attempt_id
         self._unsaved = 0
-        self._first: list[ProfileTensor] = []
+        self._first: list[ProfileTensor] | None = None
         self._first_of: set[str] = set()
         with database.read() as session:
             attempt = session.get_one(Attempt, attempt_id)
@@ -99,8 +99,9 @@ class AttemptJudge:
     def _profile(self, session: Session, snapshot: Snapshot) -> list[ProfileValue]:
         """Statistics across layers; here, because in sequence every spectrum before is known."""
         now = profile_tensors(session, snapshot.attempt_id, snapshot.step)
-        if with_spectra := _with_spectra(now) - self._first_of:
-            self._first_of |= with_spectra
+        new = _with_spectra(now) - self._first_of
+        if new or self._first is None:
+            self._first_of |= new
             step = first_measured_step(session, snapshot.attempt_id)
             self._first = (
                 []
