@@ -27,6 +27,14 @@ def test_an_absent_server_is_said_to_be_absent(bifurk: Run) -> None:
         assert answer.stdout == ""
 
 
+def test_a_token_is_taken_without_the_line_end_of_its_file(bifurk: Run, server: Server) -> None:
+    answer = bifurk("runs", "ls", "--url", server.url, BIFURK_TOKEN="abc\n")
+    assert "no bifurk server answers" not in answer.stderr
+    broken = bifurk("runs", "ls", "--url", server.url, BIFURK_TOKEN="ab\nc")
+    assert broken.returncode == 1
+    assert "the token holds what no HTTP header may" in one_line(broken.stderr)
+
+
 @pytest.fixture(scope="module")
 def closed_server(
     tmp_path_factory: pytest.TempPathFactory,
