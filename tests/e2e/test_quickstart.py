@@ -10,8 +10,11 @@ from pathlib import Path
 
 from tests.server import Server
 
-LEAST_SNAPSHOTS = 150
-"""Of about 200: on a busy machine the hook leaves some out rather than wait."""
+LEAST_SNAPSHOTS = 80
+"""Of about 200: on a busy machine the hook leaves some out rather than wait. With fewer, the
+detectors would hardly be calibrated when the fault comes."""
+LATEST_DETECTION_STEP = 340
+"""A shift is seen in the third snapshot after it, however many were left out between."""
 QUICKSTART = Path(__file__).parents[2] / "docs" / "quickstart.md"
 
 
@@ -33,4 +36,4 @@ def test_the_script_of_the_quickstart_runs_and_its_fault_is_alerted(
     run = server.wait_until_judged(1, LEAST_SNAPSHOTS)
     assert (run["run"], run["state"]) == ("first", "finished")
     alerts = server.get("/api/v1/alerts?run=1&severity=warning&severity=critical")["items"]
-    assert [300 <= alert["detected_step"] <= 320 for alert in alerts] == [True]
+    assert [300 <= alert["detected_step"] <= LATEST_DETECTION_STEP for alert in alerts] == [True]
