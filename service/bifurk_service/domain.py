@@ -84,7 +84,13 @@ class Clock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AffectedTensor:
-    """One tensor of an alert: which statistics moved and between which steps it began."""
+    """One tensor of an alert: which statistics moved and between which steps it began.
+
+    Attributes:
+        statistics: those that moved, the first to begin first.
+        first_statistic: the one that began before all others; "" where that is not resolved.
+        branch: of kinds that part tensors into groups, which group; None of others.
+    """
 
     tensor: TensorInfo
     statistics: tuple[str, ...]
@@ -93,6 +99,8 @@ class AffectedTensor:
     before: float
     after: float
     score: float
+    first_statistic: str = ""
+    branch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +115,9 @@ class Alert:
         explained_by: changes of the user's own inside that interval; () when unannounced.
         checkpoint: the last one before the onset, with ``step`` and ``path``, or None.
         evidence: detector, version, parameters and what it saw.
+        parent: fingerprint of the alert that this one is a part of; "" where it stands alone.
+        false_alarms_per_10000: measured rate of alerts of this kind and score on series in which
+            nothing happens, per 10,000 snapshots; None where it was not measured.
     """
 
     fingerprint: str
@@ -125,3 +136,5 @@ class Alert:
     explained_by: tuple[Mark, ...] = ()
     checkpoint: Mark | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    parent: str = ""
+    false_alarms_per_10000: float | None = None

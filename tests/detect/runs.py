@@ -115,5 +115,6 @@ def judged(
     for index, one in enumerate(times):
         row = {name: series[index] for name, series in values.items()}
         known = {name: np.isfinite(series) for name, series in row.items()}
-        alerts |= {alert.fingerprint: alert for alert in judge.update(one, tensors, row, known)}
+        verdict = judge.update(one, tensors, row, known)
+        alerts |= {alert.fingerprint: alert for alert in verdict.alerts}
     return alerts

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bifurk_service.domain import Clock
+from bifurk_service.domain import Clock, TensorInfo
 from bifurk_service.stats.registry import Statistic
 
 State: TypeAlias = dict[str, NDArray[Any]]
@@ -39,23 +39,11 @@ class Detection:
     details: Mapping[str, float | int | str | bool] = field(default_factory=dict)
 
 
-class Detector(Protocol):
-    """A detector over the S series of one statistic.
-
-    ``update`` is called once a judged snapshot, in ascending sequence. Series may be added at the
-    end from one call to the next (parameters added later): S never shrinks. A series without a
-    value has ``valid`` False and its value is ignored (it may be NaN). S series at once give what S
-    runs of one would give, and ``restore(snapshot())`` continues as if nothing had happened.
-    """
+class Memorable(Protocol):
+    """What every detector can do beside looking: be put away, taken up again, and explained."""
 
     kind: ClassVar[str]
     version: ClassVar[int]
-
-    def update(
-        self, clock: Clock, values: NDArray[np.float64], valid: NDArray[np.bool_]
-    ) -> list[Detection]:
-        """Takes one value of every series, float64 [S] and bool [S]; returns what fired now."""
-        ...
 
     def snapshot(self) -> State:
         """A copy of the whole memory."""
@@ -70,10 +58,52 @@ class Detector(Protocol):
         ...
 
 
+class Detector(Memorable, Protocol):
+    """A detector over the S series of one statistic.
+
+    ``update`` is called once a judged snapshot, in ascending sequence. Series may be added at the
+    end from one call to the next (parameters added later): S never shrinks. A series without a
+    value has ``valid`` False and its value is ignored (it may be NaN). S series at once give what S
+    runs of one would give, and ``restore(snapshot())`` continues as if nothing had happened.
+    """
+
+    def update(
+        self, clock: Clock, values: NDArray[np.float64], valid: NDArray[np.bool_]
+    ) -> list[Detection]:
+        """Takes one value of every series, float64 [S] and bool [S]; returns what fired now."""
+        ...
+
+
+class PopulationDetector(Memorable, Protocol):
+    """A detector that holds a statistic's series against one another: layers of a role, for one.
+
+    As ``Detector``, but that what it says of a series depends on the others of its group, and on
+    nothing outside it: groups together give what each alone would give.
+    """
+
+    def update(
+        self,
+        clock: Clock,
+        tensors: Sequence[TensorInfo],
+        values: NDArray[np.float64],
+        valid: NDArray[np.bool_],
+    ) -> list[Detection]:
+        """As ``Detector.update``, with the tensor behind every series, [S]."""
+        ...
+
+
 class DetectorFactory(Protocol):
     """Makes a fresh detector for one statistic."""
 
     def __call__(self, statistic: Statistic) -> Detector:
+        """A detector that has seen nothing yet."""
+        ...
+
+
+class PopulationDetectorFactory(Protocol):
+    """Makes a fresh population detector for one statistic."""
+
+    def __call__(self, statistic: Statistic) -> PopulationDetector:
         """A detector that has seen nothing yet."""
         ...
 
@@ -86,3 +116,16 @@ class Watch:
     statistics: tuple[str, ...]
     make: DetectorFactory
     meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PopulationWatch:
+    """A row whose detector looks at all tensors of a statistic together."""
+
+    kind: str
+    statistics: tuple[str, ...]
+    make: PopulationDetectorFactory
+    meaning: str
+
+
+AnyWatch: TypeAlias = Watch | PopulationWatch

@@ -6,21 +6,26 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bifurk_service.detect.base import Detector, Watch
+from bifurk_service.detect.base import (
+    AnyWatch,
+    Detection,
+    Memorable,
+    PopulationWatch,
+)
 from bifurk_service.detect.finding import Finding
 from bifurk_service.detect.merge import Merger
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.detect.report import alert_of
 from bifurk_service.detect.schedule import RESUME, Schedule
 from bifurk_service.domain import Alert, Clock, TensorInfo
-from bifurk_service.stats.registry import BY_NAME
+from bifurk_service.stats.registry import BY_NAME, Statistic
 
 VERSION: Final = 1
 """Raised when merging or the layout of the state changes."""
@@ -34,18 +39,36 @@ class ForeignStateError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What judging one snapshot came to.
+
+    Attributes:
+        alerts: new or grown, told apart by their fingerprint.
+        returned: fingerprints of alerts raised before whose series have been back long enough.
+    """
+
+    alerts: tuple[Alert, ...] = ()
+    returned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Seat:
-    watch: Watch
-    statistic: str
-    detector: Detector
+    """One detector on one statistic."""
+
+    kind: str
+    statistic: Statistic
+    detector: Memorable
+    ask: Callable[
+        [Clock, Sequence[TensorInfo], NDArray[np.float64], NDArray[np.bool_]], list[Detection]
+    ]
 
     @property
     def key(self) -> str:
-        return f"{self.watch.kind}/{self.statistic}"
+        return f"{self.kind}/{self.statistic.name}"
 
     def describe(self) -> dict[str, Any]:
         return {
-            "detector": self.watch.kind,
+            "detector": self.kind,
             "version": self.detector.version,
             "parameters": dict(self.detector.parameters()),
         }
@@ -57,11 +80,18 @@ class Judge:
     Args:
         run: its name, which sentences begin with.
         watches: which detectors watch which statistics.
+        statistics: what the watches' names stand for.
     """
 
-    def __init__(self, run: str, *, watches: Sequence[Watch] = WATCHES) -> None:
+    def __init__(
+        self,
+        run: str,
+        *,
+        watches: Sequence[AnyWatch] = WATCHES,
+        statistics: Mapping[str, Statistic] = BY_NAME,
+    ) -> None:
         self._run = run
-        self._seats = tuple(_seats(watches))
+        self._seats = tuple(_seats(watches, statistics))
         self._merger = Merger(run)
         self._schedule = Schedule()
         self._sequence: int | None = None
@@ -71,7 +101,7 @@ class Judge:
     def definition(self) -> str:
         """Hash of all that verdicts depend on: detectors, parameters, statistics' definitions."""
         seats = [
-            [seat.key, BY_NAME[seat.statistic].definition_version, seat.describe()]
+            [seat.key, seat.statistic.definition_version, seat.describe()]
             for seat in self._seats
         ]
         document = json.dumps([VERSION, seats], sort_keys=True)
@@ -88,7 +118,7 @@ class Judge:
         tensors: Sequence[TensorInfo],
         values: Mapping[str, NDArray[np.float64]],
         valid: Mapping[str, NDArray[np.bool_]],
-    ) -> list[Alert]:
+    ) -> Verdict:
         """Judges one snapshot.
 
         Args:
@@ -96,9 +126,6 @@ class Judge:
             tensors: T tensors in the model's order; new ones only ever at the end.
             values: float64 [T] by statistic; a statistic that is left out has no value.
             valid: bool [T] by statistic, False where there is no value.
-
-        Returns:
-            Alerts that are new or have grown, told apart by their fingerprint.
 
         Raises:
             ValueError: the sequence goes back, tensors changed, or an array has another length.
@@ -110,11 +137,11 @@ class Judge:
         findings = [
             found
             for seat in self._seats
-            for found in _ask(seat, clock, len(tensors), values, valid)
+            for found in _ask(seat, clock, tensors, values, valid)
         ]
         events = self._merger.update(clock.sequence, findings, tensors)
         self._sequence, self._tensors = clock.sequence, tuple(tensor.id for tensor in tensors)
-        return [
+        alerts = tuple(
             alert_of(
                 event,
                 run=self._run,
@@ -123,7 +150,8 @@ class Judge:
                 detector=self._describe(event.kind, event.statistic),
             )
             for event in events
-        ]
+        )
+        return Verdict(alerts=alerts)
 
     def snapshot(self) -> bytes:
         """The whole state as a numpy archive without pickles."""
@@ -181,30 +209,44 @@ class Judge:
         return next(seat.describe() for seat in self._seats if seat.key == key)
 
 
-def _seats(watches: Sequence[Watch]) -> Iterator[_Seat]:
+def _seats(
+    watches: Sequence[AnyWatch], statistics: Mapping[str, Statistic]
+) -> Iterator[_Seat]:
     for watch in watches:
-        for statistic in watch.statistics:
-            yield _Seat(watch=watch, statistic=statistic, detector=watch.make(BY_NAME[statistic]))
+        for name in watch.statistics:
+            yield _seat(watch, statistics[name])
+
+
+def _seat(watch: AnyWatch, statistic: Statistic) -> _Seat:
+    if isinstance(watch, PopulationWatch):
+        among = watch.make(statistic)
+        return _Seat(kind=watch.kind, statistic=statistic, detector=among, ask=among.update)
+    alone = watch.make(statistic)
+    return _Seat(
+        kind=watch.kind,
+        statistic=statistic,
+        detector=alone,
+        ask=lambda clock, _, values, valid: alone.update(clock, values, valid),
+    )
 
 
 def _ask(
     seat: _Seat,
     clock: Clock,
-    count: int,
+    tensors: Sequence[TensorInfo],
     values: Mapping[str, NDArray[np.float64]],
     valid: Mapping[str, NDArray[np.bool_]],
 ) -> Iterator[Finding]:
-    series = values.get(seat.statistic, np.zeros(count))
-    known = valid.get(seat.statistic, np.zeros(count, dtype=np.bool_))
+    count, name = len(tensors), seat.statistic.name
+    series = values.get(name, np.zeros(count))
+    known = valid.get(name, np.zeros(count, dtype=np.bool_))
     if series.shape != (count,) or known.shape != (count,):
-        raise ValueError(
-            f"{seat.statistic}: expected {count} values, got {series.shape} and {known.shape}"
-        )
-    for detection in seat.detector.update(clock, series, known):
+        raise ValueError(f"{name}: expected {count} values, got {series.shape} and {known.shape}")
+    for detection in seat.ask(clock, tensors, series, known):
         yield Finding.of(
             detection,
-            kind=seat.watch.kind,
-            statistic=seat.statistic,
+            kind=seat.kind,
+            statistic=name,
             sequence=clock.sequence,
             step=clock.step,
         )

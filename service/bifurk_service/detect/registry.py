@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bifurk_service.detect.base import Watch
+from bifurk_service.detect.base import AnyWatch, Watch
 from bifurk_service.detect.collapsed import Collapsed
 from bifurk_service.detect.frozen import Frozen
 from bifurk_service.detect.mode_split import ModeSplit
@@ -12,7 +12,7 @@ from bifurk_service.detect.non_finite import NonFinite
 from bifurk_service.detect.regime_shift import RegimeShift
 from bifurk_service.detect.turning_point import TurningPoint
 
-WATCHES: Final[tuple[Watch, ...]] = (
+WATCHES: Final[tuple[AnyWatch, ...]] = (
     Watch(
         kind=NonFinite.kind,
         statistics=("nonfinite_count",),

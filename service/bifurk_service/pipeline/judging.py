@@ -12,8 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from bifurk_service.detect.judge import Judge
-from bifurk_service.domain import Alert
+from bifurk_service.detect.judge import Judge, Verdict
 from bifurk_service.stats.layers.profile import ProfileTensor, ProfileValue, profile_statistics
 from bifurk_service.store.alerts import keep_alert
 from bifurk_service.store.engine import Database, Session
@@ -61,7 +60,7 @@ class AttemptJudge:
         Raises:
             SupersededError: it is judged already, or the cursor is past it.
         """
-        alerts, profile = self._verdict(snapshot_id)
+        verdict, profile = self._verdict(snapshot_id)
         with self._database.write() as session:
             snapshot = session.get_one(Snapshot, snapshot_id)
             attempt = session.get_one(Attempt, self._attempt_id)
@@ -70,7 +69,7 @@ class AttemptJudge:
                     f"snapshot {snapshot_id} is {snapshot.state}, the cursor at {attempt.cursor}"
                 )
             now = time.time()
-            for alert in alerts:
+            for alert in verdict.alerts:
                 keep_alert(session, attempt, alert, now=now)
             keep_profile(session, snapshot, profile)
             finish_snapshot(session, snapshot, JUDGED, now=now)
@@ -78,7 +77,7 @@ class AttemptJudge:
             self._unsaved += 1
             if self._unsaved >= SNAPSHOTS_BETWEEN_STATES:
                 self._save(session, attempt.cursor)
-        return len(alerts)
+        return len(verdict.alerts)
 
     def put_away(self) -> None:
         """Saves the memory, so that taking it up again replays nothing."""
@@ -89,12 +88,12 @@ class AttemptJudge:
             if attempt is not None:
                 self._save(session, attempt.cursor)
 
-    def _verdict(self, snapshot_id: int) -> tuple[list[Alert], list[ProfileValue]]:
+    def _verdict(self, snapshot_id: int) -> tuple[Verdict, list[ProfileValue]]:
         """Outside the write transaction: while the detectors think, parts are still taken in."""
         with self._database.read() as session:
             snapshot = session.get_one(Snapshot, snapshot_id)
-            alerts = [] if snapshot.off_grid else self._update(session, snapshot)
-            return alerts, self._profile(session, snapshot)
+            verdict = Verdict() if snapshot.off_grid else self._update(session, snapshot)
+            return verdict, self._profile(session, snapshot)
 
     def _profile(self, session: Session, snapshot: Snapshot) -> list[ProfileValue]:
         """Statistics across layers; here, because in sequence every spectrum before is known."""
@@ -140,7 +139,7 @@ class AttemptJudge:
         )
         self._unsaved = 0
 
-    def _update(self, session: Session, snapshot: Snapshot) -> list[Alert]:
+    def _update(self, session: Session, snapshot: Snapshot) -> Verdict:
         """Only tensors that judged snapshots have carried count, whatever has arrived by now."""
         tensor_ids, values = statistics_at(session, snapshot, known=self._judge.tensor_ids)
         tensors = tensors_of(session, self._attempt_id, tensor_ids)
