@@ -76,7 +76,8 @@ class Attempt(Base):
     """One process lifetime of a run, from start or resume to its end.
 
     ``cursor`` is the last sequence judging has passed, -1 before the first; ``first_sequence`` the
-    snapshot that motion since the first is measured against.
+    snapshot that motion since the first is measured against; ``source`` what its snapshots came
+    from: client, import or replay.
     """
 
     __tablename__ = "attempts"
@@ -99,6 +100,7 @@ class Attempt(Base):
     optimizer: Mapped[str] = mapped_column(NAME)
     optimizer_settings: Mapped[dict[str, Any]]
     client: Mapped[dict[str, Any]]
+    source: Mapped[str] = mapped_column(WORD, server_default="client", default="client")
 
 
 class Tensor(Base):
@@ -125,7 +127,7 @@ class Snapshot(Base):
 
     ``state`` is received, measured, judged, late or failed; ``coverage`` the share of its parts
     that came; ``tries`` how often measuring it has lost its worker; ``spectra_skipped`` how many
-    matrices the time for spectra did not reach.
+    matrices the time for spectra did not reach; what is ``pinned`` keeps its full values.
     """
 
     __tablename__ = "snapshots"
@@ -153,6 +155,7 @@ class Snapshot(Base):
     judged_at: Mapped[float | None]
     learning_rates: Mapped[list[Any]]
     spectra_skipped: Mapped[int] = mapped_column(server_default="0", default=0)
+    pinned: Mapped[bool] = mapped_column(Boolean, server_default="0", default=False)
 
 
 class StoredPart(Base):
@@ -217,7 +220,12 @@ class SeriesPoint(Base):
 
 
 class StoredAlert(Base):
-    """An alert and where it is in its life."""
+    """An alert and where it is in its life.
+
+    ``parent`` is the fingerprint of the alert it is a part of, within its attempt; ``silenced_by``
+    the rule that keeps it from people; ``superseded`` says that a later attempt went over the
+    stretch again.
+    """
 
     __tablename__ = "alerts"
     __table_args__ = (UniqueConstraint("attempt_id", "fingerprint"), NEVER_AGAIN)
@@ -243,6 +251,97 @@ class StoredAlert(Base):
     evidence: Mapped[dict[str, Any]]
     created_at: Mapped[float]
     updated_at: Mapped[float]
+    resolved_at: Mapped[float | None]
+    parent: Mapped[str] = mapped_column(NAME, server_default="", default="")
+    silenced_by: Mapped[str | None] = mapped_column(NAME)
+    superseded: Mapped[bool] = mapped_column(Boolean, server_default="0", default=False)
+    false_alarms_per_10000: Mapped[float | None]
+
+
+class AlertChange(Base):
+    """Something that happened to an alert, by whom: its history."""
+
+    __tablename__ = "alert_changes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"), index=True)
+    at: Mapped[float]
+    change: Mapped[str] = mapped_column(WORD)
+    state: Mapped[str] = mapped_column(WORD)
+    severity: Mapped[str] = mapped_column(WORD)
+    who: Mapped[str] = mapped_column(NAME)
+    note: Mapped[str | None] = mapped_column(Text)
+
+
+class Delivery(Base):
+    """One message about an alert through one channel: the outbox, and the log of it.
+
+    ``state`` is waiting, delivered or failed; it is written with the change that it tells of, so
+    that no change goes untold.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("ix_deliveries_state_next_try_at", "state", "next_try_at"), NEVER_AGAIN)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"), index=True)
+    channel: Mapped[str] = mapped_column(NAME)
+    reason: Mapped[str] = mapped_column(WORD)
+    state: Mapped[str] = mapped_column(WORD)
+    tries: Mapped[int]
+    next_try_at: Mapped[float]
+    created_at: Mapped[float]
+    delivered_at: Mapped[float | None]
+    status_code: Mapped[int | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class ImportedStatistic(Base):
+    """A statistic computed elsewhere that is not in the table of statistics."""
+
+    __tablename__ = "imported_statistics"
+    __table_args__ = (UniqueConstraint("run_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(NAME)
+    nature: Mapped[str] = mapped_column(WORD)
+    log_scale: Mapped[bool] = mapped_column(Boolean)
+
+
+class ImportedValue(Base):
+    """An imported statistic of one tensor at one step."""
+
+    __tablename__ = "imported_values"
+    __table_args__ = (Index("ix_imported_values_attempt_id_step", "attempt_id", "step"),)
+    statistic_id: Mapped[int] = mapped_column(
+        ForeignKey("imported_statistics.id", ondelete="CASCADE"), primary_key=True
+    )
+    tensor_id: Mapped[int] = mapped_column(
+        ForeignKey("tensors.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    step: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[float | None]
+
+
+class StoredDirective(Base):
+    """What an alert asks the client for: full values of its tensors, more often, for a while.
+
+    ``every`` is the interval in steps, half-open from ``first_step`` to ``last_step``.
+    """
+
+    __tablename__ = "directives"
+    __table_args__ = (UniqueConstraint("alert_id"), NEVER_AGAIN)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), index=True
+    )
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"))
+    tensors: Mapped[list[Any]]
+    every: Mapped[int]
+    first_step: Mapped[int]
+    last_step: Mapped[int]
+    created_at: Mapped[float]
 
 
 class DetectorState(Base):
