@@ -5,7 +5,7 @@ Pure: steps and measured seconds go in, decisions come out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,6 +59,16 @@ class Cadence:
         if step % self.interval == 0:
             return True
         return self._log_start and 0 < step < self._every and step & (step - 1) == 0
+
+    def affords_more(self, *, elapsed_seconds: float, cost_seconds: float) -> bool:
+        """Whether a snapshot off the grid fits: several ranks never agree on one.
+
+        Args:
+            elapsed_seconds, cost_seconds: as for ``judge``.
+        """
+        if self._ranks > 1:
+            return False
+        return self._budget is None or cost_seconds <= self._budget * elapsed_seconds
 
     def judge(self, step: int, *, elapsed_seconds: float, cost_seconds: float) -> Relief | None:
         """Compares the cost with the budget; to be asked at every due step before its snapshot.
@@ -120,16 +130,26 @@ class FullRotation:
         self._candidates = [index for index, size in enumerate(sizes_bytes) if size <= limit]
         self._cursor = 0
 
-    def take(self) -> tuple[int, ...]:
-        """Indices of the next turn's tensors, ascending; the turn passes on."""
+    def take(self, *, wanted: Collection[int] = (), rotate: bool = True) -> tuple[int, ...]:
+        """Indices of the tensors that travel in full now, ascending.
+
+        Args:
+            wanted: these come first, as far as they fit.
+            rotate: whether what room is left goes to the next turn; the turn then passes on.
+        """
         left = self._limit
         taken: list[int] = []
-        while len(taken) < len(self._candidates):
+        for index in self._candidates:
+            if index in wanted and self._sizes[index] <= left:
+                left -= self._sizes[index]
+                taken.append(index)
+        for _ in self._candidates if rotate else ():
             index = self._candidates[self._cursor % len(self._candidates)]
-            if self._sizes[index] > left:
-                break
-            left -= self._sizes[index]
-            taken.append(index)
+            if index not in taken:
+                if self._sizes[index] > left:
+                    break
+                left -= self._sizes[index]
+                taken.append(index)
             self._cursor += 1
         return tuple(sorted(taken))
 

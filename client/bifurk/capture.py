@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 import torch
@@ -55,11 +56,12 @@ class Capture:
         """Of the watched tensors, in the order of the model."""
         return tuple(tensor.name for tensor in self._plan.tensors)
 
-    def take(self, *, full: bool) -> Snapshot | None:
+    def take(self, *, full: bool, wanted: Collection[str] = ()) -> Snapshot | None:
         """Copies the weights as they are now; None when every buffer is still being encoded.
 
         Args:
-            full: whether full values may travel with this snapshot.
+            full: whether the next turn of full values travels with this snapshot.
+            wanted: names of the tensors that travel in full before all others.
 
         Raises:
             ReferenceError: the parameters are gone.
@@ -68,7 +70,7 @@ class Capture:
         # A wrapper may be gone (``watch(torch.compile(model), ...)``) while its weights train on.
         if model is not None:
             self._follow(model)
-        return self._plan.take(full=full)
+        return self._plan.take(full=full, wanted=wanted)
 
     def free(self) -> None:
         """Lets go of the buffers; no snapshot is taken afterwards."""
@@ -144,14 +146,13 @@ class _Plan:
         self._free: deque[Stage] = deque()
         self._made = 0
 
-    def take(self, *, full: bool) -> Snapshot | None:
+    def take(self, *, full: bool, wanted: Collection[str]) -> Snapshot | None:
         stage = self._stage()
         if stage is None:
             return None
         snapshot = Snapshot(stage, self._free)
         try:
-            due = [self._matrices[turn] for turn in self._rotation.take()] if full else []
-            stage.read(self._parameters(), full=due)
+            stage.read(self._parameters(), full=self._due_in_full(wanted, rotate=full))
         except BaseException:
             snapshot.release()
             raise
@@ -162,6 +163,14 @@ class _Plan:
 
     def misses_parameters(self) -> bool:
         return any(tensor.parameter() is None for tensor in self.tensors)
+
+    def _due_in_full(self, wanted: Collection[str], *, rotate: bool) -> list[int]:
+        asked = {
+            turn
+            for turn, index in enumerate(self._matrices)
+            if wanted and self.tensors[index].name in wanted
+        }
+        return [self._matrices[turn] for turn in self._rotation.take(wanted=asked, rotate=rotate)]
 
     def _parameters(self) -> list[torch.Tensor]:
         parameters = [tensor.parameter() for tensor in self.tensors]

@@ -58,6 +58,7 @@ class WatchConfig:
     payload: Annotated[Payload, "Full values: auto (some), sketch (none), full (all)."] = "auto"
     full_bytes: Annotated[int, "Most bytes of full values a snapshot in payload auto."] = 16 << 20
     full_every: Annotated[int, "Full values travel with every this many snapshots."] = 1
+    directives: Annotated[bool, "Follow the server's wishes for more after an alert."] = True
     overhead_budget: Annotated[float | None, "Share of the time this may cost; None: any."] = 0.01
     start_step: Annotated[int | None, "Steps done before; default: the optimizer's own."] = None
     attempt: Annotated[str, "This try at the run; a slug."] = field(default_factory=fresh_attempt)
@@ -109,6 +110,7 @@ class WatchSettings(TypedDict, total=False):
     payload: Payload | None
     full_bytes: int | None
     full_every: int | None
+    directives: bool | None
     overhead_budget: float | None
     start_step: int | None
     attempt: str | None

@@ -193,6 +193,7 @@ class Encoder:
             step=taken.step,
             sequence=taken.sequence,
             previous_step=taken.previous_step,
+            off_grid=taken.off_grid,
             wall_clock_seconds=taken.wall_clock_seconds,
             display_name=identity.display_name,
             optimizer=taken.optimizer,

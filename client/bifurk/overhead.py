@@ -62,6 +62,6 @@ class ThreadTime:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def tell(self, *_: object) -> None:
+    def tell(self) -> None:
         """To be called on that thread."""
         self.seconds = time.thread_time()

@@ -15,6 +15,7 @@ from bifurk import optimizers as optim
 from bifurk.cadence import Cadence
 from bifurk.capture import Capture, Snapshot
 from bifurk.config import WatchConfig
+from bifurk.directives import Directives
 from bifurk.losses import LossLedger
 from bifurk.marks import MarkLog
 from bifurk.overhead import Overhead
@@ -30,13 +31,15 @@ class Taken:
 
     Attributes:
         learning_rates: floats, or copies of tensors that still lie on a device.
-        scalars, marks: since the snapshot before.
+        off_grid: whether the server asked for it between two snapshots of the grid.
+        scalars, marks: since the grid's snapshot before; none off the grid.
     """
 
     snapshot: Snapshot
     step: int
     sequence: int
     previous_step: int | None
+    off_grid: bool
     wall_clock_seconds: float
     optimizer: str
     optimizer_settings: Mapping[str, Detail]
@@ -51,7 +54,7 @@ class Recorder:
     Args:
         capture: reads the weights. optimizers: held weakly; the first is the clock.
         config: cadence, budget and payload. ranks: how many processes share the grid.
-        ledger: told of snapshots that could not be taken.
+        ledger: told of snapshots that could not be taken. directives: the server's wishes.
         background_seconds: processor time spent off the training thread so far.
     """
 
@@ -63,6 +66,7 @@ class Recorder:
         config: WatchConfig,
         ranks: int,
         ledger: LossLedger,
+        directives: Directives,
         background_seconds: Callable[[], float],
     ) -> None:
         self._capture = capture
@@ -70,6 +74,7 @@ class Recorder:
         self._optimizer_name = optim.name_of(optimizers)
         self._config = config
         self._ledger = ledger
+        self._directives = directives
         self._cadence = Cadence(
             every=config.every,
             log_start=config.log_start,
@@ -78,6 +83,7 @@ class Recorder:
         )
         self._step_given = config.start_step is not None
         self._last_snapshot_step: int | None = None
+        self._last_grid_step: int | None = None
         self._next_sequence = 0
         self.overhead = Overhead(background_seconds=background_seconds)
         self.scalars = ScalarLog()
@@ -112,7 +118,7 @@ class Recorder:
         """Counts one step; returns whether it is a snapshot."""
         self.step += 1
         self._steps_done += 1
-        return self._cadence.due(self.step)
+        return self._cadence.due(self.step) or self._is_asked_for()
 
     def set_step(self, step: int) -> None:
         """Sets the count of steps done so far.
@@ -134,13 +140,14 @@ class Recorder:
             last = self._last_snapshot_step
             if last is not None and self.step <= last:
                 return None
-            self._keep_budget()
-            snapshot = self._read_weights()
+            off_grid = not self._cadence.due(self.step)
+            if not off_grid:
+                self._keep_budget()
+            snapshot = self._read_weights(off_grid=off_grid)
             if snapshot is None:
                 return None
-            self._last_snapshot_step = self.step
             try:
-                return self._taken(snapshot, previous_step=last)
+                return self._taken(snapshot, off_grid=off_grid)
             except BaseException:
                 snapshot.release()
                 self._ledger.drop("capture_failed", self.last_sequence)
@@ -179,11 +186,19 @@ class Recorder:
             relief.after,
         )
 
-    def _read_weights(self) -> Snapshot | None:
+    def _is_asked_for(self) -> bool:
+        return self._directives.asks_for_snapshot(self.step) and self._cadence.affords_more(
+            elapsed_seconds=self.overhead.elapsed_seconds,
+            cost_seconds=self.overhead.cost_seconds,
+        )
+
+    def _read_weights(self, *, off_grid: bool) -> Snapshot | None:
         sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
-        full = self._cadence.full_allowed and sequence % self._config.full_every == 0
+        allowed = self._cadence.full_allowed
+        turn = allowed and not off_grid and sequence % self._config.full_every == 0
+        wanted = self._directives.wanted_in_full(self.step) if allowed else ()
         try:
-            snapshot = self._capture.take(full=full)
+            snapshot = self._capture.take(full=turn, wanted=wanted)
         except BaseException:
             self._ledger.drop("capture_failed", sequence)
             raise
@@ -191,19 +206,23 @@ class Recorder:
             self._ledger.drop("busy", sequence)
         return snapshot
 
-    def _taken(self, snapshot: Snapshot, *, previous_step: int | None) -> Taken:
+    def _taken(self, snapshot: Snapshot, *, off_grid: bool) -> Taken:
         optimizers = self._live_optimizers()
+        previous_step, self._last_snapshot_step = self._last_grid_step, self.step
+        if not off_grid:
+            self._last_grid_step = self.step
         return Taken(
             snapshot=snapshot,
             step=self.step,
             sequence=self._next_sequence - 1,
             previous_step=previous_step,
+            off_grid=off_grid,
             wall_clock_seconds=time.time(),
             optimizer=self._optimizer_name,
             optimizer_settings=optim.settings(optimizers[0]),
             learning_rates=optim.learning_rates(optimizers),
-            scalars=self.scalars.take(),
-            marks=self.marks.take(),
+            scalars=Interval() if off_grid else self.scalars.take(),
+            marks=() if off_grid else self.marks.take(),
         )
 
     def _live_optimizers(self) -> list[Optimizer]:

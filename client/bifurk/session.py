@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from bifurk.capture import Capture
 from bifurk.config import WatchConfig
 from bifurk.delivery import open_delivery
+from bifurk.directives import Directives
 from bifurk.encoder import Encoder
 from bifurk.guard import Wall
 from bifurk.identity import Identity
@@ -26,7 +27,7 @@ from bifurk.overhead import ThreadTime
 from bifurk.recorder import Recorder
 from bifurk.reports import Reports
 from bifurk.step_hooks import StepHooks
-from bifurk.transport import Transport
+from bifurk.transport import Response, Transport
 from bifurk.wire import LossReport
 from bifurk.wire.attempt import State
 
@@ -74,12 +75,15 @@ class Session(Monitor):
         self._calls = Wall(failures_in_a_row=None)
         self._ledger = LossLedger()
         self._sending = ThreadTime()
+        self._directives = Directives()
+        self._follows_directives = config.directives
         self._recorder = Recorder(
             capture=capture,
             optimizers=optimizers,
             config=config,
             ranks=identity.rank.ranks,
             ledger=self._ledger,
+            directives=self._directives,
             background_seconds=lambda: self._encoder.cpu_seconds + self._sending.seconds,
         )
         self._reports = Reports(identity=identity, recorder=self._recorder, ledger=self._ledger)
@@ -88,7 +92,7 @@ class Session(Monitor):
             self._ledger,
             heartbeat=self._reports.request,
             transport=transport,
-            on_reply=self._sending.tell,
+            on_reply=self._answered,
             on_refused=self._refused,
         )
         self._encoder = Encoder(
@@ -160,6 +164,12 @@ class Session(Monitor):
         taken = self._recorder.take()
         if taken is not None:
             self._encoder.submit(taken)
+
+    def _answered(self, response: Response) -> None:
+        """On the sender's thread."""
+        if self._follows_directives:
+            self._directives.read(response)
+        self._sending.tell()
 
     def _refused(self, status: int) -> None:
         """On the sender's thread."""
