@@ -82,8 +82,20 @@ def expected_motion(now: Floats, previous: Floats, first: Floats, steps: int) ->
         "dying_share": np.mean(np.abs(now) < 0.05 * np.std(first)),
         "growing_share": np.mean(np.abs(now) > 3 * np.std(first)),
         "path_flow": np.median(growth) / np.sqrt(steps),
+        "path_dip_ratio": expected_path_dip_ratio(now, first),
     }
     return {name: float(value) for name, value in expected.items()}
+
+
+def expected_path_dip_ratio(now: Floats, first: Floats) -> float:
+    """From at most 512 quantiles of the magnitudes that are not zero, ties spread out."""
+    sizes, counts = np.unique(np.abs(now[now != 0]), return_counts=True)
+    total = np.sum(counts)
+    points = min(int(total), 512)
+    middles = (np.cumsum(counts) - counts / 2) / total
+    quantiles = np.interp((np.arange(points) + 0.5) / points, middles, sizes)
+    distance = diptest.dipstat(np.log(quantiles / np.std(first)), allow_zero=False)
+    return float(distance / max(0.0025, 0.75 / np.sqrt(total)))
 
 
 def expected_spectrum(weights: Floats) -> dict[str, float]:

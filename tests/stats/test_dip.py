@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bifurk_service.stats.elements.dip import dip
-from bifurk_service.stats.elements.dips import dips
+from bifurk_service.stats.distributions.dip import dip
+from bifurk_service.stats.distributions.dips import dips
 from bifurk_service.stats.elements.element_table import dip_points, dip_threshold
 from tests.stats.tensors import LAWS, distribution_of, exact, weights
 

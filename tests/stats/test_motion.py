@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bifurk.exact import STORAGE, Exact
 from bifurk_service.stats.motion.motion_statistics import NO_PATHS, Compared, motion_statistics
 from bifurk_service.stats.motion.moved_ratios import NONE_MOVED, ONE_SAMPLED
+from bifurk_service.stats.motion.path_dips import path_dip_ratios
 from bifurk_service.stats.motion.streamed_median import HELD, middle_values
 from bifurk_service.stats.registry import Family, names_of
 from bifurk_service.stats.value import (
@@ -52,12 +53,13 @@ def since(
     compared = [
         NO_EARLIER if then is None else Compared(now=now, then=then) for then in (previous, first)
     ]
-    return motion_statistics(
+    measured = motion_statistics(
         previous=compared[0],
         first=compared[1],
         size=now.data.size if size is None else size,
         steps_since_previous=steps,
     )
+    return {**measured, "path_dip_ratio": path_dip_ratios(compared[1:])[0]}
 
 
 def every_motion(now: Exact, previous: Exact, first: Exact, steps: int) -> dict[str, float]:
@@ -225,6 +227,31 @@ def test_half_the_weights_decaying_die_and_the_median_path_shrinks() -> None:
     assert measured["path_flow"] == pytest.approx(math.log(0.01) / 2, rel=1e-5)
     assert measured["dying_share"] == pytest.approx(0.6 + 0.4 * 0.0399, abs=0.01)
     assert measured["growing_share"] == pytest.approx(0.4 * 0.0027, abs=0.002)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_paths_that_part_have_two_modes_and_those_of_a_gaussian_one(dtype: str) -> None:
+    first = weights("gaussian", SIZE)
+    parted = np.where(np.arange(SIZE) % 2, first, first / 30)
+    for now, low, high in ((first, 0.1, 0.8), (0.01 * first, 0.1, 0.8), (parted, 3.0, 10.0)):
+        ratio = number(since(exact(now, dtype), first=exact(first, dtype))["path_dip_ratio"])
+        assert low < ratio < high
+
+
+def test_paths_of_many_tensors_at_once_are_each_tensor_alone() -> None:
+    firsts = [exact(weights("laplace", size), "bfloat16") for size in (5, 300, 4_096, 9_000)]
+    compared = [Compared(now=one, then=one) for one in firsts]
+    together = path_dip_ratios([compared[0], NOT_SENT, *compared[1:]])
+    alone = [path_dip_ratios([one])[0] for one in compared]
+    assert together == [alone[0], NOT_SENT, *alone[1:]]
+
+
+def test_paths_that_are_exactly_zero_are_left_out() -> None:
+    first = weights("gaussian", SIZE)
+    pruned = np.where(np.arange(SIZE) % 2, first, 0.0)
+    measured = since(exact(pruned), first=exact(first))["path_dip_ratio"]
+    assert measured == since(exact(pruned[1::2]), first=exact(first[1::2]))["path_dip_ratio"]
+    assert since(exact([0.0, 0.0]), first=exact([1.0, 2.0]))["path_dip_ratio"] == ALL_ZERO
 
 
 def test_signs_are_compared_even_where_products_underflow() -> None:

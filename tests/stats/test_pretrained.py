@@ -24,6 +24,7 @@ from tests.stats.oracle import (
     expected_dip,
     expected_elements,
     expected_js_divergence,
+    expected_path_dip_ratio,
     expected_shape,
 )
 from tests.stats.oracle_shape import expected_class
@@ -202,6 +203,7 @@ def since_first(now: Floats, first: Floats) -> dict[str, float]:
         "sign_flip_share_to_first": np.mean(np.sign(now) * np.sign(first) < 0),
         "dying_share": np.mean(np.abs(now) < 0.05 * np.std(first)),
         "growing_share": np.mean(np.abs(now) > 3 * np.std(first)),
+        "path_dip_ratio": expected_path_dip_ratio(now, first),
     }
 
 

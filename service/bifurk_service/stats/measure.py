@@ -15,6 +15,7 @@ from bifurk.sketch import Sketch
 from bifurk_service.stats.distributions.distribution import Distribution, from_counts, from_values
 from bifurk_service.stats.elements.element_table import element_table
 from bifurk_service.stats.motion.motion_statistics import Compared, motion_statistics
+from bifurk_service.stats.motion.path_dips import path_dip_ratios
 from bifurk_service.stats.registry import STATISTICS, Family, names_of
 from bifurk_service.stats.spectra.plan import SpectraPlan
 from bifurk_service.stats.spectra.spectrum import (
@@ -95,9 +96,9 @@ def measure_tensors(
     with np.errstate(all="ignore"):
         elements = _elements(tensors)
         spectra, spectrum_values, skipped = _spectra(tensors, plan or SpectraPlan())
+        motion = _motion(tensors)
         results = {
-            name: {**elements[name], **_motion(tensor), **spectrum_values[name]}
-            for name, tensor in tensors.items()
+            name: {**elements[name], **motion[name], **spectrum_values[name]} for name in tensors
         }
     return Measured(tensors=as_table(results), spectra=spectra, skipped=skipped)
 
@@ -144,14 +145,23 @@ def _distribution(tensor: TensorInput) -> Distribution | None:
     return None
 
 
-def _motion(tensor: TensorInput) -> dict[str, Value]:
+def _motion(tensors: Mapping[str, TensorInput]) -> dict[str, dict[str, Value]]:
+    firsts = {name: _compared(one.trace, one.first_trace) for name, one in tensors.items()}
+    dip_ratios = path_dip_ratios(list(firsts.values()))
+    return {
+        name: {**_moved(tensors[name], firsts[name]), "path_dip_ratio": dip_ratio}
+        for name, dip_ratio in zip(firsts, dip_ratios, strict=True)
+    }
+
+
+def _moved(tensor: TensorInput, first: Compared | NoValue) -> dict[str, Value]:
     """Since the previous snapshot from all elements, where all came both times."""
     exact = _compared(tensor.full, tensor.previous_full)
     return motion_statistics(
         previous=exact
         if isinstance(exact, Compared)
         else _compared(tensor.trace, tensor.previous_trace),
-        first=_compared(tensor.trace, tensor.first_trace),
+        first=first,
         size=math.prod(tensor.shape),
         steps_since_previous=tensor.steps_since_previous,
     )

@@ -25,6 +25,8 @@ class Family(StrEnum):
     ELEMENTS = "elements"
     MOTION = "motion"
     SPECTRUM = "spectrum"
+    IMPORTED = "imported"
+    """Computed elsewhere; no row of the table is of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bifurk_service.stats.distributions.dip import dip_threshold
 from bifurk_service.stats.distributions.distribution import RESOLVED_STEPS, Distribution
 from bifurk_service.stats.elements.columns import Columns
 from bifurk_service.stats.elements.folding import Expanded, Folded, expand, fold
 from bifurk_service.stats.elements.gaussian_distance import js_divergences, ks_distances
-from bifurk_service.stats.elements.modes import dip_points, dip_threshold, stacked_dips
+from bifurk_service.stats.elements.modes import dip_points, stacked_dips
 from bifurk_service.stats.elements.shape import (
     CLASS_STEPS,
     DISTINCT_VALUES,

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bifurk_service.stats.distributions.dip import DIP_FLOOR, DIP_NOISE
+from bifurk_service.stats.distributions.dips import dips
 from bifurk_service.stats.distributions.distribution import Distribution
-from bifurk_service.stats.elements.dips import dips
 from bifurk_service.stats.elements.stack import Floats, Stack, stack
 
 DIP_POINTS: Final = 2_000
 """A larger tensor is represented by this many quantiles: one step of their distribution function
 is a fifth of ``DIP_FLOOR``, and the dip's cost stays below a millisecond."""
-DIP_FLOOR: Final = 0.0025
-"""Two modes this faint are not worth a word, however many values prove them."""
-DIP_NOISE: Final = 0.75
-"""0.1 % point of sqrt(n) x dip for a uniform sample, the unimodal one with the largest dip: 0.744
-in 4,000 samples of 2,000."""
 
 _PROBABILITIES: Final[Floats] = (np.arange(DIP_POINTS) + 0.5) / DIP_POINTS
 
@@ -34,11 +29,6 @@ def dip_points(distribution: Distribution) -> NDArray[np.float64]:
     alone = stack([distribution])
     points: Floats = np.ldexp(_points(alone)[0], alone.exponent[0])
     return points
-
-
-def dip_threshold(size: int) -> float:
-    """The dip that a unimodal sample of this size does not reach."""
-    return max(DIP_FLOOR, DIP_NOISE / math.sqrt(size))
 
 
 def stacked_dips(tensors: Stack) -> tuple[Floats, Floats]:

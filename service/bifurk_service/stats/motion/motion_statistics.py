@@ -58,7 +58,7 @@ def motion_statistics(
     size: int,
     steps_since_previous: int | None,
 ) -> dict[str, Value]:
-    """Every statistic of ``Family.MOTION``: a finite float64, or why there is none.
+    """Every statistic of ``Family.MOTION`` but ``path_dip_ratio``, or why there is none.
 
     Elements that are not finite at either of two compared snapshots are left out of that
     comparison. Standard errors are those of a simple random sample without replacement, by the

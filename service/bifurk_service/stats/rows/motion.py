@@ -153,4 +153,16 @@ MOTION_ROWS: Final[tuple[Statistic, ...]] = (
         meaning="how fast magnitudes grow (above 0) or decay (below 0)",
         source="definition ours",
     ),
+    Statistic(
+        name="path_dip_ratio",
+        family=Family.MOTION,
+        nature=Nature.INTEGRATED,
+        unit="1",
+        formula=(
+            "dip of ln(|w| / std(w_first)) over the n elements other than zero, / "
+            "max(0.0025, 0.75/sqrt(n))"
+        ),
+        meaning="above 1 the paths have parted into some that grow and some that decay",
+        source="Hartigan and Hartigan 1985; definition ours",
+    ),
 )

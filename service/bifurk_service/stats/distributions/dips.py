@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from bifurk_service.stats.distributions.dip import MINIMUM_SIZE, dip
 from bifurk_service.stats.distributions.distribution import run_lengths
-from bifurk_service.stats.elements.dip import MINIMUM_SIZE, dip
-from bifurk_service.stats.elements.stack import Floats
 
+Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 _POINTS_AT_ONCE: Final = 131_072
