@@ -8,6 +8,7 @@ from bifurk_service.detect.agreement import ASPECTS, Rule, agreements, is_popula
 from bifurk_service.detect.finding import Finding
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.domain import TensorInfo
+from bifurk_service.stats.registry import BY_NAME
 
 
 def shift(
@@ -16,6 +17,7 @@ def shift(
     return Finding(
         kind="regime_shift",
         statistic=statistic,
+        log_scale=BY_NAME[statistic].log_scale,
         tensor=tensor,
         sequence=sequence,
         step=2 * sequence,

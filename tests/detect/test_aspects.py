@@ -5,6 +5,7 @@ from __future__ import annotations
 from bifurk_service.detect.finding import Finding
 from bifurk_service.detect.merge import Merger
 from bifurk_service.domain import TensorInfo
+from bifurk_service.stats.registry import BY_NAME
 
 TENSORS = [TensorInfo(id=1, name="output.weight", layer=None, role="unembedding", shape=(59, 256))]
 
@@ -13,6 +14,7 @@ def shift(statistic: str, *, seen: int, began: int) -> Finding:
     return Finding(
         kind="regime_shift",
         statistic=statistic,
+        log_scale=BY_NAME[statistic].log_scale,
         tensor=0,
         sequence=seen,
         step=10 * seen,

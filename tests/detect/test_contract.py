@@ -1,4 +1,4 @@
-"""The promises of every detector, whatever it looks for."""
+"""The promises of every detector of single series, whatever it looks for."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bifurk_service.detect.base import Detector, State
-from bifurk_service.detect.registry import WATCHES
-from bifurk_service.detect.streams import autoregressive, clocks
+from bifurk_service.detect.base import Detector, State, Watch
+from bifurk_service.detect.registry import OPTIONAL_WATCHES, WATCHES
+from bifurk_service.detect.streams import clocks
 from bifurk_service.domain import Clock, Mark
 from bifurk_service.stats.registry import BY_NAME
+from tests.detect.courses import LENGTH, SERIES, course_of
 from tests.detect.runs import Report, detections
-
-SERIES = 4
-LENGTH = 150
 
 REPRESENTATIVES = {"regime_shift": ("std", "update_ratio", "excess_kurtosis")}
 """Of a kind that watches many: each combination of nature and scale once."""
 PAIRS = [
     (watch, statistic)
-    for watch in WATCHES
+    for watch in (*WATCHES, *OPTIONAL_WATCHES)
+    if isinstance(watch, Watch)
     for statistic in REPRESENTATIVES.get(watch.kind, watch.statistics)
 ]
 IDS = [f"{watch.kind}-{statistic}" for watch, statistic in PAIRS]
@@ -33,60 +32,11 @@ IDS = [f"{watch.kind}-{statistic}" for watch, statistic in PAIRS]
 Stream = tuple[NDArray[np.float64], NDArray[np.bool_], list[Clock]]
 
 
-def _shifting(random: np.random.Generator) -> NDArray[np.float64]:
-    values = autoregressive(random, SERIES, LENGTH, correlation=0.3)
-    values[np.arange(LENGTH)[:, None] >= random.integers(70, 120, SERIES)] += 12
-    return values
-
-
-def _walking(random: np.random.Generator) -> NDArray[np.float64]:
-    values = np.cumsum(0.01 * random.standard_normal((LENGTH, SERIES)), axis=0)
-    values[np.arange(LENGTH)[:, None] >= random.integers(30, 120, SERIES)] += 3
-    return values
-
-
-def _turning(random: np.random.Generator) -> NDArray[np.float64]:
-    course = np.sin(np.linspace(0, 3, LENGTH)[:, None] + random.uniform(0.2, 1, SERIES))
-    return np.asarray(course + 0.002 * random.standard_normal(course.shape), dtype=np.float64)
-
-
-def _crossing(random: np.random.Generator) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = np.where(
-        np.arange(LENGTH)[:, None] % 60 >= random.integers(10, 40, SERIES), 1.5, 0.5
-    ) + 0.1 * random.random((LENGTH, SERIES))
-    return values
-
-
-def _counting(random: np.random.Generator) -> NDArray[np.float64]:
-    return np.where(random.random((LENGTH, SERIES)) > 0.9, 3.0, 0.0)
-
-
-def _stopping(random: np.random.Generator) -> NDArray[np.float64]:
-    still = np.arange(LENGTH)[:, None] % 50 >= random.integers(5, 40, SERIES)
-    return np.where(still, 1.0, 0.0)
-
-
-def _vanishing(random: np.random.Generator) -> NDArray[np.float64]:
-    alive = np.arange(LENGTH)[:, None] % 70 < random.integers(20, 60, SERIES)
-    return np.where(alive, 0.02 + 0.001 * random.random((LENGTH, SERIES)), 0.0)
-
-
-COURSES: dict[str, Callable[[np.random.Generator], NDArray[np.float64]]] = {
-    "turning_point": _turning,
-    "mode_split": _crossing,
-    "non_finite": _counting,
-    "frozen": _stopping,
-    "collapsed": _vanishing,
-}
-
-
 def _stream(kind: str, statistic: str) -> Stream:
     """Events in every series, holes in all of them, and the marks a run may carry."""
     random = np.random.default_rng(7)
     definition = BY_NAME[statistic]
-    stationary = definition.nature.value == "stationary"
-    course = COURSES.get(kind) or (_shifting if stationary else _walking)
-    values = course(random)
+    values = course_of(kind, definition)(random)
     if definition.log_scale and kind != "collapsed":
         values = np.exp(values)
     valid = random.random(values.shape) > 0.1

@@ -60,6 +60,17 @@ def test_after_a_fall_the_next_turning_point_is_a_rise() -> None:
     assert directions == ["fall", "rise"]
 
 
+def test_what_only_goes_on_falling_takes_twice_the_change() -> None:
+    course = 30 * np.exp(-np.linspace(0, 0.09, 200))
+    assert detections(TurningPoint(RANK), _column(course)) == []
+    assert len(detections(TurningPoint(RANK), _column(course**2))) == 1
+
+
+def test_after_the_first_turn_a_turn_takes_twice_the_change() -> None:
+    waves = 30 * np.exp(0.045 * np.sin(np.linspace(0, 8 * np.pi, 400)))
+    assert len(detections(TurningPoint(RANK), _column(waves))) == 1
+
+
 def test_what_falls_in_the_first_thirty_snapshots_only_is_no_turning_point() -> None:
     values = _column([*np.linspace(40, 20, 30), *np.full(100, 20.0)])
     assert detections(TurningPoint(RANK), values) == []

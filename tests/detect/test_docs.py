@@ -7,18 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from bifurk_service.detect import silent
-from bifurk_service.detect.agreement import ASPECTS
-from bifurk_service.detect.base import Watch
-from bifurk_service.detect.registry import WATCHES
+from bifurk_service.detect import merge, recovery, silent, wake
+from bifurk_service.detect.agreement import AGREEMENT_SNAPSHOTS, ASPECTS, RULES
+from bifurk_service.detect.base import AnyWatch
+from bifurk_service.detect.registry import OPTIONAL_WATCHES, WATCHES
+from bifurk_service.detect.schedule import EXPLAINING_KINDS
 from bifurk_service.stats.registry import BY_NAME
 
 PAGES = Path(__file__).parents[2] / "docs" / "detectors"
 INDEX = (PAGES / "README.md").read_text()
+EVERY: tuple[AnyWatch, ...] = (*WATCHES, *OPTIONAL_WATCHES)
+OTHER_PAGES = {"README", "measured", "real-runs", "streams"}
+"""Pages that are about no single kind."""
 
 
-@pytest.mark.parametrize("watch", WATCHES, ids=lambda watch: watch.kind)
-def test_the_index_lists_what_each_kind_watches(watch: Watch) -> None:
+@pytest.mark.parametrize("watch", EVERY, ids=lambda watch: watch.kind)
+def test_the_index_lists_what_each_kind_watches(watch: AnyWatch) -> None:
     (row,) = re.findall(
         rf"^\| \[`{watch.kind}`\]\({watch.kind}\.md\) \|(.*)\|$", INDEX, re.MULTILINE
     )
@@ -28,12 +32,12 @@ def test_the_index_lists_what_each_kind_watches(watch: Watch) -> None:
 
 
 def test_every_kind_has_a_page_and_no_page_is_left_over() -> None:
-    kinds = {watch.kind for watch in WATCHES} | {silent.KIND}
-    assert {page.stem for page in PAGES.glob("*.md")} == kinds | {"README"}
+    kinds = {watch.kind for watch in EVERY} | {silent.KIND}
+    assert {page.stem for page in PAGES.glob("*.md")} - OTHER_PAGES == kinds
 
 
-@pytest.mark.parametrize("watch", WATCHES, ids=lambda watch: watch.kind)
-def test_the_page_names_every_default_with_its_value(watch: Watch) -> None:
+@pytest.mark.parametrize("watch", EVERY, ids=lambda watch: watch.kind)
+def test_the_page_names_every_default_with_its_value(watch: AnyWatch) -> None:
     page = (PAGES / f"{watch.kind}.md").read_text()
     parameters = watch.make(BY_NAME[watch.statistics[0]]).parameters()
     for name, value in parameters.items():
@@ -45,3 +49,31 @@ def test_the_page_names_every_default_with_its_value(watch: Watch) -> None:
 def test_the_index_lists_the_aspects() -> None:
     for statistic, aspect in ASPECTS.items():
         assert re.search(rf"{aspect} \([^)]*`{statistic}`", INDEX), (aspect, statistic)
+
+
+def test_the_index_says_which_kinds_need_agreement_or_company() -> None:
+    for kind in (*RULES, *merge.COMPANY_SNAPSHOTS):
+        rows = re.findall(rf"^\| \[`{kind}`\].*\|(.*)\|$", INDEX, re.MULTILINE)
+        assert all(row.strip() == "nothing: see below" for row in rows), kind
+
+
+def test_the_index_lists_every_change_of_the_runs_own() -> None:
+    kinds = {*EXPLAINING_KINDS, "learning_rate", "warmup_end", "decay_start"}
+    table = INDEX[INDEX.index("**Schedule.**") : INDEX.index("**Recovery.**")]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == kinds
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        f"is named. What shifts in other tensors within {merge.AFTERMATH_SNAPSHOTS} snapshots",
+        f"began at least {wake.LATER_SNAPSHOTS} snapshots later, is another event",
+        f"Events are remembered for {merge.KIN_SNAPSHOTS} snapshots",
+        f"within {AGREEMENT_SNAPSHOTS} snapshots of the last one",
+        f"at {recovery.RETURNED_SNAPSHOTS} judged snapshots running",
+        f"At most {recovery.MOST_FOLLOWED} alerts are followed",
+    ],
+)
+def test_the_index_names_the_windows_in_force(sentence: str) -> None:
+    assert sentence in " ".join(INDEX.split())

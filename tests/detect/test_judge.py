@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from bifurk_service.detect.judge import ForeignStateError, Judge
+from bifurk_service.detect.recovery import RETURNED_SNAPSHOTS
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.detect.streams import clocks
 from bifurk_service.domain import Alert, Clock, Severity, TensorInfo
+from bifurk_service.stats.registry import BY_NAME
 from tests.detect.runs import LENGTH, MATRICES, Values, gpt, judged, marked, sound_run
 
 ONSET = 90
@@ -41,7 +43,9 @@ def _raised(tensors: list[TensorInfo], *, factor: float) -> tuple[Values, list[C
 
 
 def _worth_telling(alerts: dict[str, Alert]) -> list[Alert]:
-    return [alert for alert in alerts.values() if alert.severity is not Severity.INFO]
+    """What reaches people: warnings and worse that are no part of another alert."""
+    told = [alert for alert in alerts.values() if not alert.parent]
+    return [alert for alert in told if alert.severity is not Severity.INFO]
 
 
 def test_a_sound_run_of_twelve_layers_gives_no_warning() -> None:
@@ -59,7 +63,7 @@ def test_a_fault_in_one_layer_is_one_alert_that_names_its_matrices_only(
     assert [one.tensor.name for one in alert.tensors] == [f"blocks.2.{n}.weight" for n in MATRICES]
     assert alert.sentence == (
         "gpt-small: the spread of the weights became 3x larger in 4 of 38 tensors, all of layer 2. "
-        "Began between steps 180 and 182, seen at 186. The largest singular value shifted as well."
+        "Began between steps 180 and 182, seen at 184. The largest singular value shifted as well."
     )
 
 
@@ -89,8 +93,8 @@ def test_a_raised_learning_rate_is_named_and_lowers_nothing(tensors: list[Tensor
     assert len(alert.tensors) == len(tensors)
     assert [mark.kind for mark in alert.explained_by] == ["learning_rate"]
     assert alert.sentence == (
-        "gpt-small: weight updates became 9.7x larger in 38 of 38 tensors. Began between steps "
-        "180 and 182, seen at 186; which layer was first is not resolved. The learning rate rose "
+        "gpt-small: weight updates became 10x larger in 38 of 38 tensors. Began between steps "
+        "180 and 182, seen at 184; which layer was first is not resolved. The learning rate rose "
         "10x between steps 180 and 182: probable cause. Last checkpoint before: step 162, "
         "ckpt/160.pt."
     )
@@ -206,6 +210,69 @@ def test_tensors_added_later_are_judged_from_then_on() -> None:
     rest = {name: series[40:] for name, series in values.items()}
     (alert,) = _worth_telling(judged(rest, tensors, clock=times[40:], judge=judge))
     assert {one.tensor.layer for one in alert.tensors} == {2}
+
+
+def test_what_several_detectors_see_of_one_fault_is_one_alert_with_children() -> None:
+    tensors = gpt(12)
+    alerts = judged(_faulty(tensors), tensors)
+    (head,) = _worth_telling(alerts)
+    assert head.kind == "regime_shift"
+    children = [one for one in alerts.values() if one.parent]
+    assert {one.parent for one in children} == {head.fingerprint}
+    assert "layer_departure" in {one.kind for one in children}
+
+
+def test_two_faults_close_together_are_two_alerts(tensors: list[TensorInfo]) -> None:
+    values = _faulty(tensors)
+    for tensor in tensors:
+        if tensor.layer == 3 and len(tensor.shape) == 2:
+            for statistic in ("std", "spectral_norm"):
+                values[statistic][ONSET - 10 :, tensor.id] *= 3
+    alerts = _worth_telling(judged(values, tensors))
+    assert [{one.tensor.layer for one in alert.tensors} for alert in alerts] == [{3}, {2}]
+
+
+def test_a_fault_that_is_undone_returns(tensors: list[TensorInfo]) -> None:
+    values = sound_run(tensors, seed=1)
+    for tensor in tensors:
+        if tensor.layer == 2 and len(tensor.shape) == 2:
+            values["std"][60:68, tensor.id] *= 3
+    judge, raised, returned = Judge("gpt-small"), dict[str, str](), list[tuple[int, str]]()
+    for index, clock in enumerate(clocks(LENGTH, every=2)):
+        row = {name: series[index] for name, series in values.items()}
+        known = {name: np.isfinite(series) for name, series in row.items()}
+        verdict = judge.update(clock, tensors, row, known)
+        raised |= {alert.fingerprint: alert.kind for alert in verdict.alerts}
+        returned += [(index, raised[fingerprint]) for fingerprint in verdict.returned]
+        if index == 75:
+            judge = _taken_up_again(judge)
+    assert [kind for _, kind in returned if kind == "regime_shift"] == ["regime_shift"]
+    assert min(index for index, _ in returned) >= 67 + RETURNED_SNAPSHOTS
+
+
+def _taken_up_again(judge: Judge) -> Judge:
+    copy = Judge("gpt-small")
+    copy.restore(judge.snapshot())
+    return copy
+
+
+def test_a_statistic_from_elsewhere_is_judged_like_our_own(tensors: list[TensorInfo]) -> None:
+    imported = replace(BY_NAME["std"], name="grad_noise", definition_version=7)
+    (watch,) = (watch for watch in WATCHES if watch.kind == "regime_shift")
+    judge = Judge(
+        "gpt-small",
+        watches=(replace(watch, statistics=("grad_noise",)),),
+        statistics={"grad_noise": imported},
+    )
+    values = {"grad_noise": _faulty(tensors)["std"]}
+    (alert,) = judged(values, tensors, judge=judge).values()
+    assert alert.statistic == "grad_noise"
+    assert alert.sentence.startswith("gpt-small: grad_noise became 3x larger in 4 of 38 tensors")
+
+
+def test_another_definition_of_a_statistic_is_another_definition_of_the_judge() -> None:
+    statistics = {**BY_NAME, "std": replace(BY_NAME["std"], definition_version=99)}
+    assert Judge("a", statistics=statistics).definition != Judge("a").definition
 
 
 def _garbage(_: bytes) -> bytes:

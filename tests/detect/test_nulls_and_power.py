@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import binom
 
 from bifurk_service.detect.regime_shift import RegimeShift
-from bifurk_service.detect.streams import LENGTH, NULLS, Stream, jump, tripled
-from tests.detect.runs import Report, detections
+from bifurk_service.detect.schedule import Schedule
+from bifurk_service.detect.streams import LENGTH, NULLS, Stream, is_explained, jump, tripled
+from tests.detect.runs import Report
 
 SERIES = 60
 RATE = {"AR(.9)": 0.12}
@@ -16,7 +17,15 @@ RATE = {"AR(.9)": 0.12}
 
 
 def _judged(stream: Stream) -> list[Report]:
-    return detections(RegimeShift(stream.statistic), stream.values, valid=stream.valid)
+    detector, schedule, told = RegimeShift(stream.statistic), Schedule(), []
+    for index, (clock, values, valid) in enumerate(stream):
+        schedule.take(clock)
+        told += [
+            (index, found)
+            for found in detector.update(clock, values, valid)
+            if not is_explained(stream, found, schedule)
+        ]
+    return told
 
 
 def _delays(stream: Stream) -> dict[int, int]:

@@ -67,7 +67,7 @@ def test_an_integrated_statistic_keeps_its_past_across_an_interval_change() -> N
     values[100:] *= 3
     detector = RegimeShift(BY_NAME["std"])
     found = detections(detector, values, clock=_grid(160, doubled_at=80))
-    assert {index for index, _ in found} == {102}
+    assert {index for index, _ in found} == {101}
 
 
 @pytest.mark.parametrize("statistic", ["std", "update_ratio", "excess_kurtosis"])
@@ -83,7 +83,7 @@ def test_a_random_walk_alarms_on_levels_and_not_when_declared_integrated() -> No
     kurtosis = BY_NAME["excess_kurtosis"]
     as_levels = replace(kurtosis, nature=Nature.STATIONARY)
     naive = detections(RegimeShift(as_levels), walk)
-    assert len({found.series for _, found in naive}) >= 4
+    assert len({found.series for _, found in naive}) >= 2
     assert detections(RegimeShift(kurtosis), walk) == []
 
 
@@ -115,3 +115,81 @@ def test_a_value_that_is_not_positive_has_no_logarithm_and_is_left_out() -> None
     values[50:55] = 0.0
     values[55:58] = -1.0
     assert detections(RegimeShift(BY_NAME["update_ratio"]), values) == []
+
+
+def _client_grid(length: int, *, every: int) -> list[Clock]:
+    """Steps 0, 1, 2, 4, ... below ``every``, then its multiples."""
+    steps = [0, *(1 << power for power in range((every - 1).bit_length()))]
+    steps += [every * (index + 1) for index in range(length - len(steps))]
+    return [
+        Clock(sequence=index, step=step, previous_step=None) for index, step in enumerate(steps)
+    ]
+
+
+def _relaxing_norm(times: list[Clock], *, seed: int) -> NDArray[np.float64]:
+    """A norm that grows with the logarithm of the step, walks a little, and is a little noisy."""
+    random = np.random.default_rng(seed)
+    step = np.array([clock.step for clock in times], dtype=np.float64)[:, None]
+    shape = (len(times), SERIES)
+    walk = np.cumsum(0.001 * random.standard_normal(shape), axis=0)
+    growth = random.uniform(-0.1, 0.1, SERIES) * np.log1p(step / 50)
+    return np.exp(growth + walk + 0.0005 * random.standard_normal(shape))
+
+
+@pytest.mark.parametrize("every", [10, 100, 1000])
+def test_a_norm_that_follows_the_logarithm_of_the_step_is_left_in_peace(every: int) -> None:
+    times = _client_grid(60, every=every)
+    values = _relaxing_norm(times, seed=6)
+    assert detections(RegimeShift(BY_NAME["std"]), values, clock=times) == []
+
+
+@pytest.mark.parametrize("onset", [25, 40])
+def test_a_doubling_in_the_first_sixty_snapshots_is_seen_within_three(onset: int) -> None:
+    times = _client_grid(60, every=100)
+    values = _relaxing_norm(times, seed=7)
+    values[onset:] *= 2
+    found = detections(RegimeShift(BY_NAME["std"]), values, clock=times)
+    seen = {one.series for index, one in found if onset <= index < onset + 3}
+    assert len(seen) >= 0.9 * SERIES
+
+
+def _scheduled(rates: NDArray[np.float64]) -> list[Clock]:
+    times = clocks(len(rates))
+    return [
+        replace(clock, learning_rates=(float(rate),))
+        for clock, rate in zip(times, rates, strict=True)
+    ]
+
+
+def test_motion_that_follows_a_cosine_to_zero_is_left_in_peace_where_the_rate_is_known() -> None:
+    rates = 1e-3 * (1 + np.cos(np.pi * np.arange(400) / 400)) / 2
+    noise = 0.05 * np.random.default_rng(8).standard_normal((400, SERIES))
+    values = rates[:, None] * np.exp(noise)
+    followed = detections(RegimeShift(BY_NAME["update_ratio"]), values, clock=_scheduled(rates))
+    assert followed == []
+    unknown = detections(RegimeShift(BY_NAME["update_ratio"]), values)
+    assert len({one.series for _, one in unknown}) >= 2
+
+
+def test_motion_that_follows_an_abrupt_raise_is_told() -> None:
+    rates = np.where(np.arange(160) < 100, 1e-3, 1e-2)
+    values = rates[:, None] * _motion(160)
+    found = detections(RegimeShift(BY_NAME["update_ratio"]), values, clock=_scheduled(rates))
+    assert {one.series for _, one in found} == set(range(SERIES))
+    assert all(index < 104 for index, _ in found)
+
+
+def test_a_jump_in_noise_that_hardly_returns_is_seen_by_its_leap() -> None:
+    values = autoregressive(np.random.default_rng(9), SERIES, 130, correlation=0.9)
+    values[100:] += 8
+    kurtosis = replace(BY_NAME["excess_kurtosis"], nature=Nature.STATIONARY)
+    found = detections(RegimeShift(kurtosis), values)
+    leaps = [(index, one) for index, one in found if one.details["leap"]]
+    assert len({one.series for _, one in leaps}) >= 0.9 * SERIES
+    assert {one.onset_last_step for _, one in leaps} == {clocks(130)[100].step}
+
+
+def test_rounded_values_that_flip_between_two_steps_are_left_in_peace() -> None:
+    noise = np.random.default_rng(10).standard_normal((300, SERIES))
+    values = 1 + np.rint(noise) * 2**-8
+    assert detections(RegimeShift(BY_NAME["excess_kurtosis"]), values) == []

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from bifurk_service.detect.schedule import Schedule, is_raise, lowers_severity
+from bifurk_service.detect.rates import is_raise
+from bifurk_service.detect.schedule import Schedule
 from bifurk_service.detect.streams import clocks
 from bifurk_service.domain import Mark
 from tests.detect.runs import marked
@@ -70,13 +71,72 @@ def test_a_raise_begins_at_one_and_a_half() -> None:
 
 
 def test_only_a_fall_that_accounts_for_the_change_lowers_the_severity() -> None:
-    assert lowers_severity([_change(0.1)], [2.3, 1.0])
-    assert not lowers_severity([_change(0.9)], [1.1])
-    assert not lowers_severity([_change(1.2)], [0.1])
-    assert not lowers_severity([_change(0.1), _change(10.0)], [0.1])
-    assert not lowers_severity([_change(None)], [0.1])
-    assert not lowers_severity([Mark(kind="evaluation", step=10)], [0.1])
-    assert not lowers_severity([], [0.1])
+    accounts_for = Schedule().accounts_for
+    assert accounts_for([_change(0.1)], {"update_ratio": 2.3, "std": 1.0})
+    assert not accounts_for([_change(0.9)], {"std": 1.1})
+    assert not accounts_for([_change(1.2)], {"std": 0.1})
+    assert not accounts_for([_change(0.1), _change(10.0)], {"std": 0.1})
+    assert not accounts_for([_change(None)], {"std": 0.1})
+    assert not accounts_for([Mark(kind="schedule", step=10)], {"std": 0.1})
+    assert not accounts_for([], {"std": 0.1})
+
+
+@pytest.mark.parametrize("kind", ["evaluation", "batch_size", "amp_scale", "warmup_end"])
+def test_what_was_scheduled_accounts_for_what_it_did_before(kind: str) -> None:
+    schedule = Schedule()
+    first, second = (Mark(kind=kind, step=step) for step in (100, 200))
+    assert not schedule.accounts_for([first], {"update_ratio": 0.5})
+    schedule.remember([first], {"update_ratio": 0.5})
+    assert not schedule.accounts_for([first], {"update_ratio": 0.5})
+    assert schedule.accounts_for([second], {"update_ratio": 0.4})
+    assert not schedule.accounts_for([second], {"update_ratio": 0.6})
+    assert not schedule.accounts_for([second], {"update_ratio": 0.4, "std": 0.4})
+    assert not schedule.accounts_for([_change(2.0), second], {"update_ratio": 0.4})
+
+
+def test_what_a_raise_did_before_excuses_nothing() -> None:
+    schedule = Schedule()
+    schedule.remember([_change(2.0)], {"update_ratio": 3.0})
+    fall = replace(_change(0.9), step=200)
+    assert not schedule.accounts_for([fall], {"update_ratio": 2.0})
+
+
+def test_jumps_at_neighbouring_snapshots_are_one() -> None:
+    schedule = _schedule([1e-3, 1e-3, 2e-3, 4e-3, 4e-3, 2e-3])
+    rise, fall = schedule.explain(onset_first_step=20, onset_last_step=60)
+    assert rise.details == {"from": 1e-3, "to": 4e-3, "ratio": 4.0, "since_step": 20}
+    assert (rise.step, fall.details["ratio"]) == (40, 0.5)
+
+
+def test_a_smooth_schedule_tells_the_end_of_its_warm_up_and_no_more() -> None:
+    warm_up = [1e-3 * (index + 20) / 40 for index in range(20)]
+    decay = [1e-3 * 0.99**index for index in range(1, 100)]
+    schedule = _schedule([*warm_up, 1e-3, *decay])
+    (end,) = schedule.explain(onset_first_step=10, onset_last_step=1_200)
+    assert (end.kind, end.step) == ("warmup_end", 220)
+    assert end.details == {"from": 5e-4, "to": 1e-3, "ratio": 2.0, "since_step": 210}
+
+
+def test_a_decay_that_follows_a_constant_rate_is_told_where_it_begins() -> None:
+    schedule = _schedule([1e-3] * 10 + [1e-3 * 0.99**index for index in range(1, 50)])
+    (start,) = schedule.explain(onset_first_step=10, onset_last_step=600)
+    assert (start.kind, start.step, start.details["since_step"]) == ("decay_start", 110, 100)
+
+
+def test_a_mark_that_tells_numbers_has_their_ratio() -> None:
+    schedule = Schedule()
+    for clock in marked(5, "batch_size", **{"from": 64, "to": 128})(clocks(10)):
+        schedule.take(clock)
+    (mark,) = schedule.explain(onset_first_step=50, onset_last_step=60)
+    assert mark.details == {"from": 64, "to": 128, "ratio": 2.0, "since_step": 50}
+
+
+def test_a_resume_is_told_and_ends_what_was_before() -> None:
+    schedule = Schedule()
+    for clock in marked(3, "evaluation")(marked(5, "resume")(clocks(10))):
+        schedule.take(clock)
+    explained = schedule.explain(onset_first_step=10, onset_last_step=90)
+    assert [mark.kind for mark in explained] == ["resume"]
 
 
 def test_marks_of_the_run_are_found_but_checkpoints_explain_nothing() -> None:

@@ -7,7 +7,7 @@ series is no event; three that bear witness independently of one another are.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +15,6 @@ from typing import Final
 
 from bifurk_service.detect.finding import Finding
 from bifurk_service.domain import TensorInfo
-from bifurk_service.stats.registry import BY_NAME
 
 WITNESSES: Final = 3
 """Tensors of a layer, aspects of a tensor, or at least tensors of a model, that must agree."""
@@ -38,6 +37,8 @@ ASPECTS: Final[dict[str, str]] = {
     "update_ratio": "motion",
     "excess_kurtosis": "shape",
     "gaussian_ks_distance": "shape",
+    "shape_class": "shape",
+    "dip_ratio": "shape",
     "cosine_to_first": "direction",
     "stable_rank": "spectrum",
     "effective_rank": "spectrum",
@@ -53,9 +54,16 @@ class Rule(StrEnum):
     TENSOR = "tensor"
 
 
+RULES: Final[dict[str, tuple[Rule, ...]]] = {
+    "regime_shift": (Rule.POPULATION, Rule.LAYER, Rule.TENSOR),
+    "layer_departure": (Rule.LAYER, Rule.TENSOR),
+}
+"""Of the kinds that need agreement, the rules that make one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """Findings that bear each other out.
+    """Findings of one kind that bear each other out.
 
     Attributes:
         aspect: what they speak of; of a single tensor, that of ``statistic``.
@@ -69,25 +77,26 @@ class Agreement:
 
 
 def agreements(findings: Sequence[Finding], tensors: Sequence[TensorInfo]) -> list[Agreement]:
-    """Every agreement among regime shifts, the widest first.
+    """Every agreement among findings of one kind of ``RULES``, the widest first.
 
     Tensors agree when they are seen to shift within a few snapshots. The aspects of one tensor
     need not: a noisy one is seen at a longer scale, later. They agree when they were seen, or
     most likely began, that close together.
 
     Args:
-        findings: those of the last ``ASPECT_SNAPSHOTS`` snapshots, in order of detection.
+        findings: those of the last ``ASPECT_SNAPSHOTS`` snapshots that bear witness, in order of
+            detection.
         tensors: all of the model, in order.
     """
-    witnesses = [finding for finding in findings if _bears_witness(finding, tensors)]
-    if not witnesses:
+    if not findings:
         return []
-    seen_now = [finding for finding in witnesses if is_near(finding, witnesses[-1].sequence)]
-    return [
-        *_of_population(seen_now, len(tensors)),
-        *_of_layers(seen_now, tensors),
-        *_of_tensors(witnesses),
-    ]
+    seen_now = [finding for finding in findings if is_near(finding, findings[-1].sequence)]
+    by_rule = {
+        Rule.POPULATION: lambda: _of_population(seen_now, len(tensors)),
+        Rule.LAYER: lambda: _of_layers(seen_now, tensors),
+        Rule.TENSOR: lambda: _of_tensors(findings),
+    }
+    return [found for rule in RULES[findings[-1].kind] for found in by_rule[rule]()]
 
 
 def is_near(finding: Finding, sequence: int) -> bool:
@@ -101,22 +110,21 @@ def is_population(tensors: Iterable[int], *, of: int) -> bool:
     return count >= max(POPULATION_SHARE * of, WITNESSES)
 
 
+def bears_witness(finding: Finding, tensors: Sequence[TensorInfo]) -> bool:
+    """Whether a finding counts at all: the shape of a few values says nothing."""
+    elements = math.prod(tensors[finding.tensor].shape)
+    return aspect_of(finding.statistic) != "shape" or elements >= LEAST_SHAPE_ELEMENTS
+
+
+def is_of_a_layer(findings: Iterable[Finding], tensors: Sequence[TensorInfo]) -> bool:
+    """Whether ``WITNESSES`` tensors of one layer are among those of the findings."""
+    layers = Counter(tensors[place].layer for place in {finding.tensor for finding in findings})
+    return any(count >= WITNESSES for layer, count in layers.items() if layer is not None)
+
+
 def aspect_of(statistic: str) -> str:
     """What the statistic speaks of; a statistic outside the table is an aspect of its own."""
     return ASPECTS.get(statistic, statistic)
-
-
-def log_ratio(finding: Finding) -> float:
-    """Size of the change as a logarithm, at least 0; 0 where the statistic has no ratio."""
-    definition = BY_NAME.get(finding.statistic)
-    if definition is None or not definition.log_scale or min(finding.before, finding.after) <= 0:
-        return 0.0
-    return abs(math.log(finding.after / finding.before))
-
-
-def _bears_witness(finding: Finding, tensors: Sequence[TensorInfo]) -> bool:
-    elements = math.prod(tensors[finding.tensor].shape)
-    return aspect_of(finding.statistic) != "shape" or elements >= LEAST_SHAPE_ELEMENTS
 
 
 def _of_population(findings: Sequence[Finding], tensor_count: int) -> list[Agreement]:
@@ -135,7 +143,7 @@ def _of_layers(findings: Sequence[Finding], tensors: Sequence[TensorInfo]) -> li
         if layer is not None:
             groups[layer, aspect_of(finding.statistic)].append(finding)
     return [
-        _agreement(Rule.LAYER, group, _commonest([finding.statistic for finding in group]))
+        _agreement(Rule.LAYER, group, commonest([finding.statistic for finding in group]))
         for group in groups.values()
         if len({finding.tensor for finding in group}) >= WITNESSES
     ]
@@ -148,10 +156,10 @@ def _of_tensors(findings: Sequence[Finding]) -> list[Agreement]:
         if _coincide(finding, newest[finding.tensor]):
             groups[finding.tensor].append(finding)
     return [
-        _agreement(Rule.TENSOR, group, max(group, key=log_ratio).statistic)
+        _agreement(Rule.TENSOR, group, max(group, key=lambda one: one.log_ratio).statistic)
         for group in groups.values()
         if len({aspect_of(finding.statistic) for finding in group}) >= WITNESSES
-        and max(map(log_ratio, group)) >= math.log(MATERIAL_RATIO)
+        and max(finding.log_ratio for finding in group) >= math.log(MATERIAL_RATIO)
     ]
 
 
@@ -169,5 +177,6 @@ def _agreement(rule: Rule, findings: Sequence[Finding], statistic: str) -> Agree
     )
 
 
-def _commonest(statistics: Sequence[str]) -> str:
+def commonest(statistics: Sequence[str]) -> str:
+    """The statistic that most findings are of, the first of equals."""
     return max(dict.fromkeys(statistics), key=statistics.count)

@@ -110,12 +110,17 @@ class PopulationDetectorFactory(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """One row of the detector table: which detector watches which statistics."""
+    """One row of the detector table: which detector watches which statistics.
+
+    Attributes:
+        parameters: the dataclass that ``make`` takes as ``parameters``; None where there are none.
+    """
 
     kind: str
     statistics: tuple[str, ...]
     make: DetectorFactory
     meaning: str
+    parameters: type[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +131,7 @@ class PopulationWatch:
     statistics: tuple[str, ...]
     make: PopulationDetectorFactory
     meaning: str
+    parameters: type[Any] | None = None
 
 
 AnyWatch: TypeAlias = Watch | PopulationWatch

@@ -19,15 +19,18 @@ from bifurk_service.detect.base import (
     Memorable,
     PopulationWatch,
 )
+from bifurk_service.detect.event import Event
 from bifurk_service.detect.finding import Finding
+from bifurk_service.detect.kinship import gather
 from bifurk_service.detect.merge import Merger
+from bifurk_service.detect.recovery import Recovery
 from bifurk_service.detect.registry import WATCHES
-from bifurk_service.detect.report import alert_of
+from bifurk_service.detect.report import alert_of, responses, severity_of
 from bifurk_service.detect.schedule import RESUME, Schedule
 from bifurk_service.domain import Alert, Clock, TensorInfo
 from bifurk_service.stats.registry import BY_NAME, Statistic
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when merging or the layout of the state changes."""
 
 _MEMORY: Final = "judge"
@@ -44,7 +47,8 @@ class Verdict:
 
     Attributes:
         alerts: new or grown, told apart by their fingerprint.
-        returned: fingerprints of alerts raised before whose series have been back long enough.
+        returned: fingerprints of alerts raised before whose series have been back long enough,
+            each once; an alert that grows afterwards can return again.
     """
 
     alerts: tuple[Alert, ...] = ()
@@ -65,6 +69,10 @@ class _Seat:
     @property
     def key(self) -> str:
         return f"{self.kind}/{self.statistic.name}"
+
+    def define(self) -> list[Any]:
+        one = self.statistic
+        return [one.definition_version, one.nature.value, one.log_scale]
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -94,18 +102,21 @@ class Judge:
         self._seats = tuple(_seats(watches, statistics))
         self._merger = Merger(run)
         self._schedule = Schedule()
+        self._recovery = Recovery(statistics)
         self._sequence: int | None = None
         self._tensors: tuple[int, ...] = ()
 
     @property
     def definition(self) -> str:
         """Hash of all that verdicts depend on: detectors, parameters, statistics' definitions."""
-        seats = [
-            [seat.key, seat.statistic.definition_version, seat.describe()]
-            for seat in self._seats
-        ]
+        seats = [[seat.key, seat.define(), seat.describe()] for seat in self._seats]
         document = json.dumps([VERSION, seats], sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()[:16]
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """Everything that some detector looks at, once each."""
+        return tuple({seat.statistic.name: seat.statistic for seat in self._seats}.values())
 
     @property
     def tensor_ids(self) -> tuple[int, ...]:
@@ -135,23 +146,13 @@ class Judge:
         if any(mark.kind == RESUME for mark in clock.marks):
             self._merger.forget()
         findings = [
-            found
-            for seat in self._seats
-            for found in _ask(seat, clock, tensors, values, valid)
+            found for seat in self._seats for found in _ask(seat, clock, tensors, values, valid)
         ]
-        events = self._merger.update(clock.sequence, findings, tensors)
+        grown = self._merger.update(clock.sequence, findings, tensors)
         self._sequence, self._tensors = clock.sequence, tuple(tensor.id for tensor in tensors)
-        alerts = tuple(
-            alert_of(
-                event,
-                run=self._run,
-                tensors=tensors,
-                schedule=self._schedule,
-                detector=self._describe(event.kind, event.statistic),
-            )
-            for event in events
-        )
-        return Verdict(alerts=alerts)
+        alerts = self._tell(grown, tensors)
+        returned = self._recovery.update(values, valid)
+        return Verdict(alerts=alerts, returned=returned)
 
     def snapshot(self) -> bytes:
         """The whole state as a numpy archive without pickles."""
@@ -161,6 +162,7 @@ class Judge:
             "tensors": self._tensors,
             "merger": self._merger.as_json(),
             "schedule": self._schedule.as_json(),
+            "recovery": self._recovery.as_json(),
         }
         arrays: dict[str, NDArray[Any]] = {
             _DEFINITION: _as_bytes(self.definition),
@@ -196,6 +198,33 @@ class Judge:
         self._sequence, self._tensors = memory["sequence"], tuple(memory["tensors"])
         self._merger.restore(memory["merger"])
         self._schedule.restore(memory["schedule"])
+        self._recovery.restore(memory["recovery"])
+
+    def _tell(self, grown: Sequence[Event], tensors: Sequence[TensorInfo]) -> tuple[Alert, ...]:
+        if not grown:
+            return ()
+        severities = {
+            event.fingerprint: severity_of(event, tensors, self._schedule)
+            for event in self._merger.events
+        }
+        events = gather(
+            self._merger.events, grown, severity=lambda event: severities[event.fingerprint]
+        )
+        alerts = tuple(self._alert(event, tensors) for event in events)
+        for event, alert in zip(events, alerts, strict=True):
+            self._schedule.remember(alert.explained_by, responses(event))
+            if event in grown:
+                self._recovery.follow(alert, tensors)
+        return alerts
+
+    def _alert(self, event: Event, tensors: Sequence[TensorInfo]) -> Alert:
+        return alert_of(
+            event,
+            run=self._run,
+            tensors=tensors,
+            schedule=self._schedule,
+            detector=self._describe(event.kind, event.statistic),
+        )
 
     def _check(self, clock: Clock, tensors: Sequence[TensorInfo]) -> None:
         if self._sequence is not None and clock.sequence <= self._sequence:
@@ -209,9 +238,7 @@ class Judge:
         return next(seat.describe() for seat in self._seats if seat.key == key)
 
 
-def _seats(
-    watches: Sequence[AnyWatch], statistics: Mapping[str, Statistic]
-) -> Iterator[_Seat]:
+def _seats(watches: Sequence[AnyWatch], statistics: Mapping[str, Statistic]) -> Iterator[_Seat]:
     for watch in watches:
         for name in watch.statistics:
             yield _seat(watch, statistics[name])
@@ -246,7 +273,7 @@ def _ask(
         yield Finding.of(
             detection,
             kind=seat.kind,
-            statistic=name,
+            statistic=seat.statistic,
             sequence=clock.sequence,
             step=clock.step,
         )

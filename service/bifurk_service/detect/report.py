@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from bifurk_service.detect.agreement import log_ratio
-from bifurk_service.detect.event import Event
+from bifurk_service.detect.calibration import false_alarms_per_10000
+from bifurk_service.detect.event import CRITICAL_KINDS, Event
 from bifurk_service.detect.finding import Finding
-from bifurk_service.detect.schedule import Schedule, lowers_severity
-from bifurk_service.detect.sentence import Story, sentence
-from bifurk_service.domain import AffectedTensor, Alert, Severity, TensorInfo
+from bifurk_service.detect.onset import by_onset, first_of, first_place, interval_of
+from bifurk_service.detect.schedule import Schedule
+from bifurk_service.detect.sentence import sentence
+from bifurk_service.detect.story import Story
+from bifurk_service.domain import AffectedTensor, Alert, Mark, Severity, TensorInfo
 
 MOST_EVIDENCE: Final = 200
 """Findings an alert carries; the rest are counted."""
-
-Interval: TypeAlias = tuple[int, int]
+UNEXCUSED_KINDS: Final = CRITICAL_KINDS | {"frozen"}
+"""Kinds that no change of the run's own makes less grave."""
 
 
 def alert_of(
@@ -36,34 +38,32 @@ def alert_of(
         detector: kind, version and parameters, for the evidence.
     """
     affected = _affected(event, tensors)
-    first, last = _onset(event)
-    explained_by = schedule.explain(onset_first_step=first, onset_last_step=last)
-    severity = event.severity(len(tensors))
-    if event.kind == "regime_shift" and lowers_severity(
-        explained_by, [log_ratio(finding) for finding in event.findings]
-    ):
-        severity = Severity.INFO
+    first, last = event.onset
+    explained_by = explanation(event, schedule)
+    spoken = [tensor for tensor in affected if event.statistic in tensor.statistics]
+    score = max(tensor.score for tensor in spoken)
     story = Story(
         run=run,
         kind=event.kind,
         variant=event.variant,
         statistic=event.statistic,
+        log_scale=event.spoken[0].log_scale,
         tensors=affected,
         tensor_count=len(tensors),
         onset_first_step=first,
         onset_last_step=last,
         detected_step=event.detected_step,
-        first=_first(affected),
+        first=first_place(affected),
+        ratio=statistics.median(float(one.details.get("ratio", 1.0)) for one in event.spoken),
         also=_also(event),
         followers=len({finding.tensor for finding in event.followers}),
         explained_by=explained_by,
         checkpoint=schedule.checkpoint_before(first),
     )
-    spoken = [tensor for tensor in affected if event.statistic in tensor.statistics]
     return Alert(
         fingerprint=event.fingerprint,
         kind=event.kind,
-        severity=severity,
+        severity=severity_of(event, tensors, schedule),
         statistic=event.statistic,
         tensors=affected,
         detected_step=event.detected_step,
@@ -72,12 +72,38 @@ def alert_of(
         onset_last_step=last,
         before=statistics.median(tensor.before for tensor in spoken),
         after=statistics.median(tensor.after for tensor in spoken),
-        score=max(tensor.score for tensor in spoken),
+        score=score,
         sentence=sentence(story),
         explained_by=explained_by,
         checkpoint=story.checkpoint,
         evidence=_evidence(event, tensors, detector),
+        parent=event.parent,
+        false_alarms_per_10000=false_alarms_per_10000(event.kind, score),
     )
+
+
+def explanation(event: Event, schedule: Schedule) -> tuple[Mark, ...]:
+    """The run's own changes about the time at which an event began."""
+    first, last = event.onset
+    return schedule.explain(onset_first_step=first, onset_last_step=last)
+
+
+def severity_of(event: Event, tensors: Sequence[TensorInfo], schedule: Schedule) -> Severity:
+    """How grave an event is, given what the run did of its own accord."""
+    severity = event.severity(tensors)
+    if event.kind not in UNEXCUSED_KINDS and severity is not Severity.INFO:
+        explained_by = explanation(event, schedule)
+        if schedule.accounts_for(explained_by, responses(event)):
+            return Severity.INFO
+    return severity
+
+
+def responses(event: Event) -> dict[str, float]:
+    """By statistic, the size of the largest change that an event names."""
+    found: dict[str, float] = defaultdict(float)
+    for finding in event.findings:
+        found[finding.statistic] = max(found[finding.statistic], finding.response)
+    return dict(found)
 
 
 def _affected(event: Event, tensors: Sequence[TensorInfo]) -> tuple[AffectedTensor, ...]:
@@ -87,55 +113,36 @@ def _affected(event: Event, tensors: Sequence[TensorInfo]) -> tuple[AffectedTens
     affected = [
         _one(tensors[tensor], findings, event.statistic) for tensor, findings in by_tensor.items()
     ]
-    return tuple(
-        sorted(affected, key=lambda t: (t.onset_first_step, t.onset_last_step, t.tensor.id))
-    )
+    return tuple(sorted(affected, key=_order))
+
+
+def _order(one: AffectedTensor) -> tuple[int, int, int]:
+    return (*by_onset((one.onset_first_step, one.onset_last_step)), one.tensor.id)
 
 
 def _one(tensor: TensorInfo, findings: Sequence[Finding], statistic: str) -> AffectedTensor:
-    spoken = next((found for found in findings if found.statistic == statistic), findings[0])
+    """One tensor of an event; it began with its first statistic, where one is known to be first."""
+    earliest: dict[str, Finding] = {}
+    for finding in findings:
+        earliest.setdefault(finding.statistic, finding)
+    intervals = {name: finding.onset for name, finding in earliest.items()}
+    spoken = earliest.get(statistic, findings[0])
+    first, last = interval_of(intervals, statistic)
+    branch = spoken.details.get("branch")
     return AffectedTensor(
         tensor=tensor,
-        statistics=tuple(dict.fromkeys(finding.statistic for finding in findings)),
-        onset_first_step=spoken.onset_first_step,
-        onset_last_step=spoken.onset_last_step,
+        statistics=tuple(sorted(intervals, key=lambda name: by_onset(intervals[name]))),
+        onset_first_step=first,
+        onset_last_step=last,
         before=spoken.before,
         after=spoken.after,
         score=spoken.score,
+        first_statistic=first_of(intervals),
+        branch=None if branch is None else int(branch),
     )
-
-
-def _onset(event: Event) -> Interval:
-    """The interval in which most findings of the spoken statistic began, the earliest of equals."""
-    intervals = Counter(
-        (finding.onset_first_step, finding.onset_last_step)
-        for finding in event.findings
-        if finding.statistic == event.statistic
-    )
-    most = max(intervals.values())
-    return min(interval for interval, count in intervals.items() if count == most)
-
-
-def _first(affected: Sequence[AffectedTensor]) -> str | None:
-    """The layer, or the tensor of a model without layers, that began before all others.
-
-    A layer begins with the median of its tensors, so that one early finding makes no order.
-    """
-    groups: dict[str, list[Interval]] = defaultdict(list)
-    for tensor in affected:
-        layer = tensor.tensor.layer
-        place = tensor.tensor.name if layer is None else f"layer {layer}"
-        groups[place].append((tensor.onset_first_step, tensor.onset_last_step))
-    if len(groups) < 2:
-        return None
-    begun = sorted((statistics.median_low(intervals), place) for place, intervals in groups.items())
-    (_, earliest_last), place = begun[0]
-    return place if earliest_last <= begun[1][0][0] else ""
 
 
 def _also(event: Event) -> tuple[str, ...]:
-    if event.kind != "regime_shift":
-        return ()
     named = (finding.statistic for finding in event.findings)
     return tuple(name for name in dict.fromkeys(named) if name != event.statistic)
 
@@ -146,13 +153,19 @@ def _evidence(
     return {
         **detector,
         "rule": event.rule,
-        "detections": [_seen(finding, tensors) for finding in event.findings[:MOST_EVIDENCE]],
+        "detections": _seen(event.findings[:MOST_EVIDENCE], tensors),
         "detection_count": len(event.findings),
-        "followers": [_seen(finding, tensors) for finding in event.followers[:MOST_EVIDENCE]],
+        "followers": _seen(event.followers[:MOST_EVIDENCE], tensors),
         "follower_count": len({finding.tensor for finding in event.followers}),
     }
 
 
-def _seen(finding: Finding, tensors: Sequence[TensorInfo]) -> dict[str, Any]:
-    info = tensors[finding.tensor]
-    return {**finding.as_json(), "tensor": info.id, "name": info.name}
+def _seen(findings: Iterable[Finding], tensors: Sequence[TensorInfo]) -> list[dict[str, Any]]:
+    return [
+        {
+            **finding.as_json(),
+            "tensor": tensors[finding.tensor].id,
+            "name": tensors[finding.tensor].name,
+        }
+        for finding in findings
+    ]

@@ -1,7 +1,9 @@
 """Huber polynomial fits of many short series at once, and how far they miss what came after.
 
-Every series has its own times, so a fit is a projection on polynomials made orthogonal over
-those times: no matrix is inverted, and series of different lengths go through together.
+A fit is a projection on polynomials made orthogonal over the series' own times: no matrix is
+inverted, and series of different lengths go through together. Series that share their times, as
+all of a run do that missed no snapshot, share the polynomials too, and their projections are one
+matrix product.
 """
 
 from __future__ import annotations
@@ -30,14 +32,54 @@ CORRELATION_WIDTH: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Basis:
+    """Polynomials orthogonal over the reference windows of S series, or over the one they share.
+
+    B below is S, or 1 where it is shared; arrays of either broadcast against [S, ...].
+
+    Attributes:
+        columns: float64 [B, D, N + K]; degrees 0 to D - 1 over the whole window.
+        inside: the same over the N reference points, zero where there is none, [B, D, N].
+        sizes: their sums of squares, [B, D].
+        mask: which reference points there are, bool [B, N].
+    """
+
+    columns: Array
+    inside: Array
+    sizes: Array
+    mask: Mask
+
+    def at_most(self, degree: int) -> Basis:
+        """The polynomials up to a degree; lower ones do not depend on higher ones."""
+        kept = degree + 1
+        return Basis(
+            columns=self.columns[:, :kept],
+            inside=self.inside[:, :kept],
+            sizes=self.sizes[:, :kept],
+            mask=self.mask,
+        )
+
+    def of(self, rows: NDArray[np.intp]) -> Basis:
+        """The polynomials of some of the series."""
+        if len(self.mask) == 1:
+            return self
+        return Basis(
+            columns=self.columns[rows],
+            inside=self.inside[rows],
+            sizes=self.sizes[rows],
+            mask=self.mask[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Miss:
     """How S fits miss the K points that follow their reference window of N points.
 
     Attributes:
         residuals: of the reference window, float64 [S, N]; zero where there is no point.
         after: of the points that follow, float64 [S, K].
-        leverage: variance of the mean of the K predictions in units of the noise's, [S].
-        weights: that mean as a linear combination of the reference values, [S, N].
+        leverage: variance of the mean of the K predictions in units of the noise's, [B].
+        weights: that mean as a linear combination of the reference values, [B, N].
     """
 
     residuals: Array
@@ -46,36 +88,66 @@ class Miss:
     weights: Array
 
 
-def miss(times: Array, values: Array, *, known: Mask, reference: int, degree: int) -> Miss:
-    """Fits the first ``reference`` points of every series and extrapolates to the rest.
+def basis_of(times: Array, known: Mask, *, reference: int, degree: int) -> Basis:
+    """Polynomials orthogonal over the known ones of the first ``reference`` times.
 
     Args:
-        times: float64 [S, N + K], ascending within each series.
-        values: float64 [S, N + K].
-        known: bool [S, N + K], False where there is no point; the last K must all be known.
+        times: float64 [B, N + K], ascending within each series.
+        known: bool [B, N + K], False where there is no point.
         reference: N.
-        degree: of the polynomial, 1 or 2.
+        degree: the highest, 1 or 2.
     """
     mask = known[:, :reference]
-    basis, sizes = _orthogonal(times, mask, degree=degree)
-    inside = basis[:, :, :reference] * mask[:, None, :]
-    target = np.where(mask, values[:, :reference], 0.0)
-    coefficients = _huber(inside, sizes, target, mask)
-    mean_after = basis[:, :, reference:].mean(axis=2)
-    pull = mean_after / sizes
+    count = np.maximum(mask.sum(axis=1), 1).astype(np.float64)
+    centre = _dot(times[:, :reference] * mask, mask) / count
+    from_centre = times - centre[:, None]
+    reach = np.max(np.abs(from_centre[:, :reference]) * mask, axis=1, initial=0.0)
+    u = from_centre / np.where(reach > 0, reach, 1.0)[:, None]
+    inside = u[:, :reference] * mask
+    second, third = _dot(inside, inside), _dot(inside * inside, inside)
+    columns = [np.ones_like(u), u]
+    if degree == 2:
+        skew = np.divide(third, second, out=np.zeros_like(third), where=second > 0)
+        columns.append(u * (u - skew[:, None]) - (second / count)[:, None])
+    stacked = np.stack(columns, axis=1)
+    within = stacked[:, :, :reference] * mask[:, None, :]
+    sizes = np.maximum(np.einsum("sdn,sdn->sd", within, within), np.finfo(float).tiny)
+    return Basis(columns=stacked, inside=within, sizes=sizes, mask=mask)
+
+
+def miss(basis: Basis, values: Array) -> Miss:
+    """Fits the reference points of every series and extrapolates to the rest.
+
+    Args:
+        values: float64 [S, N + K]; the last K must all be known.
+    """
+    reference = basis.mask.shape[1]
+    target = np.where(basis.mask, values[:, :reference], 0.0)
+    coefficients, residuals = _huber(basis, target)
+    mean_after = basis.columns[:, :, reference:].mean(axis=2)
+    pull = mean_after / basis.sizes
     return Miss(
-        residuals=(target - np.einsum("sd,sdn->sn", coefficients, inside)) * mask,
-        after=values[:, reference:]
-        - np.einsum("sd,sdk->sk", coefficients, basis[:, :, reference:]),
-        leverage=np.einsum("sd,sd->s", mean_after, pull),
-        weights=np.einsum("sd,sdn->sn", pull, inside),
+        residuals=residuals,
+        after=values[:, reference:] - _curve(coefficients, basis.columns[:, :, reference:]),
+        leverage=_dot(mean_after, pull),
+        weights=np.einsum("sd,sdn->sn", pull, basis.inside),
     )
 
 
 def masked_median(values: Array, mask: Mask) -> Array:
-    """Median along the last axis of what the mask lets through, [S]; 0 where it lets nothing."""
-    count = mask.sum(axis=1)
-    ordered = np.sort(np.where(mask, values, np.inf), axis=1)
+    """Median along the last axis of what the mask lets through, [S]; 0 where it lets nothing.
+
+    Args:
+        values: float64 [S, N].
+        mask: bool [S, N], or [1, N] where it is the same for all.
+    """
+    if mask.shape[1] and mask.all():
+        ordered = np.sort(values, axis=1)
+        half = ordered.shape[1] // 2
+        return (ordered[:, (ordered.shape[1] - 1) // 2] + ordered[:, half]) / 2
+    count = np.broadcast_to(mask.sum(axis=1), len(values))
+    ordered = np.where(mask, values, np.inf)
+    ordered.sort(axis=1)
     rows = np.arange(len(ordered))
     low = ordered[rows, np.maximum(count - 1, 0) // 2]
     high = ordered[rows, np.minimum(count // 2, ordered.shape[1] - 1)]
@@ -96,53 +168,56 @@ def robust_sigma(residuals: Array, mask: Mask) -> Array:
     return sigma
 
 
-def lag_one(residuals: Array, mask: Mask) -> Array:
-    """Autocorrelation of neighbouring residuals, [S]; wild ones pulled in; 0 where all vanish."""
-    width = CORRELATION_WIDTH * robust_sigma(residuals, mask)
-    clipped = _clip(residuals, width) * mask
+def lag_one(residuals: Array, mask: Mask, sigma: Array) -> Array:
+    """Autocorrelation of neighbouring residuals, [S]; 0 where all vanish.
+
+    Args:
+        sigma: their standard deviation, [S]; wilder ones are pulled in.
+    """
+    clipped = _clip(residuals, CORRELATION_WIDTH * sigma) * mask
     power = _dot(clipped, clipped)
-    product = np.einsum("sn,sn->s", clipped[:, 1:], clipped[:, :-1])
+    product = _dot(clipped[:, 1:], clipped[:, :-1])
     correlation: Array = np.divide(product, power, out=np.zeros_like(power), where=power > 0)
     return correlation
 
 
-def _orthogonal(times: Array, mask: Mask, *, degree: int) -> tuple[Array, Array]:
-    """Polynomials orthogonal over the masked times, [S, degree + 1, N + K], and their sizes."""
-    reference = mask.shape[1]
-    count = np.maximum(mask.sum(axis=1), 1).astype(np.float64)
-    centre = _dot(times[:, :reference] * mask, mask) / count
-    from_centre = times - centre[:, None]
-    reach = np.max(np.abs(from_centre[:, :reference]) * mask, axis=1, initial=0.0)
-    u = from_centre / np.where(reach > 0, reach, 1.0)[:, None]
-    inside = u[:, :reference] * mask
-    second, third = _dot(inside, inside), np.einsum("sn,sn,sn->s", inside, inside, inside)
-    columns = [np.ones_like(u), u]
-    sizes = [count, second]
-    if degree == 2:
-        skew = np.divide(third, second, out=np.zeros_like(third), where=second > 0)
-        bend = u * (u - skew[:, None]) - (second / count)[:, None]
-        columns.append(bend)
-        bent = bend[:, :reference] * mask
-        sizes.append(_dot(bent, bent))
-    return np.stack(columns, axis=1), np.maximum(np.stack(sizes, axis=1), np.finfo(float).tiny)
-
-
-def _huber(inside: Array, sizes: Array, target: Array, mask: Mask) -> Array:
-    """Coefficients by projection of pseudo-values (Huber 1981, section 7.8), [S, degree + 1]."""
+def _huber(basis: Basis, target: Array) -> tuple[Array, Array]:
+    """Coefficients and residuals by pseudo-values (Huber 1981, section 7.8), [S, D] and [S, N]."""
+    mask = basis.mask
     middle = masked_median(target, mask)
-    spread = GAUSSIAN_MAD * masked_median(np.abs(target - middle[:, None]), mask)
-    start = (middle[:, None] + _clip(target - middle[:, None], WINSOR_START * spread)) * mask
-    coefficients: Array = np.einsum("sdn,sn->sd", inside, start) / sizes
+    from_middle = (target - middle[:, None]) * mask
+    spread = GAUSSIAN_MAD * masked_median(np.abs(from_middle), mask)
+    pulled = _clip(from_middle, WINSOR_START * spread)
+    coefficients = _project(pulled, basis)
+    coefficients[:, 0] += middle
     for _ in range(HUBER_ROUNDS):
-        residuals = (target - np.einsum("sd,sdn->sn", coefficients, inside)) * mask
+        residuals = (target - _curve(coefficients, basis.inside)) * mask
         mad = GAUSSIAN_MAD * masked_median(np.abs(residuals), mask)
-        pulled = _clip(residuals, HUBER_WIDTH * mad)
-        coefficients = coefficients + np.einsum("sdn,sn->sd", inside, pulled) / sizes
-    return coefficients
+        coefficients += _project(_clip(residuals, HUBER_WIDTH * mad), basis)
+    return coefficients, (target - _curve(coefficients, basis.inside)) * mask
+
+
+def _project(values: Array, basis: Basis) -> Array:
+    """Coefficients of values [S, N] on the polynomials, [S, D]."""
+    if len(basis.mask) == 1:
+        shared: Array = values @ (basis.inside[0] / basis.sizes[0][:, None]).T
+        return shared
+    own: Array = np.einsum("sdn,sn->sd", basis.inside, values) / basis.sizes
+    return own
+
+
+def _curve(coefficients: Array, columns: Array) -> Array:
+    """Values [S, N] of polynomials [B, D, N] with coefficients [S, D]."""
+    if len(columns) == 1:
+        shared: Array = coefficients @ columns[0]
+        return shared
+    own: Array = np.einsum("sd,sdn->sn", coefficients, columns)
+    return own
 
 
 def _clip(values: Array, width: Array) -> Array:
-    return np.clip(values, -width[:, None], width[:, None])
+    low = np.maximum(values, -width[:, None])
+    return np.minimum(low, width[:, None], out=low)
 
 
 def _dot(left: Array, right: NDArray[np.float64] | Mask) -> Array:

@@ -1,7 +1,8 @@
 """``turning_point``: a smooth, slow fall or rise from a statistic's running extremum.
 
 A reversal that takes longer than a reference window never misses its own extrapolation, so
-``regime_shift`` cannot see it; the running extremum does not move along.
+``regime_shift`` cannot see it; the running extremum does not move along. A series that merely goes
+on as it began has not turned: there, and after a first turn, it takes a larger change to be told.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from bifurk_service.stats.registry import Statistic
 SECOND_DIFFERENCE_SD: Final = np.sqrt(6.0)
 """Standard deviation of x[i+1] - 2 x[i] + x[i-1] in units of white noise's."""
 DIRECTIONS: Final = ("fall", "rise")
+PLATEAU: Final = 10
+"""A series whose extremum lies this many values after it settled did not begin by leaving it."""
 SIGNS: Final = np.array([-1.0, 1.0])
 """Of a change in either direction; a fall counts from the maximum, a rise from the minimum."""
 
@@ -37,6 +40,8 @@ class TurningPointParameters:
         settle: values of a series left aside before its extremum counts.
         least_change: of the logarithm (of the value, for statistics that have none).
         noise: least change in standard deviations of the noise around the course.
+        larger: times as much is needed where a series goes on as it began, and for each turn after
+            the first.
         held: snapshots running for which both must hold.
         noise_window: values the noise is estimated from.
     """
@@ -44,6 +49,7 @@ class TurningPointParameters:
     settle: int = 30
     least_change: float = 0.05
     noise: float = 8.0
+    larger: float = 2.0
     held: int = 6
     noise_window: int = 60
 
@@ -55,7 +61,7 @@ class TurningPoint:
     """
 
     kind: ClassVar[str] = "turning_point"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(
         self, statistic: Statistic, *, parameters: TurningPointParameters | None = None
@@ -66,7 +72,10 @@ class TurningPoint:
         self._seam = Seam(restarts_at_interval=False)
         self._memory = Memory(
             seen=0,
+            turns=0,
+            origin=0.0,
             extremum=np.zeros(2),
+            extremum_seen=np.zeros(2, dtype=np.int64),
             extremum_step=np.zeros(2),
             step_before=np.zeros(2),
             step_after=np.zeros(2),
@@ -107,7 +116,9 @@ class TurningPoint:
         memory, settle = self._memory, self._parameters.settle
         beyond = (self._history.values[:, -1:] - memory["extremum"]) * SIGNS < 0
         settled = (known & (memory["seen"] > settle))[:, None]
-        self._set_extrema(settled & (beyond | (memory["seen"] == settle + 1)[:, None]))
+        first = known & (memory["seen"] == settle + 1)
+        memory["origin"] = np.where(first, self._history.values[:, -1], memory["origin"])
+        self._set_extrema(settled & (beyond | first[:, None]))
         steps = self._history.steps[:, -1:]
         first_after = (memory["step_after"] == 0) & (steps > memory["extremum_step"])
         memory["step_after"] = np.where(settled & first_after, steps, memory["step_after"])
@@ -117,6 +128,7 @@ class TurningPoint:
         steps = history.steps
         for name, new in (
             ("extremum", history.values[:, -1:]),
+            ("extremum_seen", memory["seen"][:, None]),
             ("extremum_step", steps[:, -1:]),
             ("step_before", steps[:, -2:-1]),
             ("step_after", np.zeros((1, 1))),
@@ -126,20 +138,36 @@ class TurningPoint:
 
     def _judge(self, known: Mask) -> list[Detection]:
         memory, parameters = self._memory, self._parameters
-        needed = np.maximum(parameters.least_change, parameters.noise * self._noise())[:, None]
+        needed = self._needed()
         change = (self._history.values[:, -1:] - memory["extremum"]) * SIGNS
         far = (memory["seen"][:, None] > parameters.settle) & (change > needed)
         current = known[:, None]
         memory["running"] = np.where(current, (memory["running"] + 1) * far, memory["running"])
         fired = current & memory["armed"] & (memory["running"] >= parameters.held)
         detections = [
-            self._detection(int(series), int(side), float(change[series, side] / needed[series, 0]))
+            self._detection(
+                int(series), int(side), float(change[series, side] / needed[series, side])
+            )
             for series, side in zip(*np.nonzero(fired), strict=True)
         ]
         turned = fired.any(axis=1)[:, None] & np.ones_like(fired)
         memory["armed"] = np.where(turned, ~fired, memory["armed"])
+        memory["turns"] += fired.any(axis=1)
         self._set_extrema(turned)
         return detections
+
+    def _needed(self) -> Array:
+        """The least change to be told, for a fall and for a rise, [S, 2]."""
+        memory, parameters = self._memory, self._parameters
+        noise = parameters.noise * self._noise()
+        # Of a fall, the rise from where it settled to the maximum; of a rise, the reverse.
+        went_before = (memory["origin"][:, None] - memory["extremum"]) * SIGNS
+        trend = np.maximum(noise, parameters.least_change / parameters.larger)[:, None]
+        stayed = memory["extremum_seen"] - parameters.settle > PLATEAU
+        reverses = (memory["turns"] == 0)[:, None] & ((went_before >= trend) | stayed)
+        least = np.maximum(parameters.least_change, noise)[:, None]
+        needed: Array = least * np.where(reverses, 1.0, parameters.larger)
+        return needed
 
     def _noise(self) -> Array:
         """Standard deviation around the course by second differences; 0 for fewer than 3 values."""

@@ -1,0 +1,278 @@
+"""``layer_departure``: one layer, or two, leave the others of their role.
+
+What a layer moved by within a window is held against the other layers of its group and, away from
+either end of the model, against its neighbours in depth. It must be far out in units of what the
+group, and the layer itself, usually move by; and the gap to the others must be wider than any
+among them, so that the end of a smooth profile is no departure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
+
+from bifurk_service.detect.base import Detection, State
+from bifurk_service.detect.course import on_course, own_units
+from bifurk_service.detect.layer_distance import (
+    Centre,
+    from_neighbours,
+    from_the_middle,
+    leaving,
+)
+from bifurk_service.detect.layer_history import LayerHistory, median
+from bifurk_service.detect.layer_onset import SECOND_DIFFERENCE_SD, layer_onset
+from bifurk_service.detect.memory import Memory
+from bifurk_service.detect.prediction_error import MEDIAN_VARIANCE
+from bifurk_service.detect.regime_shift import (
+    LEAST_CHANGE,
+    LEAST_LOG_CHANGE,
+    SCALE_EFFICIENCY,
+)
+from bifurk_service.detect.robust_fit import (
+    GAUSSIAN_MAD,
+    Array,
+    Mask,
+    masked_median,
+    robust_sigma,
+)
+from bifurk_service.domain import Clock, TensorInfo
+from bifurk_service.stats.registry import Nature, Statistic
+
+PAST: Final = 96
+"""Rounds from which it is known what layers usually move by: three windows of the longest."""
+FEWEST_PAST: Final = 3
+"""Windows of the past from which on a layer's own are a measure."""
+RESOLUTION: Final = 1e-9
+"""Differences below this share of the values are their own rounding."""
+LARGEST_SCORE: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerDepartureParameters:
+    """Windows, in rounds (mostly snapshots), and thresholds.
+
+    Attributes:
+        windows: within which displacement is measured.
+        ends: values whose median stands for either end of a window; half of it where that is less.
+        first: rounds from which on a layer is judged.
+        threshold: in standard deviations; wider by Student's quantile where few displacements
+            tell how large those are.
+        clear: gap to the others over the widest among them.
+        least_layers: in a group.
+        least_change: of the value, or of its logarithm where there is one; None takes
+            ``regime_shift``'s least change of the statistic.
+        closed: rounds running without a departure before a layer can leave again.
+    """
+
+    windows: tuple[int, ...] = (6, 12, 24)
+    ends: int = 6
+    first: int = 12
+    threshold: float = 5.2
+    clear: float = 2.0
+    least_layers: int = 6
+    least_change: float | None = None
+    closed: int = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Found:
+    """A layer that is out now: its place in the group, and the window that shows it best."""
+
+    place: int
+    window: int
+    leaving: int
+    score: float
+
+
+class LayerDeparture:
+    """Fires once for every layer that leaves; alone it is one witness, and no alert."""
+
+    kind: ClassVar[str] = "layer_departure"
+    version: ClassVar[int] = 1
+
+    def __init__(
+        self, statistic: Statistic, *, parameters: LayerDepartureParameters | None = None
+    ) -> None:
+        self._statistic = statistic
+        self._parameters = parameters or LayerDepartureParameters()
+        self._layers = LayerHistory(
+            PAST + 1,
+            restarts_at_interval=statistic.nature is Nature.STATIONARY,
+            least_layers=self._parameters.least_layers,
+        )
+        self._memory = Memory(told=False, closed=0)
+        self._least_change = _least_change(statistic, self._parameters)
+
+    def update(
+        self,
+        clock: Clock,
+        tensors: Sequence[TensorInfo],
+        values: NDArray[np.float64],
+        valid: NDArray[np.bool_],
+    ) -> list[Detection]:
+        """See ``PopulationDetector``; a logarithm there is only of a positive value."""
+        course, known = on_course(self._statistic, values, valid)
+        went_on, restarted = self._layers.take(clock, tensors, course, known)
+        if restarted:
+            self._memory.forget()
+        self._memory.grow(len(values))
+        if not went_on.any():
+            return []
+        found: dict[int, dict[int, _Found]] = {}
+        for window in self._parameters.windows:
+            self._look(window, went_on, found)
+        return self._tell(went_on, found)
+
+    def snapshot(self) -> State:
+        """See ``Detector``."""
+        return {**self._layers.snapshot(), **self._memory.snapshot()}
+
+    def restore(self, state: State) -> None:
+        """See ``Detector``."""
+        self._layers.restore(state)
+        self._memory.restore(state)
+
+    def parameters(self) -> Mapping[str, float | int | str]:
+        """See ``Detector``."""
+        windows = ",".join(str(window) for window in self._parameters.windows)
+        return {**asdict(self._parameters), "windows": windows, "least_change": self._least_change}
+
+    def _look(self, window: int, went_on: Mask, found: dict[int, dict[int, _Found]]) -> None:
+        """Adds to what was found what this window shows, by group and place."""
+        parameters = self._parameters
+        mask = self._layers.taking_part(max(window + 1, parameters.first)) & went_on[:, None]
+        mask &= (mask.sum(axis=1) >= parameters.least_layers)[:, None]
+        if not mask.any():
+            return
+        moved = self._layers.moved(window, ends=self._ends(window))
+        for centre in (from_the_middle, from_neighbours):
+            distance, judged = centre(moved, mask)
+            out = leaving(distance, judged, clear=parameters.clear)
+            far = np.abs(distance) > np.maximum(
+                parameters.threshold * robust_sigma(distance, judged)[:, None], self._least_change
+            )
+            for group in np.flatnonzero((out & far).any(axis=1)).tolist():
+                scores = self._scores(group, window, mask[group], centre)
+                for place in np.flatnonzero(scores >= 1).tolist():
+                    one = _Found(
+                        place=place,
+                        window=window,
+                        leaving=int((scores >= 1).sum()),
+                        score=float(scores[place]),
+                    )
+                    best = found.setdefault(group, {}).setdefault(place, one)
+                    if one.score > best.score:
+                        found[group][place] = one
+
+    def _scores(self, group: int, window: int, mask: Mask, centre: Centre) -> Array:
+        """How far out every layer is, over the threshold, now and a round ago, [L]; 0 for none."""
+        parameters, one = self._parameters, mask[None, :]
+        past, past_mask = self._past(group, window, mask)
+        usual, usual_mask = centre(past, past_mask)
+        group_usual = robust_sigma(usual.reshape(1, -1), usual_mask.reshape(1, -1))[0]
+        own = np.sqrt((usual**2).sum(axis=0) / np.maximum(usual_mask.sum(axis=0), 1))
+        own = np.where(usual_mask.sum(axis=0) >= FEWEST_PAST, own, 0.0)
+        floor = np.maximum(np.maximum(own, group_usual), self._noise(group, window))
+        scores = np.full(mask.shape, LARGEST_SCORE)
+        for ago in (0, 1):
+            moved = self._layers.moved(window, ends=self._ends(window), ago=ago)[group][None, :]
+            distance, judged = centre(moved, one)
+            out = leaving(distance, judged, clear=parameters.clear)[0]
+            scale = np.maximum(robust_sigma(distance, judged)[0], floor)
+            freedom = SCALE_EFFICIENCY * (judged.sum() - 2 + usual_mask.sum())
+            threshold = -stdtrit(max(freedom, 1.0), ndtr(-parameters.threshold))
+            size = np.abs(distance[0])
+            out &= size > self._least_change
+            ratio = size / np.maximum(threshold * scale, np.finfo(np.float64).tiny)
+            scores = np.minimum(scores, np.where(out, ratio, 0.0))
+        return scores
+
+    def _past(self, group: int, window: int, mask: Mask) -> tuple[Array, Mask]:
+        """What the layers moved by in the windows before this one, [P, L], and where known."""
+        layers = self._layers
+        series = layers.groups.members[group]
+        count = (layers.history.length - 1) // window - 1
+        ends = self._ends(window)
+        end = layers.history.length - 1 - window
+        values = layers.history.values[series, end - count * window : end]
+        windows = values.reshape(len(series), count, window)
+        moved = median(windows[:, :, -ends:]) - median(windows[:, :, :ends])
+        # The oldest window first; known where the layer has values as far back as its beginning.
+        reach = window + 1 + window * np.arange(count, 0, -1)
+        known = (layers.history.counts[series] >= reach[:, None]) & mask
+        enough = known.sum(axis=1) >= self._parameters.least_layers
+        return moved.T, known & enough[:, None]
+
+    def _noise(self, group: int, window: int) -> Array:
+        """Standard deviation of displacement by the layer's own noise, or its rounding, [L]."""
+        layers = self._layers
+        series = layers.groups.members[group]
+        values, known = layers.history.values[series], layers.history.known[series]
+        second = np.abs(np.diff(values, n=2, axis=1))
+        sigma = masked_median(second, known[:, :-2]) * GAUSSIAN_MAD / SECOND_DIFFERENCE_SD
+        rounding = RESOLUTION * np.max(np.abs(values), axis=1)
+        noise: Array = np.maximum(
+            sigma * np.sqrt(2 * MEDIAN_VARIANCE / self._ends(window)), rounding
+        )
+        return noise
+
+    def _ends(self, window: int) -> int:
+        return min(self._parameters.ends, window // 2)
+
+    def _tell(self, went_on: Mask, found: dict[int, dict[int, _Found]]) -> list[Detection]:
+        groups, memory = self._layers.groups, self._memory
+        detections: list[Detection] = []
+        members = groups.members[groups.mask & went_on[:, None]]
+        memory["closed"][members] += 1
+        for group, by_place in sorted(found.items()):
+            for place, one in sorted(by_place.items()):
+                series = int(groups.members[group, place])
+                memory["closed"][series] = 0
+                if not memory["told"][series]:
+                    memory["told"][series] = True
+                    detections.append(self._detection(group, one, by_place))
+        memory["told"] = memory["told"] & (memory["closed"] < self._parameters.closed)
+        return detections
+
+    def _detection(self, group: int, found: _Found, all_found: Mapping[int, _Found]) -> Detection:
+        layers, window = self._layers, found.window
+        mask = layers.taking_part(max(window + 1, self._parameters.first))[group]
+        series = int(layers.groups.members[group, found.place])
+        others = mask.copy()
+        others[list(all_found)] = False
+        counts = layers.history.counts[layers.groups.members[group][others]]
+        rounds = int(min(counts.min(), layers.history.counts[series], 2 * window))
+        values = layers.history.values[:, -rounds:]
+        past = rounds - window + self._ends(window) // 2
+        rest = np.median(values[layers.groups.members[group][others]], axis=0)
+        onset = layer_onset(
+            layers.history.steps[series, -rounds:], values[series] - rest, past=past
+        )
+        before = float(np.median(values[series, rounds - window : rounds - window // 2]))
+        after = float(np.median(values[series, -self._ends(window) :]))
+        return Detection(
+            series=series,
+            onset_first_step=onset.first_step,
+            onset_last_step=onset.last_step,
+            before=own_units(self._statistic, before),
+            after=own_units(self._statistic, after),
+            score=found.score,
+            details={
+                "group": layers.groups.names[group],
+                "layers_leaving": found.leaving,
+                "layers": int(mask.sum()),
+                "window": window,
+                "snapshots_since_onset": onset.rounds,
+            },
+        )
+
+
+def _least_change(statistic: Statistic, parameters: LayerDepartureParameters) -> float:
+    if parameters.least_change is not None:
+        return parameters.least_change
+    return LEAST_CHANGE.get(statistic.name, LEAST_LOG_CHANGE if statistic.log_scale else 0.0)

@@ -1,0 +1,65 @@
+"""How far layers are from the others of their group, and which of them stand apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from bifurk_service.detect.layer_history import median
+from bifurk_service.detect.robust_fit import Array, Mask, masked_median
+
+NEIGHBOURHOOD: Final = 5
+"""A layer and two on either side; the median of what they moved by survives two departures."""
+LEAST_INNER: Final = 6
+"""Layers that must have such a neighbourhood to be held against one another."""
+
+Centre: TypeAlias = Callable[[Array, Mask], tuple[Array, Mask]]
+"""From values and mask, [G, L] by depth, to distances and for which layers there are any."""
+
+
+def from_the_middle(values: Array, mask: Mask) -> tuple[Array, Mask]:
+    """Distance of every layer from its group's median, [G, L]; 0 outside of the mask."""
+    distance: Array = np.where(mask, values - masked_median(values, mask)[:, None], 0.0)
+    return distance, mask
+
+
+def from_neighbours(values: Array, mask: Mask) -> tuple[Array, Mask]:
+    """Distance of every inner layer from the median of its neighbourhood in depth, [G, L].
+
+    It is 0 on any monotone profile. The two layers at either end have no such neighbourhood.
+    """
+    inner = np.zeros_like(mask)
+    distance = np.zeros(values.shape)
+    if values.shape[1] < NEIGHBOURHOOD:
+        return distance, inner
+    side = NEIGHBOURHOOD // 2
+    middle = median(sliding_window_view(values, NEIGHBOURHOOD, axis=1))
+    inner[:, side:-side] = sliding_window_view(mask, NEIGHBOURHOOD, axis=1).all(axis=2)
+    inner &= (inner.sum(axis=1) >= LEAST_INNER)[:, None]
+    distance[:, side:-side] = np.where(inner[:, side:-side], values[:, side:-side] - middle, 0.0)
+    return distance, inner
+
+
+def leaving(distance: Array, mask: Mask, *, clear: float) -> Mask:
+    """Which one or two layers of either side stand apart from the rest of their group, [G, L].
+
+    The gap to the rest is ``clear`` times as wide as any in the rest, or wider.
+    """
+    out = np.zeros_like(mask)
+    count = mask.sum(axis=1)
+    if distance.shape[1] < 4:
+        return out
+    for sign in (1.0, -1.0):
+        ordered = -np.sort(np.where(mask, -sign * distance, np.inf), axis=1)
+        gaps = np.zeros((len(distance), distance.shape[1] - 1))
+        within = np.arange(1, distance.shape[1]) < count[:, None]
+        np.subtract(ordered[:, :-1], ordered[:, 1:], out=gaps, where=within)
+        rest = gaps[:, 2:].max(axis=1)
+        one = gaps[:, 0] > clear * np.maximum(gaps[:, 1], rest)
+        two = gaps[:, 1] > clear * rest
+        bound = np.where(two, ordered[:, 1], np.where(one, ordered[:, 0], np.inf))
+        out |= mask & (sign * distance >= bound[:, None])
+    return out

@@ -1,0 +1,126 @@
+"""``layer_departure``: one layer leaves, and is named; the ends of smooth profiles are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import binom
+
+from bifurk_service.detect.base import Detection
+from bifurk_service.detect.layer_departure import LayerDeparture
+from bifurk_service.detect.layer_distance import from_neighbours, leaving
+from bifurk_service.stats.registry import BY_NAME
+from tests.detect.layers import (
+    NULLS,
+    depth,
+    fork,
+    one_leaves,
+    one_role,
+    population_detections,
+    relaxing,
+    roles,
+    white,
+)
+
+PLAIN = replace(BY_NAME["excess_kurtosis"], name="in_units_of_noise")
+"""A statistic without a least change: the hardest."""
+ONSET = 100
+
+
+def _departed(values: NDArray[np.float64]) -> list[tuple[int, Detection]]:
+    return population_detections(LayerDeparture(PLAIN), one_role(values.shape[1]), values)
+
+
+@pytest.mark.parametrize("null", NULLS)
+def test_healthy_layers_stay(null: str) -> None:
+    groups, layers = 5, 12
+    values = np.concatenate(
+        [NULLS[null](np.random.default_rng(seed), 200, layers) for seed in range(groups)], axis=1
+    )
+    found = population_detections(LayerDeparture(PLAIN), roles(groups, layers), values)
+    assert len({one.series for _, one in found}) <= binom.ppf(0.995, groups * layers, 0.01)
+
+
+@pytest.mark.parametrize("layers", [6, 12, 24])
+def test_a_layer_that_jumps_by_eight_standard_deviations_is_named_soon(layers: int) -> None:
+    delays = []
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        found = _departed(one_leaves(random, ONSET + 30, layers, onset=ONSET, size=8))
+        assert {one.series for _, one in found} <= {2}
+        delays += [index - ONSET + 1 for index, _ in found]
+    assert len(delays) >= 5
+    assert np.median(delays) <= 6
+
+
+def test_two_layers_may_leave_together() -> None:
+    values = one_leaves(np.random.default_rng(3), 150, 12, onset=ONSET, size=15)
+    values[ONSET:, 9] += 15
+    assert {one.series for _, one in _departed(values)} == {2, 9}
+
+
+def test_three_are_a_branch_and_no_departure() -> None:
+    assert _departed(fork(np.random.default_rng(4), 150, 12, leaving=4, onset=ONSET)) == []
+
+
+def test_an_inner_layer_is_seen_against_a_steep_profile() -> None:
+    random = np.random.default_rng(5)
+    values = one_leaves(random, 160, 24, onset=ONSET, size=12)
+    values[ONSET:] += 60 * depth(24)
+    assert [one.series for _, one in _departed(values)] == [2]
+
+
+def test_a_slow_departure_is_told_while_it_goes_on() -> None:
+    values = one_leaves(np.random.default_rng(6), 160, 12, onset=ONSET, size=12, over=24)
+    (found,) = _departed(values)
+    assert found[1].series == 2
+    assert found[0] - ONSET < 24
+
+
+def test_the_onset_and_the_values_on_either_side() -> None:
+    values = one_leaves(
+        np.random.default_rng(7), ONSET + 30, 12, onset=ONSET, size=1.0, base=relaxing
+    )
+    found = population_detections(LayerDeparture(BY_NAME["std"]), one_role(12), np.exp(values))
+    ((index, one),) = found
+    assert index - ONSET <= 4
+    assert one.onset_first_step == 10 * ONSET
+    assert one.onset_last_step == 10 * (ONSET + 1)
+    assert one.after / one.before == pytest.approx(np.e, rel=0.1)
+
+
+def test_a_departure_is_told_once_and_the_next_one_again() -> None:
+    values = one_leaves(np.random.default_rng(8), 260, 12, onset=ONSET, size=20)
+    values[200:, 2] += 20
+    assert [one.series for _, one in _departed(values)] == [2, 2]
+
+
+def test_a_layer_that_is_always_noisier_does_not_leave() -> None:
+    values = white(np.random.default_rng(9), 300, 12)
+    values[:, 4] *= 4
+    assert _departed(values) == []
+
+
+def test_a_monotone_profile_has_no_distance_from_neighbours() -> None:
+    profile = np.exp(4 * depth(12))[None, :]
+    distance, inner = from_neighbours(profile, np.ones((1, 12), dtype=np.bool_))
+    assert inner.sum() == 8
+    assert not distance.any()
+
+
+def test_who_stands_apart_is_at_most_two_on_a_side() -> None:
+    mask = np.ones((4, 8), dtype=np.bool_)
+    distance = np.array(
+        [
+            [0, 1, 2, 3, 4, 5, 6, 20],
+            [0, 1, 2, 3, 4, 5, 20, 21],
+            [0, 1, 2, 3, 4, 20, 21, 22],
+            [-30, -9, 2, 3, 4, 5, 6, 7],
+        ],
+        dtype=np.float64,
+    )
+    out = leaving(distance, mask, clear=2.0)
+    assert [np.flatnonzero(row).tolist() for row in out] == [[7], [6, 7], [], [0, 1]]

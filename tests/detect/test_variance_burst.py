@@ -1,0 +1,78 @@
+"""How often ``variance_burst`` cries wolf, and how soon it sees noise that has become wider."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from bifurk_service.detect.streams import LENGTH, NULLS, Stream, clocks, jump
+from bifurk_service.detect.streams.events import variance_burst
+from bifurk_service.detect.variance_burst import VarianceBurst
+from tests.detect.runs import Report, detections
+
+SERIES = 60
+RATE = {"heteroscedastic": 0.06, "Student-3": 0.06, "AR(.9)": 0.03, "learning-rate step": 0.03}
+"""Largest share of series of 400 snapshots that may fire; .02 unless said here."""
+
+
+def _judged(stream: Stream) -> list[Report]:
+    return detections(
+        VarianceBurst(stream.statistic), stream.values, valid=stream.valid, clock=stream.clocks
+    )
+
+
+@pytest.mark.parametrize("family", NULLS)
+def test_healthy_series_are_left_in_peace(family: str) -> None:
+    stream = NULLS[family](np.random.default_rng(21), SERIES, LENGTH)
+    fired = {found.series for _, found in _judged(stream)}
+    # More than this would come in one draw of 200 at the largest rate allowed.
+    assert len(fired) <= binom.ppf(0.995, SERIES, RATE.get(family, 0.02))
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_noise_three_times_as_wide_is_seen_within_25_snapshots(correlation: float) -> None:
+    stream = variance_burst(
+        np.random.default_rng(22), 2 * SERIES, 230, correlation=correlation, onset=200
+    )
+    found = [one for index, one in _judged(stream) if 200 <= index < 225]
+    assert len(found) >= 0.85 * 2 * SERIES
+    ratios = [float(one.details["ratio"]) for one in found]
+    assert 2.5 < np.median(ratios) < 4.5
+
+
+def test_a_jump_of_the_level_is_no_burst() -> None:
+    stream = jump(np.random.default_rng(23), SERIES, 260, size=8.0)
+    assert len({found.series for _, found in _judged(stream)}) <= 2
+
+
+def test_noise_that_becomes_narrower_is_not_told() -> None:
+    stream = variance_burst(np.random.default_rng(24), SERIES, 300, factor=1 / 3)
+    assert len(_judged(stream)) <= 2
+
+
+def test_a_burst_in_a_short_series_is_seen() -> None:
+    stream = variance_burst(np.random.default_rng(25), SERIES, 100, factor=6.0, onset=45)
+    seen = {found.series for index, found in _judged(stream) if 45 <= index < 75}
+    assert len(seen) >= 0.8 * SERIES
+
+
+def test_the_widths_are_those_of_the_noise_and_the_values_those_of_the_series() -> None:
+    random = np.random.default_rng(26)
+    values = 7.0 + 0.01 * random.standard_normal((260, 40))
+    values[200:] += 0.04 * random.standard_normal((60, 40))
+    stream = jump(random, 1, 2, size=0)
+    found = [one for _, one in detections(VarianceBurst(stream.statistic), values)]
+    assert len(found) >= 36
+    assert np.median([one.before for one in found]) == pytest.approx(7.0, abs=0.01)
+    # Innovations of a filter are wider than the noise itself, by a fifth here.
+    assert np.median([float(one.details["noise_before"]) for one in found]) == pytest.approx(
+        0.012, rel=0.25
+    )
+
+
+def test_repeats_of_a_number_format_are_no_noise() -> None:
+    random = np.random.default_rng(27)
+    values = np.round(np.cumsum(0.3 * random.standard_normal((400, SERIES)), axis=0))
+    stream = jump(random, 1, 2, size=0)
+    assert detections(VarianceBurst(stream.statistic), values, clock=clocks(400)) == []
