@@ -1,10 +1,10 @@
 """What a small GPT's weights do in training, beside a control that has nothing to learn.
 
-With ``--train`` three runs and three controls (see ``real_runs/training.py``) are trained through
-the hook against a server of its own on loopback, and what the service says of them is collected
-over REST into ``benchmarks/results/spectra_of_training.json``: about ten minutes on two cores.
-Without, that file is read. Either way the numbers of ``docs/methods/real-runs.md`` are rewritten
-from it, and printed. ``--smoke`` trains for a minute and writes neither file.
+With ``--train`` three runs and three controls (see ``trainings/with_control.py``) are trained
+through the hook against a server of its own on loopback, and what the service says of them is
+collected over REST into ``benchmarks/results/spectra_of_training.json``: about ten minutes on two
+cores. Without, that file is read. Either way the numbers of ``docs/methods/real-runs.md`` are
+rewritten from it, and printed. ``--smoke`` trains for a minute and writes neither file.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def main() -> int:
     """Trains if asked, writes and prints the tables."""
     asked = _options()
     os.environ.update(ONE_PASSIVE_THREAD)
-    from real_runs.page import filled
-    from real_runs.tables import tables
+    from trainings.page import filled
+    from trainings.spectra_tables import tables
 
     if asked.train or asked.smoke:
         results = _trained(smoke=asked.smoke)
@@ -54,8 +54,8 @@ def main() -> int:
 
 
 def _trained(*, smoke: bool) -> dict[str, Any]:
-    from real_runs.collecting import Rest, collect
-    from real_runs.training import SEEDS, STEPS, RealRun, train_all, unigram_entropy
+    from trainings.collecting import Rest, collect
+    from trainings.with_control import SEEDS, STEPS, RealRun, train_all, unigram_entropy
 
     from bifurk_service.demo.server import serving
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.real_runs.page import filled
-from benchmarks.real_runs.tables import BY_ROLE, onset, tables
+from benchmarks.trainings.page import filled
+from benchmarks.trainings.spectra_tables import BY_ROLE, onset, tables
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs/methods/real-runs.md"

@@ -40,15 +40,19 @@ class GptStep:
 
 
 class Gpt(nn.Module):
-    """A pre-norm transformer over bytes, 77 parameter tensors, about 1.3 million parameters."""
+    """A pre-norm transformer over bytes, 77 parameter tensors, about 1.3 million parameters.
 
-    def __init__(self) -> None:
+    Args:
+        width: of the residual stream, a multiple of ``HEADS``; parameters grow with its square.
+    """
+
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(BYTES, WIDTH)
-        self.position_embedding = nn.Embedding(CONTEXT, WIDTH)
-        self.blocks = nn.ModuleList(_Block() for _ in range(BLOCKS))
-        self.norm = nn.LayerNorm(WIDTH)
-        self.head = nn.Linear(WIDTH, BYTES, bias=False)
+        self.token_embedding = nn.Embedding(BYTES, width)
+        self.position_embedding = nn.Embedding(CONTEXT, width)
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(BLOCKS))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, BYTES, bias=False)
         self.apply(_initialise)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -99,13 +103,13 @@ def standard_library() -> Tensor:
 
 
 class _Attention(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
-        self.output = nn.Linear(WIDTH, WIDTH)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        heads = self.qkv(x).unflatten(-1, (3, HEADS, WIDTH // HEADS)).permute(2, 0, 3, 1, 4)
+        heads = self.qkv(x).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = heads.unbind(0)
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
@@ -113,10 +117,10 @@ class _Attention(nn.Module):
 
 
 class _Mlp(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.up = nn.Linear(WIDTH, 4 * WIDTH)
-        self.down = nn.Linear(4 * WIDTH, WIDTH)
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         output: Tensor = self.down(functional.gelu(self.up(x)))
@@ -124,12 +128,12 @@ class _Mlp(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(WIDTH)
-        self.attention = _Attention()
-        self.norm2 = nn.LayerNorm(WIDTH)
-        self.mlp = _Mlp()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = _Attention(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = _Mlp(width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))

@@ -11,6 +11,8 @@ from scipy.stats import spearmanr
 
 from bifurk.layout import ROLES
 
+from .page import table
+
 LASTING: Final = 2
 """Snapshots in a row with an outlier before it counts as having appeared."""
 LEAST_LAYERS: Final = 4
@@ -56,7 +58,7 @@ def _losses(runs: list[Json], entropy: float) -> str:
         [_title(run), f"{run['loss']['first']:.2f}", f"{run['loss']['last']:.2f}"] for run in runs
     ]
     rows.append(["entropy of single bytes", "", f"{entropy:.2f}"])
-    return _table(["", "first 50 steps", "last 50 steps"], rows)
+    return table(["", "first 50 steps", "last 50 steps"], rows)
 
 
 def _glance(runs: list[Json]) -> str:
@@ -78,7 +80,7 @@ def _glance(runs: list[Json]) -> str:
             sum(first != last for first, last in _ends(ms, "shape_class"))
         ),
     }
-    return _table(
+    return table(
         ["", *map(_title, runs)],
         [[what, *(cell(_matrices(run)) for run in runs)] for what, cell in rows.items()],
     )
@@ -102,7 +104,7 @@ def _initialisation(runs: list[Json]) -> str:
                 _of_judged(found, OUTLIERS),
             ]
         )
-    return _table(
+    return table(
         [
             "role",
             "shape",
@@ -118,7 +120,7 @@ def _initialisation(runs: list[Json]) -> str:
 
 
 def _by_role(runs: list[Json], cell: Cell) -> str:
-    return _table(
+    return table(
         ["role", *map(_title, runs)],
         [
             [f"`{role}`", *(cell([m for m in _matrices(r) if m["role"] == role]) for r in runs)]
@@ -268,8 +270,3 @@ def _number(value: float) -> str:
 
 def _decade(value: float) -> int:
     return int(f"{value:.2e}".partition("e")[2])
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from .training import PROJECT, Losses, RealRun
+from .with_control import PROJECT, Losses, RealRun
 
 FOLLOWED: Final = ("spectrum_outliers",)
 """Kept at every snapshot: the tables ask when they appeared."""
@@ -63,6 +63,10 @@ class Rest:
                 return
             cursor = {"cursor": answer["next_cursor"]}
 
+    def run_id(self, *, project: str, run: str) -> int:
+        (found,) = self.items("/runs", project=project, run=run)
+        return int(found["id"])
+
 
 def collect(rest: Rest, run: RealRun, losses: Losses) -> Json:
     """One run's document: losses, steps of its snapshots, and its matrices with their series.
@@ -70,8 +74,8 @@ def collect(rest: Rest, run: RealRun, losses: Losses) -> Json:
     Waits until every snapshot is judged. Matrices are the tensors of two dimensions and more; a
     fused projection is represented by its pieces where the service took it apart.
     """
-    run_id = _run_id(rest, run)
-    _wait_until_judged(rest, run_id)
+    run_id = rest.run_id(project=PROJECT, run=run.name)
+    wait_until_judged(rest, run_id)
     steps = sorted({item["step"] for item in rest.items(f"/runs/{run_id}/snapshots")})
     tensors = {item["id"]: item for item in rest.items(f"/runs/{run_id}/tensors")}
     taken_apart = {item.get("piece_of") for item in tensors.values()}
@@ -124,12 +128,12 @@ def _rounded(value: float) -> float:
     return int(number) if number.is_integer() else number
 
 
-def _run_id(rest: Rest, run: RealRun) -> int:
-    (found,) = rest.items("/runs", project=PROJECT, run=run.name)
-    return int(found["id"])
+def wait_until_judged(rest: Rest, run_id: int) -> None:
+    """Returns when every snapshot of a run is judged.
 
-
-def _wait_until_judged(rest: Rest, run_id: int) -> None:
+    Raises:
+        RuntimeError: one never will be, or it takes ``JUDGED_DEADLINE_SECONDS``.
+    """
     deadline = time.monotonic() + JUDGED_DEADLINE_SECONDS
     while True:
         counts = rest.get(f"/runs/{run_id}")["snapshots"]

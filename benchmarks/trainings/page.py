@@ -1,4 +1,4 @@
-"""Puts tables between the markers of a Markdown page; the prose around them stays."""
+"""Tables in Markdown, and a page with tables between its markers; the prose around them stays."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def filled(page: str, tables: Mapping[str, str]) -> str:
     if sorted(places) != sorted(tables):
         raise ValueError(f"the page has places for {places}, the tables are {list(tables)}")
     return MARKED.sub(lambda m: f"{m['open']}\n{tables[m['name']]}\n\n{m['close']}", page)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
