@@ -18,26 +18,36 @@ from bifurk_service.access import require
 from bifurk_service.api import (
     alerts,
     catalog,
+    channels,
     comparisons,
+    deliveries,
     distributions,
+    evidence,
     exports,
     pooling,
     profiles,
+    replays,
     runs,
     sampling,
     series,
     spectra,
     stream,
     system,
+    values,
 )
 from bifurk_service.api.doorkeeper import ANY_HOST, Doorkeeper
-from bifurk_service.errors import ForbiddenError
+from bifurk_service.errors import ForbiddenError, SetupError
 from bifurk_service.ingest import routes as ingest
+from bifurk_service.ingest import series as imports
 from bifurk_service.ingest.receive import Receiver
 from bifurk_service.metrics import CONTENT_TYPE, ServiceMetrics
+from bifurk_service.notify.addresses import AddressError, Destinations
+from bifurk_service.notify.followed import FollowedPolicy
+from bifurk_service.notify.sending import Sender
 from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.loop import Pipeline
+from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.problems import DOCUMENTED, install_problem_handlers, problem_response
 from bifurk_service.services import Services
@@ -52,11 +62,16 @@ READING = (
     profiles,
     distributions,
     sampling,
+    values,
     spectra,
     pooling,
     comparisons,
     exports,
     alerts,
+    evidence,
+    replays,
+    deliveries,
+    channels,
     catalog,
     stream,
     system,
@@ -84,7 +99,7 @@ def create_app(
     )
     install_problem_handlers(app)
     app.add_middleware(Doorkeeper, allowed_hosts=_allowed_hosts(settings), answer=problem_response)
-    for module in (ingest, *READING):
+    for module in (ingest, imports, *READING):
         app.include_router(module.router)
     app.add_api_route(
         "/metrics",
@@ -104,13 +119,28 @@ def _wire(
 ) -> None:
     blobs = open_blobs(settings.resolved_blob_url)
     metrics = ServiceMetrics(database, settings)
+    policy = FollowedPolicy(settings.alerts_file)
+    notifier = Notifier(
+        database,
+        policy,
+        Sender(_destinations(settings)),
+        public_url=settings.public_url or "",
+        observe=metrics.notified,
+    )
     housekeeper = Housekeeper(
         database,
         blobs,
         started_at=time.time(),
         silent_minimum_seconds=settings.silent_minimum_seconds,
         retention_days=settings.retention_days,
+        policy=policy,
     )
+
+    def observe(outcome: str, seconds: float) -> None:
+        metrics.snapshot_moved(outcome, seconds)
+        if outcome == "judged":
+            notifier.wake()
+
     pipeline = Pipeline(
         database,
         blobs,
@@ -121,7 +151,8 @@ def _wire(
             vectors_every=settings.spectra_vectors_every,
         ),
         chores=lambda: housekeeper.run(time.time()),
-        observe=metrics.snapshot_moved,
+        observe=observe,
+        policy=policy,
     )
 
     def on_received(outcome: str, size_bytes: int) -> None:
@@ -130,7 +161,11 @@ def _wire(
 
     app.state.metrics = metrics
     app.state.services = Services(
-        settings=settings, database=database, blobs=blobs, pipeline=pipeline
+        settings=settings,
+        database=database,
+        blobs=blobs,
+        pipeline=pipeline,
+        notifier=notifier,
     )
     app.state.receiver = Receiver(
         database,
@@ -146,10 +181,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     house: Services = app.state.services
     await run_in_threadpool(house.database.check_current)
     house.pipeline.start()
+    house.notifier.start()
     try:
         yield
     finally:
         await run_in_threadpool(house.pipeline.stop)
+        await run_in_threadpool(house.notifier.stop)
         house.database.close()
 
 
@@ -159,6 +196,15 @@ def get_metrics(request: Request, grant: Annotated[Grant, Depends(require("read"
         raise ForbiddenError("metrics tell of all projects; this needs a token without a project")
     metrics: ServiceMetrics = request.app.state.metrics
     return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _destinations(settings: Settings) -> Destinations:
+    try:
+        return Destinations(
+            settings.notify_allowed_hosts, private=settings.notify_private_addresses
+        )
+    except AddressError as error:
+        raise SetupError(f"BIFURK_NOTIFY_ALLOWED_HOSTS: {error}") from error
 
 
 def _operation_id(route: APIRoute) -> str:

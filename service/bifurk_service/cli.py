@@ -12,12 +12,16 @@ from pydantic import ValidationError
 
 from bifurk_service.commands import (
     alerts,
+    channels,
     compare,
     db,
     demo,
     doctor,
+    evidence,
     export,
+    importing,
     open_folder,
+    replay,
     runs,
     tokens,
 )
@@ -55,9 +59,14 @@ def serve(
 app.command("open")(open_folder.open_folder)
 app.command("demo")(demo.demo)
 app.add_typer(runs.app, name="runs")
+alerts.app.command("evidence")(evidence.evidence)
+alerts.app.command("verify")(evidence.verify)
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(channels.app, name="channels")
+app.command("replay")(replay.replay)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
+app.add_typer(importing.app, name="import")
 app.command("doctor")(doctor.doctor)
 app.add_typer(tokens.app, name="token")
 app.add_typer(db.app, name="db")

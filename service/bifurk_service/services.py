@@ -8,6 +8,7 @@ from typing import cast
 from fastapi import Request
 
 from bifurk_service.pipeline.loop import Pipeline
+from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.settings import Settings
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
@@ -21,6 +22,7 @@ class Services:
     database: Database
     blobs: BlobStore
     pipeline: Pipeline
+    notifier: Notifier
 
 
 def services(request: Request) -> Services:

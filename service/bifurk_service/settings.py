@@ -65,6 +65,21 @@ class Settings(BaseSettings):
     retention_days: float | None = Field(
         None, gt=0, description="Runs without news for this long are deleted; none: never."
     )
+    alerts_file: Path | None = Field(
+        None, description="YAML file of rules and channels; none: nobody is told."
+    )
+    notify_allowed_hosts: tuple[str, ...] = Field(
+        (), description="Hosts or networks that channels may lead to; empty: any that is public."
+    )
+    notify_private_addresses: bool = Field(
+        default=False,
+        description="Whether channels may lead into private networks and this machine.",
+    )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s]+$",
+        description="Where people reach this server; none: messages hold no links to it.",
+    )
     metrics_series_per_run: int = Field(
         100, ge=0, description="Most training-state series that one run shows at `/metrics`."
     )

@@ -1,20 +1,29 @@
-"""Alerts: listed, read, acknowledged, resolved."""
+"""Alerts: listed, read, acknowledged, resolved, and what has happened to each."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 
 from bifurk_service.access import check_project
-from bifurk_service.api.grants import Admin, Reader, visible_run
+from bifurk_service.api.grants import Admin, Reader, visible_run, who
 from bifurk_service.api.pagination import Cursor, Limit, decode_cursor, next_cursor
 from bifurk_service.api.parameters import LARGEST, AlertId, OfRun, Slug, Text
-from bifurk_service.api.schemas import AlertAnswer, Page
+from bifurk_service.api.schemas import (
+    AlertAnswer,
+    AlertChangeAnswer,
+    AlertDetailAnswer,
+    AlertNote,
+    Page,
+)
 from bifurk_service.domain import AlertState, Severity
 from bifurk_service.services import services
-from bifurk_service.store.alerts import AlertFilter, get_alert, list_alerts, move_alert
+from bifurk_service.store.alert_history import history_of
+from bifurk_service.store.alert_lists import AlertFilter, children_of, list_alerts, parent_ids
+from bifurk_service.store.alerts import get_alert, move_alert
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.queries import run_summary
@@ -22,6 +31,8 @@ from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.tokens import Grant
 
 router = APIRouter(prefix="/api/v1/alerts", tags=["alerts"])
+
+Why: TypeAlias = Annotated[AlertNote | None, Body()]
 
 
 @router.get("")
@@ -37,6 +48,13 @@ def get_alerts(  # noqa: PLR0913 - one argument a query parameter
     since: Annotated[
         int | None, Query(ge=0, le=LARGEST, description="Detected at this step or later.")
     ] = None,
+    silenced: Annotated[
+        bool | None, Query(description="Whether a rule keeps it from people; without it, all.")
+    ] = None,
+    superseded: Annotated[
+        bool | None, Query(description="Whether a later attempt went over its stretch again.")
+    ] = None,
+    children: Annotated[bool | None, Query(description="Whether it is a part of another.")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[AlertAnswer]:
@@ -55,47 +73,88 @@ def get_alerts(  # noqa: PLR0913 - one argument a query parameter
                 severities=tuple(severity),
                 states=tuple(state),
                 since_step=since,
+                silenced=silenced,
+                superseded=superseded,
+                children=children,
             ),
             after_id=decode_cursor(cursor),
             limit=limit,
         )
-        items = [_answer(session, alert) for alert in found]
+        items = [AlertAnswer.model_validate(fields) for fields in _fields(session, found)]
     return Page(items=items, next_cursor=next_cursor([alert.id for alert in found], limit))
 
 
 @router.get("/{alert_id}")
-def get_one_alert(request: Request, grant: Reader, alert_id: AlertId) -> AlertAnswer:
+def get_one_alert(request: Request, grant: Reader, alert_id: AlertId) -> AlertDetailAnswer:
     """One alert with its evidence."""
     with services(request).database.read() as session:
-        alert = get_alert(session, alert_id)
-        check_project(grant, run_summary(session, alert.run_id).project)
-        return _answer(session, alert)
+        return _detail(session, _visible(session, grant, alert_id))
+
+
+@router.get("/{alert_id}/history")
+def get_alert_history(
+    request: Request, grant: Reader, alert_id: AlertId, limit: Limit = 100, cursor: Cursor = None
+) -> Page[AlertChangeAnswer]:
+    """What has happened to an alert, oldest first."""
+    with services(request).database.read() as session:
+        _visible(session, grant, alert_id)
+        found = history_of(session, alert_id, after_id=decode_cursor(cursor), limit=limit)
+    return Page(
+        items=[AlertChangeAnswer.model_validate(change) for change in found],
+        next_cursor=next_cursor([change.id for change in found], limit),
+    )
 
 
 @router.post("/{alert_id}/acknowledge")
-def acknowledge_alert(request: Request, grant: Admin, alert_id: AlertId) -> AlertAnswer:
+def acknowledge_alert(
+    request: Request, grant: Admin, alert_id: AlertId, why: Why = None
+) -> AlertDetailAnswer:
     """Says that a person has seen it; it keeps firing, quietly."""
-    return _move(request, grant, alert_id, AlertState.ACKNOWLEDGED)
+    return _move(request, grant, alert_id, AlertState.ACKNOWLEDGED, why)
 
 
 @router.post("/{alert_id}/resolve")
-def resolve_alert(request: Request, grant: Admin, alert_id: AlertId) -> AlertAnswer:
+def resolve_alert(
+    request: Request, grant: Admin, alert_id: AlertId, why: Why = None
+) -> AlertDetailAnswer:
     """Says that it is over."""
-    return _move(request, grant, alert_id, AlertState.RESOLVED)
+    return _move(request, grant, alert_id, AlertState.RESOLVED, why)
 
 
-def _move(request: Request, grant: Grant, alert_id: int, state: AlertState) -> AlertAnswer:
+def _move(
+    request: Request, grant: Grant, alert_id: int, state: AlertState, why: AlertNote | None
+) -> AlertDetailAnswer:
     with services(request).database.write() as session:
-        check_project(grant, run_summary(session, get_alert(session, alert_id).run_id).project)
-        return _answer(session, move_alert(session, alert_id, state, now=time.time()))
+        _visible(session, grant, alert_id)
+        note = None if why is None else why.note
+        alert = move_alert(session, alert_id, state, who=who(grant), note=note, now=time.time())
+        return _detail(session, alert)
 
 
-def _answer(session: Session, alert: StoredAlert) -> AlertAnswer:
-    run = run_summary(session, alert.run_id)
-    named: dict[str, Any] = {
-        "project": run.project,
-        "run": run.run,
-        "attempt": attempt_slug(session, alert.attempt_id),
-    }
-    columns = {name: getattr(alert, name) for name in AlertAnswer.model_fields if name not in named}
-    return AlertAnswer.model_validate({**columns, **named})
+def _visible(session: Session, grant: Grant, alert_id: int) -> StoredAlert:
+    alert = get_alert(session, alert_id)
+    check_project(grant, run_summary(session, alert.run_id).project)
+    return alert
+
+
+def _detail(session: Session, alert: StoredAlert) -> AlertDetailAnswer:
+    [fields] = _fields(session, [alert])
+    children = [child.id for child in children_of(session, alert)]
+    return AlertDetailAnswer.model_validate({**fields, "children": children})
+
+
+def _fields(session: Session, alerts: Sequence[StoredAlert]) -> list[dict[str, Any]]:
+    """The fields of ``AlertAnswer`` by name, for each alert."""
+    parents = parent_ids(session, alerts)
+    answers = []
+    for alert in alerts:
+        run = run_summary(session, alert.run_id)
+        named: dict[str, Any] = {
+            "project": run.project,
+            "run": run.run,
+            "attempt": attempt_slug(session, alert.attempt_id),
+            "parent": parents.get(alert.id),
+        }
+        columns = (name for name in AlertAnswer.model_fields if name not in named)
+        answers.append({**{name: getattr(alert, name) for name in columns}, **named})
+    return answers

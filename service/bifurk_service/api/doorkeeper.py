@@ -7,6 +7,7 @@ by a form that posts here. Neither gets in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -22,7 +23,8 @@ FOREIGN_SITES: Final = frozenset({"cross-site", "same-site"})
 """What browsers say in Sec-Fetch-Site; a page on another port of this machine is same-site."""
 MOST_BODY_BYTES: Final = 64 << 10
 """Of everything but the uploads, which have limits of their own."""
-UPLOADS: Final = "PUT"
+UPLOADS: Final = (("PUT", re.compile(r".*")), ("POST", re.compile(r"/api/v1/runs/\d+/series")))
+"""Methods and paths: snapshots, and series computed elsewhere."""
 STREAM_PATH: Final = "/api/v1/stream"
 """The one GET whose answer has no end, so that there is no HEAD of it."""
 
@@ -53,16 +55,17 @@ class Doorkeeper:
             await self._app(scope, receive, send)
             return
         try:
-            self._check(scope["method"], Headers(scope=scope))
+            is_upload = _is_upload(scope["method"], scope["path"])
+            self._check(scope["method"], Headers(scope=scope), is_upload=is_upload)
         except BifurkError as error:
             await self._answer(error)(scope, receive, send)
             return
         if scope["method"] == "HEAD" and scope["path"] != STREAM_PATH:
             # The server below sends no body in answer to HEAD, whatever comes from here.
             scope = {**scope, "method": "GET"}
-        await self._app(scope, receive if scope["method"] == UPLOADS else _limited(receive), send)
+        await self._app(scope, receive if is_upload else _limited(receive), send)
 
-    def _check(self, method: str, headers: Headers) -> None:
+    def _check(self, method: str, headers: Headers, *, is_upload: bool) -> None:
         host = _name(headers.get("host", ""))
         if not self._knows(host):
             raise UnknownHostError(
@@ -72,7 +75,7 @@ class Doorkeeper:
         if method not in READING and headers.get("sec-fetch-site") in FOREIGN_SITES:
             raise ForbiddenError("a page of another site may change nothing here")
         announced = headers.get("content-length", "")
-        if method != UPLOADS and announced.isdigit() and int(announced[:18]) > MOST_BODY_BYTES:
+        if not is_upload and announced.isdigit() and int(announced[:18]) > MOST_BODY_BYTES:
             raise TooLargeError(
                 f"at most {MOST_BODY_BYTES} bytes, {announced} announced", where="body"
             )
@@ -83,6 +86,10 @@ class Doorkeeper:
         return any(
             name.startswith("*.") and host.endswith(name[1:]) for name in self._allowed_hosts
         )
+
+
+def _is_upload(method: str, path: str) -> bool:
+    return any(method == known and pattern.fullmatch(path) for known, pattern in UPLOADS)
 
 
 def _name(host: str) -> str:

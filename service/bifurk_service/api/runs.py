@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from fastapi import APIRouter, Request, Response
 
 from bifurk_service.api.grants import Admin, Reader, visible_run
@@ -22,6 +24,7 @@ from bifurk_service.api.schemas import (
 from bifurk_service.detect.readiness import readiness
 from bifurk_service.services import services
 from bifurk_service.store import runs as store
+from bifurk_service.store.directives import pinned_snapshots
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.queries import (
@@ -136,8 +139,9 @@ def get_snapshots(
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
         found = list_snapshots(session, run_id, after_id=decode_cursor(cursor), limit=limit)
+        pinned = pinned_snapshots(session, [snapshot.id for snapshot, _ in found])
     return Page(
-        items=[_snapshot(snapshot, attempt) for snapshot, attempt in found],
+        items=[_snapshot(snapshot, attempt, pinned) for snapshot, attempt in found],
         next_cursor=next_cursor([snapshot.id for snapshot, _ in found], limit),
     )
 
@@ -175,8 +179,9 @@ def _readiness(session: Session, attempts: list[Attempt]) -> ReadinessAnswer:
     )
 
 
-def _snapshot(snapshot: Snapshot, attempt: str) -> SnapshotAnswer:
+def _snapshot(snapshot: Snapshot, attempt: str, pinned: Collection[int]) -> SnapshotAnswer:
+    named = {"attempt": attempt, "pinned": snapshot.id in pinned}
     columns = {
-        name: getattr(snapshot, name) for name in SnapshotAnswer.model_fields if name != "attempt"
+        name: getattr(snapshot, name) for name in SnapshotAnswer.model_fields if name not in named
     }
-    return SnapshotAnswer(attempt=attempt, **columns)
+    return SnapshotAnswer(**named, **columns)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from bifurk_service.api.parameters import Text
+from bifurk_service.api.parameters import Text, storable
 
 Item = TypeVar("Item")
 
@@ -44,7 +44,7 @@ class RunAnswer(Shape):
     updated_at: float = Field(description="When the server last heard of it.")
     last_step: int | None
     overhead_ratio: float | None = Field(description="Share of the training time the hook took.")
-    alerts: dict[str, int] = Field(description="Unresolved alerts by severity.")
+    alerts: dict[str, int] = Field(description="Alerts neither resolved nor silenced, by severity.")
 
 
 class AttemptAnswer(Shape):
@@ -172,6 +172,7 @@ class SnapshotAnswer(Shape):
     spectra_skipped: int = Field(
         description="Matrices that the time for spectra did not reach; they come first next time."
     )
+    pinned: bool = Field(description="Whether an alert keeps its full values.")
 
 
 class StatisticsAnswer(Shape):
@@ -192,6 +193,10 @@ class AffectedAnswer(Shape):
     layer: int | None
     role: str
     statistics: list[str]
+    first_statistic: str = Field("", description="Of them, what began first; empty: not resolved.")
+    branch: int | None = Field(
+        None, description="Of kinds that part tensors into groups: which of them."
+    )
     onset_first_step: int
     onset_last_step: int
     before: float | None
@@ -219,13 +224,52 @@ class AlertAnswer(Shape):
     before: float | None
     after: float | None
     score: float | None
+    false_alarms_per_10000: float | None = Field(
+        description="Measured where nothing happens: detections of this kind with this score or "
+        "more, in 10,000 snapshots of one series. Null: not measured."
+    )
     sentence: str
     tensors: list[AffectedAnswer]
     explained_by: list[MarkAnswer]
     checkpoint: MarkAnswer | None
     evidence: dict[str, Any]
+    parent: int | None = Field(description="The alert that this one is a part of.")
+    silenced_by: str | None = Field(description="The rule that keeps it from people.")
+    superseded: bool = Field(description="Whether a later attempt went over its stretch again.")
     created_at: float
     updated_at: float
+    resolved_at: float | None
+
+
+class AlertDetailAnswer(AlertAnswer):
+    """One alert, and what is a part of it."""
+
+    children: list[int] = Field(description="The alerts that are parts of this one.")
+
+
+class AlertChangeAnswer(Shape):
+    """Something that happened to an alert."""
+
+    at: float = Field(description="Seconds since 1970 UTC.")
+    change: str = Field(
+        description="raised, grew, graver, silenced, joined (became a part of another), "
+        "acknowledged, resolved, reopened or superseded."
+    )
+    state: str = Field(description="After the change.")
+    severity: str = Field(description="After the change.")
+    who: str = Field(
+        description="The name of a token, `anonymous` on an open server, or `bifurk` itself."
+    )
+    note: str | None
+
+
+class AlertNote(BaseModel):
+    """Why a person acknowledges or resolves an alert."""
+
+    model_config = ConfigDict(extra="forbid")
+    note: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(storable)] | None = (
+        None
+    )
 
 
 class StatisticAnswer(Shape):

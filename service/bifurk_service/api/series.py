@@ -33,6 +33,7 @@ from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME, Nature
 from bifurk_service.stats.thinning import thin
+from bifurk_service.store.imports import imported_series, imported_statistics
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.queries import get_tensor, snapshot_at, statistics_of
 from bifurk_service.store.series import (
@@ -61,9 +62,9 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
     stat: Annotated[
         str,
         Query(
-            max_length=64,
-            description="A name from `GET /api/v1/stats`.",
-            json_schema_extra={"enum": list(BY_NAME)},
+            max_length=512,
+            description="A name from `GET /api/v1/stats`, or of a statistic the run imported.",
+            examples=["std"],
         ),
     ],
     tensor: Glob = None,
@@ -74,9 +75,11 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
     points: Annotated[int, Query(ge=4, le=100_000, description="Most points a series.")] = 1000,
 ) -> Page[SeriesAnswer]:
     """One statistic over steps, a series a tensor; thinned to `points`, extremes kept."""
-    check_statistics(stat)
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
+        imported = {statistic.name for statistic in imported_statistics(session, run_id)}
+        if stat not in imported:
+            check_statistics(stat)
         tensors = find_tensors(session, run_id, glob=tensor, layer=layer, role=role)
         if len(tensors) > MOST_TENSORS:
             raise InvalidError(
@@ -84,7 +87,8 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
                 f"at most {MOST_TENSORS}",
                 where="tensor",
             )
-        series = statistic_series(
+        read = imported_series if stat in imported else statistic_series
+        series = read(
             session, run_id, stat, [found.id for found in tensors], first_step=first, last_step=last
         )
         return Page(items=_bounded(zip(tensors, series, strict=True), stat, points))

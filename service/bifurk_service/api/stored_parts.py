@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeAlias
 
 from bifurk.wire import TensorPart, WireError, WireLimits, decode
 from bifurk_service.errors import NotFoundError, StorageError
@@ -62,37 +62,71 @@ def carried(
         NotFoundError: a part is no longer kept.
         StorageError: a part cannot be read, or is damaged.
     """
+    return _read(house, snapshot, names, _kept)
+
+
+def carried_in_full(
+    house: Services, snapshot: Snapshot, names: Collection[str]
+) -> dict[str, list[TensorPart]]:
+    """As ``carried``, with full values where they came and are still there.
+
+    Raises:
+        NotFoundError: a part is no longer kept.
+        StorageError: a part cannot be read, or is damaged.
+    """
+    return _read(house, snapshot, names, _fullest)
+
+
+Blob: TypeAlias = tuple[str, str]
+"""Key and encoding."""
+
+
+def _kept(part: StoredPart) -> Blob:
+    return part.blob_key, part.encoding
+
+
+def _fullest(part: StoredPart) -> Blob:
+    if part.stale_key is None or part.stale_encoding is None:
+        return _kept(part)
+    return part.stale_key, part.stale_encoding
+
+
+def _read(
+    house: Services,
+    snapshot: Snapshot,
+    names: Collection[str],
+    blob_of: Callable[[StoredPart], Blob],
+) -> dict[str, list[TensorPart]]:
     for _ in range(READINGS):
         with house.database.read() as session:
-            parts = parts_of(session, snapshot.id)
+            blobs = [blob_of(part) for part in parts_of(session, snapshot.id)]
         with suppress(FileNotFoundError):
-            return _by_name(house, parts, names)
+            return _by_name(house, blobs, names)
     raise NotFoundError(f"a part of step {snapshot.step} is no longer kept")
 
 
 def _by_name(
-    house: Services, parts: list[StoredPart], names: Collection[str]
+    house: Services, blobs: list[Blob], names: Collection[str]
 ) -> dict[str, list[TensorPart]]:
     found: dict[str, list[TensorPart]] = {}
-    for part in parts:
-        for piece in _decoded(house, part):
+    for key, encoding in blobs:
+        for piece in _decoded(house, key, encoding):
             if piece.name in names:
                 found.setdefault(piece.name, []).append(piece)
     return found
 
 
-def _decoded(house: Services, part: StoredPart) -> tuple[TensorPart, ...]:
+def _decoded(house: Services, key: str, encoding: str) -> tuple[TensorPart, ...]:
     limits = WireLimits(
         decoded_bytes=max(house.settings.max_decoded_bytes, STORED_BYTES), tensors=STORED_TENSORS
     )
     try:
-        blob = house.blobs.get(part.blob_key)
-        return decode(blob, encoding=part.encoding, limits=limits).tensors
+        return decode(house.blobs.get(key), encoding=encoding, limits=limits).tensors
     except FileNotFoundError:
         raise
     except OSError as error:
         raise StorageError(
-            f"the stored part {part.blob_key} cannot be read: {error.strerror or error}"
+            f"the stored part {key} cannot be read: {error.strerror or error}"
         ) from error
     except WireError as error:
-        raise StorageError(f"the stored part {part.blob_key} is damaged: {error}") from error
+        raise StorageError(f"the stored part {key} is damaged: {error}") from error

@@ -1,8 +1,9 @@
-"""``bifurk alerts``: what the detectors had to say."""
+"""``bifurk alerts``: what the detectors had to say, and what became of it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Sequence
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -12,10 +13,19 @@ from bifurk_service.commands.rest import Json, Rest
 from bifurk_service.commands.runs import find_run
 from bifurk_service.domain import AlertState, Severity
 
-app = typer.Typer(help="Alerts on a server: list, look into.", no_args_is_help=True)
+app = typer.Typer(
+    help="Alerts on a server: list, look into, acknowledge, resolve.", no_args_is_help=True
+)
 
 MOST_TENSORS: Final = 20
 """Named on a terminal; ``--json`` gives all of them."""
+
+AlertNumber: TypeAlias = Annotated[
+    int, typer.Argument(metavar="ID", min=1, help="Its number in `ls`.")
+]
+Note: TypeAlias = Annotated[
+    str | None, typer.Option(help="Why, for its history.", show_default=False)
+]
 
 
 @app.command("ls")
@@ -55,13 +65,18 @@ def list_alerts(  # noqa: PLR0913 - one argument an option
     if as_json:
         show_json(found)
         return
+    show_alerts(found)
+
+
+def show_alerts(found: Sequence[Json]) -> None:
+    """Prints alerts as REST lists them, one a row."""
     columns = ("ID", "SEVERITY", "STATE", "RUN", "STEP", "KIND", "SENTENCE")
     show_table(columns, [_row(alert) for alert in found])
 
 
 @app.command()
 def show(
-    alert_id: Annotated[int, typer.Argument(metavar="ID", min=1, help="Its number in `ls`.")],
+    alert_id: AlertNumber,
     *,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -81,16 +96,64 @@ def show(
         typer.echo(f"  and {len(alert['tensors']) - MOST_TENSORS} more; --json lists all")
 
 
+@app.command()
+def acknowledge(
+    alert_id: AlertNumber, *, note: Note = None, url: Url = DEFAULT_URL, token: Token = None
+) -> None:
+    """Say that you have seen an alert; its parts are acknowledged with it."""
+    _move(Rest(url, token), alert_id, "acknowledge", note)
+
+
+@app.command()
+def resolve(
+    alert_id: AlertNumber, *, note: Note = None, url: Url = DEFAULT_URL, token: Token = None
+) -> None:
+    """Say that an alert is over, and its parts with it; there is no way back."""
+    _move(Rest(url, token), alert_id, "resolve", note)
+
+
+def _move(rest: Rest, alert_id: int, verb: str, note: str | None) -> None:
+    given = {} if note is None else {"note": note}
+    alert = rest.post(f"/api/v1/alerts/{alert_id}/{verb}", given)
+    typer.echo(f"alert {alert['id']} is {plain(alert['state'])}")
+
+
+@app.command()
+def history(
+    alert_id: AlertNumber, *, as_json: AsJson = False, url: Url = DEFAULT_URL, token: Token = None
+) -> None:
+    """Show what has happened to an alert, when and by whom."""
+    changes = list(Rest(url, token).items(f"/api/v1/alerts/{alert_id}/history"))
+    if as_json:
+        show_json(changes)
+        return
+    names = ("change", "state", "severity", "who", "note")
+    show_table(
+        ("AT", "CHANGE", "STATE", "SEVERITY", "WHO", "NOTE"),
+        [(when(change["at"]), *(change[name] for name in names)) for change in changes],
+    )
+
+
 def _row(alert: Json) -> tuple[object, ...]:
     return (
         alert["id"],
         alert["severity"],
-        alert["state"],
+        standing(alert),
         f"{alert['project']}/{alert['run']}",
         alert["detected_step"],
         alert["kind"],
         alert["sentence"],
     )
+
+
+def standing(alert: Json) -> str:
+    """Its state, and what keeps it from standing for itself."""
+    marks = (
+        (alert["silenced_by"] is not None, "silenced"),
+        (alert["superseded"], "superseded"),
+        (alert["parent"] is not None, f"part of {alert['parent']}"),
+    )
+    return ", ".join([alert["state"], *(mark for holds, mark in marks if holds)])
 
 
 def _facts(alert: Json) -> list[tuple[str, object]]:
@@ -101,15 +164,29 @@ def _facts(alert: Json) -> list[tuple[str, object]]:
         ("kind", alert["kind"]),
         ("severity", alert["severity"]),
         ("state", alert["state"]),
+        ("silenced by", alert["silenced_by"]),
+        ("superseded", "a later attempt went over it again" if alert["superseded"] else None),
+        ("part of", alert["parent"]),
+        ("parts", ", ".join(map(str, alert["children"])) or None),
         ("run", f"{alert['project']}/{alert['run']}, attempt {alert['attempt']}"),
         ("began", f"between steps {alert['onset_first_step']} and {alert['onset_last_step']}"),
         ("seen", f"at step {alert['detected_step']}"),
         ("raised", when(alert["created_at"])),
+        ("resolved", when(alert["resolved_at"])),
         ("statistic", _change(alert["statistic"], alert)),
+        ("false alarms", _false_alarms(alert["false_alarms_per_10000"])),
         ("probable cause", ", ".join(marks) or None),
         ("checkpoint", None if checkpoint is None else f"step {checkpoint['step']}"),
         ("tensors", len(alert["tensors"])),
     ]
+
+
+def _false_alarms(rate: float | None) -> str | None:
+    return (
+        None
+        if rate is None
+        else f"{rate:.3g} in 10,000 snapshots of one series in which nothing happens"
+    )
 
 
 def _tensor(tensor: Json) -> str:

@@ -19,6 +19,8 @@ import urllib3
 from bifurk_service.commands.options import AsJson
 from bifurk_service.commands.output import plain, show_json
 from bifurk_service.errors import BifurkError
+from bifurk_service.notify.addresses import AddressError, Destinations, check_url
+from bifurk_service.notify.rules import Policy
 from bifurk_service.settings import Settings
 from bifurk_service.store.engine import Database, network_filesystem
 from bifurk_service.store.tokens import any_token
@@ -41,7 +43,7 @@ class Finding:
 
 
 def doctor(*, as_json: AsJson = False) -> None:
-    """Check data folder, schema, port, clock, disk and tokens; exit code 1 if one needs care."""
+    """Check folder, schema, port, clock, disk, tokens, alerts file; exit 1 if one needs care."""
     findings = list(examine(Settings()))
     if as_json:
         show_json([asdict(finding) for finding in findings])
@@ -63,6 +65,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _clock(settings.data_dir)
     yield _disk(settings.data_dir)
     yield _tokens(settings)
+    yield _alerts_file(settings)
 
 
 def _folder(data_dir: Path) -> Finding:
@@ -182,6 +185,28 @@ def _tokens(settings: Settings) -> Finding:
         f"none, and {settings.host} can be reached from other machines, so the server will not "
         "start; `bifurk token create NAME --scope admin` makes one",
     )
+
+
+def _alerts_file(settings: Settings) -> Finding:
+    """The file is right, and its channels lead where messages may go; nothing is sent."""
+    if settings.alerts_file is None:
+        return _fine(
+            "alerts", "no BIFURK_ALERTS_FILE: nobody is told, `bifurk alerts ls` lists them"
+        )
+    try:
+        policy = Policy.load(settings.alerts_file)
+        destinations = Destinations(
+            settings.notify_allowed_hosts, private=settings.notify_private_addresses
+        )
+    except (BifurkError, AddressError) as error:
+        return _problem("alerts", str(error))
+    for channel in policy.channels:
+        try:
+            destinations.address(check_url(channel.url))
+        except AddressError as error:
+            return _problem("alerts", f"channel {channel.name}: {error}")
+    names = ", ".join(channel.name for channel in policy.channels) or "none"
+    return _fine("alerts", f"{len(policy.rules)} rules; channels: {names}")
 
 
 def _unmade(settings: Settings) -> bool:

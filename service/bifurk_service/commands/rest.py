@@ -21,6 +21,8 @@ _STALE_CONNECTION: Final = urllib3.Retry(total=1, connect=0, redirect=0, status=
 
 Json: TypeAlias = dict[str, Any]
 Query: TypeAlias = str | int | list[str] | None
+Content: TypeAlias = tuple[bytes, str]
+"""A body and its media type."""
 
 
 class RestError(BifurkError):
@@ -58,6 +60,14 @@ class Rest:
         """The JSON object at a path; parameters that are None are left out."""
         return self._json("GET", path, query)
 
+    def post(self, path: str, document: Json) -> Json:
+        """The JSON object that answers a JSON body."""
+        return self.upload(path, json.dumps(document).encode(), media_type="application/json")
+
+    def upload(self, path: str, body: bytes, *, media_type: str, **query: Query) -> Json:
+        """The JSON object that answers a body of this media type."""
+        return self._json("POST", path, query, (body, media_type))
+
     def items(self, path: str, **query: Query) -> Iterator[Json]:
         """Every item of a list, page after page."""
         cursor: str | None = None
@@ -88,28 +98,44 @@ class Rest:
         finally:
             response.close()
 
-    def _json(self, method: str, path: str, query: dict[str, Query]) -> Json:
-        body = self._exchange(method, path, query)
+    def _json(
+        self, method: str, path: str, query: dict[str, Query], content: Content | None = None
+    ) -> Json:
+        body = self._exchange(method, path, query, content)
         try:
-            document = json.loads(body)
+            answer = json.loads(body)
         except ValueError:
-            document = None
-        if not isinstance(document, dict):
+            answer = None
+        if not isinstance(answer, dict):
             raise RestError(f"{self.url} does not answer as a bifurk server does")
-        return document
+        return answer
 
-    def _exchange(self, method: str, path: str, query: dict[str, Query]) -> bytes:
-        return self._answer(method, path, query, whole=True).data
+    def _exchange(
+        self, method: str, path: str, query: dict[str, Query], content: Content | None = None
+    ) -> bytes:
+        return self._answer(method, path, query, content, whole=True).data
 
     def _answer(
-        self, method: str, path: str, query: dict[str, Query], *, whole: bool
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Query],
+        content: Content | None = None,
+        *,
+        whole: bool,
     ) -> urllib3.BaseHTTPResponse:
         """A response that is none of a failure; its body is read already where ``whole``."""
+        headers = {**self._headers, **({"Content-Type": content[1]} if content else {})}
         given = {name: value for name, value in query.items() if value not in (None, [])}
         url = self.url + path + (f"?{urlencode(given, doseq=True)}" if given else "")
         try:
             response = self._pool.request(
-                method, url, headers=self._headers, redirect=False, preload_content=whole
+                method,
+                url,
+                body=content[0] if content else None,
+                headers=headers,
+                redirect=False,
+                preload_content=whole,
             )
             if response.status >= 300:
                 raise RestError(f"{self.url}: {_problem(response)}", answered=response.status)

@@ -31,6 +31,7 @@ class ServiceMetrics:
         self._parts = self._counter("bifurk_parts_total")
         self._bytes = self._counter("bifurk_part_bytes_total")
         self._snapshots = self._counter("bifurk_snapshots_total")
+        self._notifications = self._counter("bifurk_notifications_total")
         self._seconds = Histogram(
             "bifurk_measure_seconds",
             BY_NAME["bifurk_measure_seconds"].meaning,
@@ -53,6 +54,10 @@ class ServiceMetrics:
         self._snapshots.labels(outcome).inc()
         if outcome == "measured":
             self._seconds.observe(seconds)
+
+    def notified(self, channel: str, outcome: str) -> None:
+        """Counts a try to tell a channel: ``delivered``, ``retried`` or ``failed``."""
+        self._notifications.labels(channel, outcome).inc()
 
     def text(self) -> bytes:
         """The exposition, Prometheus text format."""

@@ -19,7 +19,8 @@ from bifurk.layout import ROLES
 from bifurk_service.domain import AlertState, AttemptState
 from bifurk_service.metrics.table import DROP_REASONS, EXPORTED, METRICS, MetricRow
 from bifurk_service.settings import Settings
-from bifurk_service.store.alerts import alert_counts
+from bifurk_service.store.alert_lists import alert_counts
+from bifurk_service.store.deliveries import waiting_counts
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.live import LiveRun, blob_bytes, latest_by_role, live_runs, queue_state
 
@@ -64,6 +65,8 @@ class StoredState(Collector):
                 _add_run(run, families)
             self._add_statistics(session, runs, families)
             _add_alerts(session, runs, families)
+            for channel, count in waiting_counts(session).items():
+                families["bifurk_notifications_waiting"].add_metric([channel], count)
         yield from families.values()
 
     def _add_storage(self, session: Session, families: Families) -> None:
@@ -144,7 +147,7 @@ def _add_alerts(session: Session, runs: list[LiveRun], families: Families) -> No
         if row.run_id in live:
             raised[labels] = raised.get(labels, 0) + row.count
             firing.setdefault(labels, 0)
-        if row.state != AlertState.RESOLVED:
+        if row.state != AlertState.RESOLVED and not row.silenced:
             firing[labels] = firing.get(labels, 0) + row.count
     for name, counts in (("bifurk_alerts_firing", firing), ("bifurk_alerts_total", raised)):
         for labels, count in counts.items():

@@ -36,6 +36,9 @@ DROP_REASONS: Final = (
 """Why clients drop snapshots. ``rejected`` stands for every refusing status, ``other`` for words
 that this version does not know: a label must not hold what anybody may send."""
 
+NOTIFICATION_OUTCOMES: Final = ("delivered", "retried", "failed")
+"""What can become of one try to tell a channel."""
+
 EXPORTED: Final[tuple[Statistic, ...]] = tuple(s for s in STATISTICS if s.metric is not None)
 """The statistics that have a metric."""
 
@@ -86,6 +89,19 @@ METRICS: Final[tuple[MetricRow, ...]] = (
         kind="histogram",
         origin="process",
         meaning="From handing a snapshot to a worker until its statistics are stored.",
+    ),
+    MetricRow(
+        name="bifurk_notifications_total",
+        kind="counter",
+        origin="process",
+        labels=("channel", "outcome"),
+        meaning="Messages of this process to channels: delivered, to be retried, or given up.",
+    ),
+    MetricRow(
+        name="bifurk_notifications_waiting",
+        kind="gauge",
+        labels=("channel",),
+        meaning="Messages that wait to be delivered.",
     ),
     MetricRow(
         name="bifurk_queue_snapshots",
@@ -142,7 +158,7 @@ METRICS: Final[tuple[MetricRow, ...]] = (
         name="bifurk_alerts_firing",
         kind="gauge",
         labels=(*RUN, "kind", "severity"),
-        meaning="Alerts that are not resolved; acknowledged ones count.",
+        meaning="Alerts that are neither resolved nor silenced; acknowledged ones count.",
     ),
     MetricRow(
         name="bifurk_alerts_total",

@@ -7,7 +7,8 @@ from typing import Final
 
 from bifurk_service.detect.silent import is_silent, silent_alert
 from bifurk_service.domain import AttemptState
-from bifurk_service.store.alerts import keep_alert
+from bifurk_service.notify.rules import Policy, Ruler
+from bifurk_service.pipeline.reporting import report_alert
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.events import trim_events
@@ -35,6 +36,7 @@ class Housekeeper:
             would have said before that, nobody could hear, and it counts as no silence.
         silent_minimum_seconds: shortest silence of an attempt that is lost.
         retention_days: of runs without a retention of their own; None keeps them.
+        policy: who is told of a silent attempt.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class Housekeeper:
         started_at: float,
         silent_minimum_seconds: float,
         retention_days: float | None,
+        policy: Ruler = Policy(),  # noqa: B008 - frozen, and empty
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._started_at = started_at
         self._silent_minimum_seconds = silent_minimum_seconds
         self._retention_days = retention_days
+        self._policy = policy
 
     def run(self, now: float) -> None:
         """Everything that is due at this time (seconds since 1970 UTC)."""
@@ -81,7 +85,7 @@ class Housekeeper:
             seconds_since_last=self._silence_seconds(attempt, now),
             usual_interval_seconds=attempt.interval_seconds,
         )
-        keep_alert(session, attempt, alert, now=now)
+        report_alert(session, attempt, alert, self._policy, now=now)
         log.warning("attempt %s of run %s is lost", attempt.slug, attempt.run_id)
 
     def _is_silent(self, attempt: Attempt, now: float) -> bool:

@@ -10,13 +10,17 @@ from __future__ import annotations
 import time
 from typing import Final
 
-import numpy as np
-
 from bifurk_service.detect.judge import Judge, Verdict
+from bifurk_service.detect.recovery import RETURNED_SNAPSHOTS
+from bifurk_service.domain import Severity
+from bifurk_service.notify.rules import Ruler
+from bifurk_service.pipeline.judges import judge_of, judging_input
+from bifurk_service.pipeline.reporting import report_alert
 from bifurk_service.stats.layers.profile import ProfileTensor, ProfileValue, profile_statistics
-from bifurk_service.store.alerts import keep_alert
+from bifurk_service.store.alerts import resolve_returned
+from bifurk_service.store.directives import ask_for_more
 from bifurk_service.store.engine import Database, Session
-from bifurk_service.store.measurements import statistics_at, tensors_of
+from bifurk_service.store.imports import IMPORT
 from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.profiles import first_measured_step, keep_profile, profile_tensors
 from bifurk_service.store.runs import run_of
@@ -24,14 +28,15 @@ from bifurk_service.store.snapshots import (
     JUDGED,
     LATE,
     MEASURED,
-    clock_of,
     finish_snapshot,
     judged_snapshots,
 )
 from bifurk_service.store.states import SavedState, load_state, save_state
+from bifurk_service.store.superseding import supersede_earlier
 
 SNAPSHOTS_BETWEEN_STATES: Final = 25
 """A state of 1,000 series is a few megabytes; replaying this many snapshots takes a second."""
+RETURNED: Final = f"the series has been back for {RETURNED_SNAPSHOTS} snapshots"
 
 
 class SupersededError(RuntimeError):
@@ -41,16 +46,17 @@ class SupersededError(RuntimeError):
 class AttemptJudge:
     """The detectors of one attempt, in memory and in the database."""
 
-    def __init__(self, database: Database, attempt_id: int) -> None:
+    def __init__(self, database: Database, attempt_id: int, policy: Ruler) -> None:
         self._database = database
+        self._policy = policy
         self._attempt_id = attempt_id
         self._unsaved = 0
         self._first: list[ProfileTensor] | None = None
         self._first_of: set[str] = set()
         with database.read() as session:
             attempt = session.get_one(Attempt, attempt_id)
-            self._judge = Judge(run_of(session, attempt).slug)
-            self._restore(session, attempt)
+            self._imported = attempt.source == IMPORT
+            self._judge = self._restored(session, attempt)
 
     def judge(self, snapshot_id: int) -> int:
         """Judges one measured snapshot; returns how many alerts it raised or changed.
@@ -70,7 +76,11 @@ class AttemptJudge:
                 )
             now = time.time()
             for alert in verdict.alerts:
-                keep_alert(session, attempt, alert, now=now)
+                news = report_alert(session, attempt, alert, self._policy, now=now)
+                if news is not None and alert.severity is not Severity.INFO:
+                    ask_for_more(session, news, snapshot, now=now)
+            resolve_returned(session, attempt, verdict.returned, note=RETURNED, now=now)
+            supersede_earlier(session, attempt, now=now)
             keep_profile(session, snapshot, profile)
             finish_snapshot(session, snapshot, JUDGED, now=now)
             attempt.cursor = snapshot.sequence
@@ -92,7 +102,11 @@ class AttemptJudge:
         """Outside the write transaction: while the detectors think, parts are still taken in."""
         with self._database.read() as session:
             snapshot = session.get_one(Snapshot, snapshot_id)
-            verdict = Verdict() if snapshot.off_grid else self._update(session, snapshot)
+            if self._imported:
+                self._follow_imports(session)
+            verdict = (
+                Verdict() if snapshot.off_grid else self._given(session, snapshot, self._judge)
+            )
             return verdict, self._profile(session, snapshot)
 
     def _profile(self, session: Session, snapshot: Snapshot) -> list[ProfileValue]:
@@ -109,23 +123,34 @@ class AttemptJudge:
             )
         return profile_statistics(now, first=self._first)
 
-    def _restore(self, session: Session, attempt: Attempt) -> None:
-        """Takes up the memory; after an upgrade that changed a definition it starts afresh.
+    def _follow_imports(self, session: Session) -> None:
+        """A later import may bring statistics that no detector watches yet."""
+        attempt = session.get_one(Attempt, self._attempt_id)
+        if judge_of(session, run_of(session, attempt)).statistics != self._judge.statistics:
+            self._judge = self._restored(session, attempt)
+
+    def _restored(self, session: Session, attempt: Attempt) -> Judge:
+        """A judge with its memory; after an upgrade that changed a definition it starts afresh.
 
         What has never been saved, or not under this definition, is saved with the next snapshot:
-        a restart before then must find the same.
+        a restart before then must find the same. Imports are judged again from the first step: it
+        is no upgrade that changed their definition, but a statistic that was added.
         """
+        judge = judge_of(session, run_of(session, attempt))
         saved = load_state(session, attempt.id)
-        if saved is None or saved.definition != self._judge.definition:
+        foreign = saved is not None and saved.definition != judge.definition
+        if saved is None or foreign:
             self._unsaved = SNAPSHOTS_BETWEEN_STATES
-        if saved is not None and saved.definition != self._judge.definition:
-            return
-        if saved is not None:
-            self._judge.restore(saved.state)
-        after = -1 if saved is None else saved.sequence
+        if foreign and not self._imported:
+            return judge
+        after = -1
+        if saved is not None and not foreign:
+            judge.restore(saved.state)
+            after = saved.sequence
         for snapshot in judged_snapshots(session, attempt.id, after=after):
-            self._update(session, snapshot)
+            self._given(session, snapshot, judge)
             self._unsaved += 1
+        return judge
 
     def _save(self, session: Session, sequence: int) -> None:
         save_state(
@@ -139,12 +164,9 @@ class AttemptJudge:
         )
         self._unsaved = 0
 
-    def _update(self, session: Session, snapshot: Snapshot) -> Verdict:
-        """Only tensors that judged snapshots have carried count, whatever has arrived by now."""
-        tensor_ids, values = statistics_at(session, snapshot, known=self._judge.tensor_ids)
-        tensors = tensors_of(session, self._attempt_id, tensor_ids)
-        valid = {name: np.isfinite(value) for name, value in values.items()}
-        return self._judge.update(clock_of(session, snapshot), tensors, values, valid)
+    def _given(self, session: Session, snapshot: Snapshot, judge: Judge) -> Verdict:
+        one = judging_input(session, snapshot, known=judge.tensor_ids, imported=self._imported)
+        return one.given_to(judge)
 
 
 def _with_spectra(tensors: list[ProfileTensor]) -> set[str]:
@@ -154,4 +176,6 @@ def _with_spectra(tensors: list[ProfileTensor]) -> set[str]:
 def pass_over(database: Database, snapshot_id: int) -> None:
     """Ends a measured snapshot that came behind the cursor: stored and shown, not judged."""
     with database.write() as session:
-        finish_snapshot(session, session.get_one(Snapshot, snapshot_id), LATE, now=time.time())
+        snapshot, now = session.get_one(Snapshot, snapshot_id), time.time()
+        supersede_earlier(session, session.get_one(Attempt, snapshot.attempt_id), now=now)
+        finish_snapshot(session, snapshot, LATE, now=now)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from bifurk_service.errors import StorageError
+from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.dispatch import (
     MOST_TRIES,
     RETRY_SECONDS,
@@ -47,12 +48,13 @@ class Pipeline:
     Args:
         database: the durable queue. blobs: the parts. workers: what measures.
         part_timeout_seconds: how long a gap is waited for. spectra: what they may cost.
+        policy: the rules on alerts.
         chores: called every ``CHORES_SECONDS`` in the pipeline's thread.
         observe: told of every move of a snapshot: ``measured`` with its seconds, ``judged``,
             ``late``, ``failed``. monotonic: the clock of deadlines.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument a part that it is put together from
         self,
         database: Database,
         blobs: BlobStore,
@@ -62,10 +64,12 @@ class Pipeline:
         spectra: SpectraSchedule,
         chores: Callable[[], None],
         observe: Callable[[str, float], None],
+        policy: Ruler = Policy(),  # noqa: B008 - frozen, and empty
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._policy = policy
         self._part_timeout_seconds = part_timeout_seconds
         self._chores = chores
         self._next_chores = 0.0
@@ -221,7 +225,7 @@ class Pipeline:
     def _seated(self, attempt_id: int) -> AttemptJudge:
         seated = self._judges.get(attempt_id)
         if seated is None:
-            seated = _SeatedJudge(AttemptJudge(self._database, attempt_id))
+            seated = _SeatedJudge(AttemptJudge(self._database, attempt_id, self._policy))
             self._judges[attempt_id] = seated
         seated.used = self._monotonic()
         return seated.judge

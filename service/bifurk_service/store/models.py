@@ -127,7 +127,7 @@ class Snapshot(Base):
 
     ``state`` is received, measured, judged, late or failed; ``coverage`` the share of its parts
     that came; ``tries`` how often measuring it has lost its worker; ``spectra_skipped`` how many
-    matrices the time for spectra did not reach; what is ``pinned`` keeps its full values.
+    matrices the time for spectra did not reach.
     """
 
     __tablename__ = "snapshots"
@@ -155,7 +155,6 @@ class Snapshot(Base):
     judged_at: Mapped[float | None]
     learning_rates: Mapped[list[Any]]
     spectra_skipped: Mapped[int] = mapped_column(server_default="0", default=0)
-    pinned: Mapped[bool] = mapped_column(Boolean, server_default="0", default=False)
 
 
 class StoredPart(Base):

@@ -133,7 +133,11 @@ def _newest_attempts(session: Session, run_ids: Sequence[int]) -> dict[int, Atte
 def _unresolved(session: Session, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     query = (
         select(StoredAlert.run_id, StoredAlert.severity, func.count())
-        .where(StoredAlert.run_id.in_(run_ids), StoredAlert.state != AlertState.RESOLVED.value)
+        .where(
+            StoredAlert.run_id.in_(run_ids),
+            StoredAlert.state != AlertState.RESOLVED.value,
+            StoredAlert.silenced_by.is_(None),
+        )
         .group_by(StoredAlert.run_id, StoredAlert.severity)
     )
     counts: dict[int, dict[str, int]] = {}

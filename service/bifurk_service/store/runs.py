@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from bifurk.wire import AttemptReport, LossReport, Manifest
 from bifurk_service.domain import AttemptState
 from bifurk_service.errors import ConflictError, NotFoundError
-from bifurk_service.store.alerts import resolve_alerts
+from bifurk_service.store.alerts import resolve_kind
 from bifurk_service.store.events import append_event
 from bifurk_service.store.logged import keep_last_words
 from bifurk_service.store.models import Attempt, Project, Run, Snapshot, StoredPart
@@ -18,10 +18,8 @@ SILENT = "silent"
 """The kind of alert that is over when its attempt is heard of again."""
 
 
-def ensure_attempt(
-    session: Session, *, project: str, run: str, attempt: str, now: float
-) -> Attempt:
-    """The attempt of these names, made with its run and project where they are new."""
+def ensure_run(session: Session, *, project: str, run: str, now: float) -> Run:
+    """The run of these names, made with its project where they are new."""
     stored_project = session.scalar(select(Project).where(Project.slug == project))
     if stored_project is None:
         stored_project = Project(slug=project, created_at=now)
@@ -34,23 +32,46 @@ def ensure_attempt(
         stored_run = Run(project_id=stored_project.id, slug=run, created_at=now, updated_at=now)
         session.add(stored_run)
         session.flush()
-    stored = session.scalar(
-        select(Attempt).where(Attempt.run_id == stored_run.id, Attempt.slug == attempt)
+    stored_run.updated_at = now
+    return stored_run
+
+
+def ensure_attempt(
+    session: Session, *, project: str, run: str, attempt: str, now: float
+) -> Attempt:
+    """The attempt of these names, made with its run and project where they are new."""
+    return attempt_of(
+        session, ensure_run(session, project=project, run=run, now=now), attempt, now=now
     )
+
+
+def attempt_of(session: Session, run: Run, slug: str, *, now: float) -> Attempt:
+    """A run's attempt of this name, made where it is new; the run has news now."""
+    stored = session.scalar(select(Attempt).where(Attempt.run_id == run.id, Attempt.slug == slug))
     if stored is None:
-        stored = _new_attempt(stored_run.id, attempt, now)
+        stored = _new_attempt(run.id, slug, now)
         session.add(stored)
         session.flush()
         append_event(
             session,
-            run_id=stored_run.id,
+            run_id=run.id,
             kind="attempt",
             now=now,
-            data={"attempt": attempt, "state": stored.state},
+            data={"attempt": slug, "state": stored.state},
         )
-    stored_run.updated_at = now
+    run.updated_at = now
     stored.seen_at = now
     return stored
+
+
+def find_attempt(session: Session, *, project: str, run: str, attempt: str) -> Attempt | None:
+    """The attempt of these names, or None."""
+    return session.scalar(
+        select(Attempt)
+        .join(Run, Attempt.run_id == Run.id)
+        .join(Project, Run.project_id == Project.id)
+        .where(Project.slug == project, Run.slug == run, Attempt.slug == attempt)
+    )
 
 
 def _new_attempt(run_id: int, slug: str, now: float) -> Attempt:
@@ -125,7 +146,7 @@ def set_attempt_state(
     if attempt.state == state.value or attempt.state in ended:
         return False
     if attempt.state == AttemptState.LOST.value:
-        resolve_alerts(session, attempt, kind=SILENT, now=now)
+        resolve_kind(session, attempt, SILENT, note="the attempt was heard of again", now=now)
     attempt.state = state.value
     attempt.ended_at = None if state is AttemptState.RUNNING else now
     append_event(

@@ -8,6 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from bifurk_service.domain import AttemptState, Clock, Mark
+from bifurk_service.store.directives import is_pinned
 from bifurk_service.store.events import append_event
 from bifurk_service.store.models import Attempt, Snapshot, StoredMark, StoredPart
 
@@ -191,7 +192,7 @@ def stale_blobs(session: Session) -> list[tuple[int, str]]:
     """Parts with a blob to delete: part id and key.
 
     The full values of a snapshot stay until the next one of its attempt is measured against them,
-    or, once the attempt has ended, until nothing of it waits.
+    or, once the attempt has ended, until nothing of it waits; those of a pinned one stay.
     """
     later = aliased(Snapshot)
     successor_measured_at = (
@@ -217,7 +218,11 @@ def stale_blobs(session: Session) -> list[tuple[int, str]]:
         select(StoredPart.id, StoredPart.stale_key)
         .join(Snapshot, StoredPart.snapshot_id == Snapshot.id)
         .join(Attempt, Snapshot.attempt_id == Attempt.id)
-        .where(StoredPart.stale_key.is_not(None), succeeded | ended | Snapshot.off_grid)
+        .where(
+            StoredPart.stale_key.is_not(None),
+            succeeded | ended | Snapshot.off_grid,
+            ~is_pinned(),
+        )
     )
     return [(part_id, key) for part_id, key in rows if key is not None]
 

@@ -28,10 +28,16 @@ PREFIX: Final = "bifurk"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a request may do: scopes, and the one project it is confined to, or None for all."""
+    """What a request may do, and in whose name.
+
+    Attributes:
+        project: the one project it is confined to, or None for all.
+        name: of its token, or None where none was asked for.
+    """
 
     scopes: frozenset[str]
     project: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +152,7 @@ def find_grant(session: Session, presented: str, *, now: float) -> Grant | None:
     project = None
     if token.project_id is not None:
         project = session.scalars(select(Project.slug).where(Project.id == token.project_id)).one()
-    return Grant(scopes=SCOPES[token.scope], project=project)
+    return Grant(scopes=SCOPES[token.scope], project=project, name=token.name)
 
 
 def _digest(secret: str) -> str:

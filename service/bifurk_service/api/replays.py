@@ -1,0 +1,152 @@
+"""A stored run judged anew: what other parameters would have raised."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from bifurk_service.api.grants import Admin, visible_run
+from bifurk_service.api.parameters import LARGEST, RunId
+from bifurk_service.detect.base import AnyWatch
+from bifurk_service.detect.registry import OPTIONAL_WATCHES, WATCHES
+from bifurk_service.detect.tuning import tuned, without
+from bifurk_service.domain import Alert
+from bifurk_service.errors import InvalidError
+from bifurk_service.replay.stored import Replayed, keep_replayed, replay_run
+from bifurk_service.services import services
+from bifurk_service.store.alert_lists import AlertFilter, list_alerts
+from bifurk_service.store.engine import Session
+from bifurk_service.store.models import StoredAlert
+from bifurk_service.store.runs import attempt_slug
+
+router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["alerts"])
+
+StepBound = Annotated[int | None, Field(ge=0, le=LARGEST)]
+
+
+class ReplayWish(BaseModel):
+    """What to judge, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_step: StepBound = Field(None, description="First step; the first stored without it.")
+    to_step: StepBound = Field(None, description="Last step; the last stored without it.")
+    detectors: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Other parameters, by kind and name."
+    )
+    without: list[str] = Field(default_factory=list, description="Kinds to leave out.")
+    optional: bool = Field(default=False, description="Also the detectors that are off by default.")
+    keep: bool = Field(default=False, description="Store what is raised and not stored yet.")
+
+
+class ReplayedAlert(BaseModel):
+    """An alert that would have been raised."""
+
+    attempt: str
+    fingerprint: str
+    stored: bool = Field(description="Whether the run has an alert of this fingerprint.")
+    kind: str
+    severity: str
+    statistic: str
+    detected_step: int
+    onset_first_step: int
+    onset_last_step: int
+    score: float
+    sentence: str
+    parent: str
+    returned: bool = Field(description="Whether its series came back.")
+    tensors: list[str]
+
+
+class ReplayAnswer(BaseModel):
+    """What a replay came to; nothing is changed unless it was told to keep."""
+
+    snapshots: int
+    alerts: list[ReplayedAlert]
+    not_raised: list[int] = Field(
+        description="Ids of stored alerts in these steps that were not raised again."
+    )
+    kept: int = Field(description="How many were stored now.")
+
+
+@router.post("/replay")
+def replay(request: Request, grant: Admin, run_id: RunId, wish: ReplayWish) -> ReplayAnswer:
+    """Runs detectors over a run's stored series and tells what they would have raised.
+
+    It takes as long as judging the run did. With `keep`, alerts that are not stored yet are, and
+    nobody is told of them; those that are stored stay as they are.
+    """
+    database = services(request).database
+    watches = _watches(wish)
+    with database.read() as session:
+        visible_run(session, run_id, grant)
+    found = replay_run(
+        database,
+        run_id,
+        watches=watches,
+        first_step=wish.from_step or 0,
+        last_step=wish.to_step,
+    )
+    with database.read() as session:
+        stored = list_alerts(session, AlertFilter(run_id=run_id), after_id=0, limit=LARGEST)
+        answer = _answer(session, found, stored, wish)
+    if wish.keep:
+        with database.write() as session:
+            known = {(alert.attempt_id, alert.fingerprint) for alert in stored}
+            answer.kept = keep_replayed(session, found, known=known, now=time.time())
+    return answer
+
+
+def _watches(wish: ReplayWish) -> tuple[AnyWatch, ...]:
+    try:
+        watches = (*WATCHES, *(OPTIONAL_WATCHES if wish.optional else ()))
+        return tuned(without(watches, wish.without), wish.detectors)
+    except ValueError as error:
+        raise InvalidError(str(error), where="detectors") from error
+
+
+def _answer(
+    session: Session, found: list[Replayed], stored: list[StoredAlert], wish: ReplayWish
+) -> ReplayAnswer:
+    known = {(alert.attempt_id, alert.fingerprint) for alert in stored}
+    raised = {(one.attempt_id, alert.fingerprint) for one in found for alert in one.alerts}
+    return ReplayAnswer(
+        snapshots=sum(one.snapshots for one in found),
+        alerts=[
+            _alert(alert, attempt_slug(session, one.attempt_id), one, known)
+            for one in found
+            for alert in one.alerts
+        ],
+        not_raised=[
+            alert.id
+            for alert in stored
+            if (alert.attempt_id, alert.fingerprint) not in raised
+            and (wish.from_step or 0) <= alert.detected_step
+            and (wish.to_step is None or alert.detected_step <= wish.to_step)
+        ],
+        kept=0,
+    )
+
+
+def _alert(
+    alert: Alert, attempt: str, replayed: Replayed, known: set[tuple[int, str]]
+) -> ReplayedAlert:
+    return ReplayedAlert(
+        attempt=attempt,
+        fingerprint=alert.fingerprint,
+        stored=(replayed.attempt_id, alert.fingerprint) in known,
+        kind=alert.kind,
+        severity=alert.severity.value,
+        statistic=alert.statistic,
+        detected_step=alert.detected_step,
+        onset_first_step=alert.onset_first_step,
+        onset_last_step=alert.onset_last_step,
+        score=alert.score,
+        sentence=alert.sentence,
+        parent=alert.parent,
+        returned=alert.fingerprint in replayed.returned,
+        tensors=[affected.tensor.name for affected in alert.tensors],
+    )

@@ -1,0 +1,1 @@
+"""Series computed elsewhere, read from files: points in the service's words."""

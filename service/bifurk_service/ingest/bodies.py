@@ -1,0 +1,40 @@
+"""Bodies of requests as they come: within a size and a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import Request
+
+from bifurk_service.errors import RequestTimeoutError, TooLargeError
+from bifurk_service.services import services
+
+
+async def read_in_time(request: Request, limit_bytes: int) -> bytes:
+    """The body as sent; who sends it too slowly must not keep a slot from everybody else.
+
+    Raises:
+        RequestTimeoutError: it did not arrive within ``upload_timeout_seconds``.
+        TooLargeError: it is larger than the limit.
+    """
+    seconds = services(request).settings.upload_timeout_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read(request, limit_bytes)
+    except TimeoutError as error:
+        raise RequestTimeoutError(
+            f"the body did not arrive within {seconds:g} s; send it again", where="body"
+        ) from error
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The body as sent, refused as soon as it passes the limit."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > limit:
+        raise TooLargeError(f"at most {limit} bytes, {announced} announced", where="body")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLargeError(f"at most {limit} bytes, more came", where="body")
+    return bytes(body)

@@ -1,0 +1,70 @@
+"""The alerts file while the server runs: taken up again when it changes, if it is right."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from bifurk_service.domain import Alert
+from bifurk_service.errors import SetupError
+from bifurk_service.notify.rules import Policy, Ruling
+
+log = logging.getLogger("bifurk.service")
+
+
+class FollowedPolicy:
+    """The policy of a file as it was last right.
+
+    Args:
+        path: of the alerts file; None: no rules and no channels.
+
+    Raises:
+        SetupError: the file is wrong at the start, when nothing older can stand in for it.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._stamp = _stamp(path)
+        self.current = Policy.load(path)
+
+    def rule(
+        self,
+        alert: Alert,
+        *,
+        project: str,
+        run: str,
+        seconds_since_told: Callable[[str], float | None],
+    ) -> Ruling:
+        """What the policy in force says of an alert that is raised now."""
+        return self.current.rule(
+            alert, project=project, run=run, seconds_since_told=seconds_since_told
+        )
+
+    def refresh(self) -> bool:
+        """Takes the file up where it has changed; says whether the policy is another now.
+
+        A file that is wrong is logged once, and what was in force stays so.
+        """
+        stamp = _stamp(self._path)
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            self.current = Policy.load(self._path)
+        except SetupError as error:
+            log.error("the alerts file is wrong, the rules from before hold: %s", error.detail)  # noqa: TRY400 - the place in the file says more than a traceback
+            return False
+        log.info("the alerts file has been taken up again")
+        return True
+
+
+def _stamp(path: Path | None) -> tuple[int, int, int] | None:
+    """What changes with a file; None where there is none."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

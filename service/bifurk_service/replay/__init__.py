@@ -1,0 +1,1 @@
+"""Stored runs judged anew: with other parameters, or to show what an alert rests on."""

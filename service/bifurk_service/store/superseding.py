@@ -1,0 +1,65 @@
+"""Alerts of a stretch that a later attempt of the run went over again: kept, marked, resolved.
+
+Which steps count is the rule of ``store.series.timeline``: where a later attempt begins, the
+earlier ones end.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bifurk_service.domain import AlertState
+from bifurk_service.store.alert_history import Change, record
+from bifurk_service.store.alerts import resolve
+from bifurk_service.store.models import Attempt, Snapshot, StoredAlert
+
+
+def supersede_earlier(session: Session, attempt: Attempt, *, now: float) -> None:
+    """Marks what earlier attempts raised at or after this attempt's first step.
+
+    May be called at any time and again: the first step moves down where snapshots arrive late.
+    """
+    first = session.scalar(select(func.min(Snapshot.step)).where(Snapshot.attempt_id == attempt.id))
+    if first is None:
+        return
+    query = (
+        select(StoredAlert)
+        .where(
+            StoredAlert.run_id == attempt.run_id,
+            StoredAlert.attempt_id < attempt.id,
+            StoredAlert.superseded.is_(False),
+            StoredAlert.detected_step >= first,
+        )
+        .order_by(StoredAlert.id)
+    )
+    for alert in session.scalars(query).all():
+        _supersede(session, alert, by=attempt, now=now)
+
+
+def supersede_if_overtaken(session: Session, alert: StoredAlert, *, now: float) -> None:
+    """Marks an alert that is raised when a later attempt is already past its step."""
+    if alert.superseded:
+        return
+    later = session.scalar(
+        select(Attempt)
+        .join(Snapshot, Snapshot.attempt_id == Attempt.id)
+        .where(
+            Attempt.run_id == alert.run_id,
+            Attempt.id > alert.attempt_id,
+            Snapshot.step <= alert.detected_step,
+        )
+        .order_by(Attempt.id)
+        .limit(1)
+    )
+    if later is not None:
+        _supersede(session, alert, by=later, now=now)
+
+
+def _supersede(session: Session, alert: StoredAlert, *, by: Attempt, now: float) -> None:
+    note = f"attempt {by.slug} went over this stretch again"
+    alert.superseded = True
+    alert.updated_at = now
+    record(session, alert, Change.SUPERSEDED, note=note, now=now)
+    if alert.state != AlertState.RESOLVED.value:
+        resolve(session, alert, note=note, now=now, reason="superseded")
