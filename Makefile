@@ -86,10 +86,12 @@ $(VENV)/.bench: $(VENV)/.test
 	@$(PIP) install -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py bench)
 	@touch $@
 
-# Prometheus is installed where this is root on Debian; elsewhere its tests say that it is missing.
+# Prometheus and Alertmanager are installed where this is root on Debian; elsewhere their tests say
+# that they are missing.
 system:
-	@if ! command -v prometheus >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo '== installing prometheus'; \
+	@if ! { command -v prometheus && command -v prometheus-alertmanager; } >/dev/null \
+	  && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo '== installing prometheus and its alertmanager'; \
 	  apt-get update -qq >/dev/null && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager >/dev/null; \
 	fi

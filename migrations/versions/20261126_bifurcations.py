@@ -1,4 +1,4 @@
-"""alerts' lives, deliveries, imported statistics, directives, pinned snapshots
+"""alerts' lives, deliveries, imported statistics, directives
 
 Revision: 20261126_bifurcations, after 20261126_all_statistics
 
@@ -22,9 +22,6 @@ WORD = sa.String(length=64)
 def upgrade() -> None:
     op.add_column('tensor_stats', sa.Column('path_dip_ratio', sa.Double(), nullable=True))
     op.add_column('attempts', sa.Column('source', WORD, server_default='client', nullable=False))
-    op.add_column(
-        'snapshots', sa.Column('pinned', sa.Boolean(), server_default='0', nullable=False)
-    )
     op.add_column('alerts', sa.Column('parent', NAME, server_default='', nullable=False))
     op.add_column('alerts', sa.Column('silenced_by', NAME, nullable=True))
     op.add_column(
@@ -121,7 +118,6 @@ def downgrade() -> None:
         op.drop_table(table)
     for name in ('false_alarms_per_10000', 'resolved_at', 'superseded', 'silenced_by', 'parent'):
         op.drop_column('alerts', name)
-    op.drop_column('snapshots', 'pinned')
     op.drop_column('attempts', 'source')
     op.drop_column('tensor_stats', 'path_dip_ratio')
 

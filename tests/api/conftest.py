@@ -17,6 +17,8 @@ from tests.api.filling import Caller, Filled, fill
 from tests.server import Server
 
 DAY_SECONDS = 86_400
+CHANNEL = "nowhere"
+"""Leads to this machine, which the server's settings do not allow: nothing is ever sent."""
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +55,11 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """A server with a token of every kind, filled by its admin."""
     data_dir = tmp_path_factory.mktemp("guarded") / "data"
     tokens = make_tokens(data_dir)
-    server = Server(data_dir)
+    alerts_file = data_dir.parent / "alerts.yaml"
+    alerts_file.write_text(
+        f"channels: {{{CHANNEL}: {{type: webhook, url: 'http://127.0.0.1:9/secret-path'}}}}"
+    )
+    server = Server(data_dir, {"BIFURK_ALERTS_FILE": str(alerts_file)})
     callers = {name: Caller(server, token) for name, token in tokens.items()}
     callers["none"] = Caller(server)
     yield Guarded(server=server, callers=callers, filled=fill(callers["admin"]))

@@ -23,6 +23,7 @@ class Filled:
 
     run: int
     tensor: int
+    small_tensor: int
     alert: int
     other_run: int
     other_alert: int
@@ -83,6 +84,7 @@ def fill(caller: Caller) -> Filled:
     return Filled(
         run=run,
         tensor=caller.get(f"/api/v1/runs/{run}/tensors?name=*weight")["items"][0]["id"],
+        small_tensor=caller.get(f"/api/v1/runs/{run}/tensors?name=*bias")["items"][0]["id"],
         alert=caller.get(f"/api/v1/alerts?run={run}&kind=non_finite")["items"][0]["id"],
         other_run=other,
         other_alert=caller.get(f"/api/v1/alerts?run={other}")["items"][0]["id"],

@@ -12,7 +12,7 @@ from fastapi.routing import iter_route_contexts
 
 from bifurk_service.app import create_app
 from bifurk_service.settings import Settings
-from tests.api.conftest import Guarded
+from tests.api.conftest import CHANNEL, Guarded
 from tests.api.filling import Caller, Filled, broken_part
 
 ANYBODY = "anybody"
@@ -39,6 +39,11 @@ NEEDS = {
     "get_distribution": "read",
     "get_quantiles": "read",
     "get_probability": "read",
+    "create_run": "write",
+    "post_series": "write",
+    "get_evidence": "read",
+    "replay": "admin",
+    "get_values": "admin",
     "get_draws": "read",
     "get_spectrum": "read",
     "get_pooled": "read",
@@ -49,6 +54,9 @@ NEEDS = {
     "get_export": "read",
     "get_alerts": "read",
     "get_one_alert": "read",
+    "get_alert_history": "read",
+    "get_deliveries": "read",
+    "get_channels": "read",
     "get_stats": "read",
     "get_profile_stats": "read",
     "get_detectors": "read",
@@ -56,6 +64,7 @@ NEEDS = {
     "get_metrics": "read",
     "acknowledge_alert": "admin",
     "resolve_alert": "admin",
+    "try_channel": "admin",
     "patch_run": "admin",
     "delete_run": "admin",
 }
@@ -63,7 +72,7 @@ NEEDS = {
 
 FOR_ALL_PROJECTS = {"get_stats", "get_profile_stats", "get_detectors", "get_stream"}
 """What a token confined to another project may call: it tells nothing of this one."""
-OF_ALL_PROJECTS = {"get_metrics"}
+OF_ALL_PROJECTS = {"get_metrics", "get_channels", "try_channel"}
 DESCRIPTIONS = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 """FastAPI's own, which say what the interface is and nothing of what it holds."""
 SCOPES = {"write": {"write"}, "read": {"read"}, "admin": {"write", "read", "admin"}}
@@ -98,13 +107,18 @@ def concrete(path: str, filled: Filled) -> str:
         "step": 10,
         "rank": 0,
         "run_id": filled.run,
-        "tensor_id": filled.tensor,
+        "tensor_id": filled.small_tensor if path.endswith("/values") else filled.tensor,
         "alert_id": filled.alert,
+        "channel": CHANNEL,
     }
     return path.replace("{name:path}", "loss").format(**values)
 
 
-BODIES = {"patch_run": {"display_name": None}}
+BODIES: dict[str, Any] = {
+    "patch_run": {"display_name": None},
+    "create_run": {"project": "tests", "run": "run"},
+    "replay": {},
+}
 
 
 def status_and_body(caller: Caller, method: str, path: str, body: Any = None) -> tuple[int, str]:

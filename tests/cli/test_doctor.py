@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -16,7 +17,7 @@ from bifurk_service.settings import Settings
 from tests.cli.conftest import Run, document
 from tests.server import Server
 
-CHECKS = ["data folder", "filesystem", "schema", "port", "clock", "disk", "tokens"]
+CHECKS = ["data folder", "filesystem", "schema", "port", "clock", "disk", "tokens", "alerts"]
 
 
 def by_check(findings: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -129,3 +130,38 @@ def test_a_full_disk_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_folder_that_is_not_ours_is_a_problem(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert not found(Settings(data_dir=tmp_path, port=0), "data folder").ok
+
+
+def alerts_finding(bifurk: Run, tmp_path: Path, port: str, text: str, **more: str) -> Any:
+    file = tmp_path / "alerts.yaml"
+    file.write_text(text)
+    answer = bifurk("doctor", "--json", BIFURK_PORT=port, BIFURK_ALERTS_FILE=str(file), **more)
+    return by_check(json.loads(answer.stdout))["alerts"]
+
+
+def test_an_alerts_file_that_is_right_is_well(bifurk: Run, tmp_path: Path, free_port: str) -> None:
+    text = "channels: {ops: {type: webhook, url: 'http://127.0.0.1:9/hidden'}}"
+    found = alerts_finding(
+        bifurk, tmp_path, free_port, text, BIFURK_NOTIFY_PRIVATE_ADDRESSES="true"
+    )
+    assert found["ok"]
+    assert found["found"] == "0 rules; channels: ops"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rules: [{name: one}]", "line 1: rules[0].action: field required"),
+        (
+            "channels: {ops: {type: webhook, url: 'http://127.0.0.1:9/hidden'}}",
+            "channel ops: 127.0.0.1 is at 127.0.0.1, which is not public",
+        ),
+    ],
+)
+def test_an_alerts_file_that_is_wrong_or_leads_astray_is_a_problem(
+    bifurk: Run, tmp_path: Path, free_port: str, text: str, said: str
+) -> None:
+    found = alerts_finding(bifurk, tmp_path, free_port, text)
+    assert not found["ok"]
+    assert said in found["found"]
+    assert "hidden" not in found["found"]

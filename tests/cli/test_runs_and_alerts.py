@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from bifurk_service.commands.alerts import standing
 from tests.api.filling import Caller, Filled
 from tests.cli.conftest import COMMAND, Run, document, environment
 from tests.server import Server
@@ -125,6 +126,65 @@ def test_an_alert_is_shown_with_its_sentence_first(
     assert shown.splitlines()[0] == alert["sentence"]
     assert "between steps 30 and 40" in shown
     assert all(tensor["name"] in shown for tensor in alert["tensors"])
+
+
+def test_an_alert_is_acknowledged_and_resolved_with_a_note_for_its_history(
+    bifurk: Run, server: Server, filled: Filled
+) -> None:
+    alert = str(filled.other_alert)
+    for verb, note, state in (
+        ("acknowledge", "looking", "acknowledged"),
+        ("resolve", "a bad disk", "resolved"),
+    ):
+        moved = bifurk("alerts", verb, alert, "--note", note, "--url", server.url)
+        assert moved.stdout == f"alert {alert} is {state}\n"
+    again = bifurk("alerts", "resolve", alert, "--url", server.url)
+    assert again.returncode == 0
+    changes = document(bifurk("alerts", "history", alert, "--json", "--url", server.url))
+    assert changes == Caller(server).get(f"/api/v1/alerts/{alert}/history")["items"]
+    header, *lines = bifurk("alerts", "history", alert, "--url", server.url).stdout.splitlines()
+    assert header.split("\t") == ["AT", "CHANGE", "STATE", "SEVERITY", "WHO", "NOTE"]
+    assert [line.split("\t")[1:] for line in lines] == [
+        ["raised", "firing", "critical", "bifurk", "-"],
+        ["acknowledged", "acknowledged", "critical", "anonymous", "looking"],
+        ["resolved", "resolved", "critical", "anonymous", "a bad disk"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["acknowledge", "999999"], "no alert 999999"),
+        (["history", "999999"], "no alert 999999"),
+        (["resolve", "{alert}", "--note", "x" * 2001], "at most 2000 characters"),
+        (["resolve", "{alert}", "--note", ""], "at least 1 character"),
+    ],
+)
+def test_what_cannot_be_done_to_an_alert_is_said_in_a_line(
+    bifurk: Run, server: Server, filled: Filled, arguments: list[str], said: str
+) -> None:
+    given = [argument.replace("{alert}", str(filled.alert)) for argument in arguments]
+    refused = bifurk("alerts", *given, "--url", server.url)
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_what_is_resolved_is_not_acknowledged_any_more(
+    bifurk: Run, server: Server, filled: Filled
+) -> None:
+    alert = str(filled.other_alert)
+    bifurk("alerts", "resolve", alert, "--url", server.url)
+    refused = bifurk("alerts", "acknowledge", alert, "--url", server.url)
+    assert refused.returncode == 1
+    assert "a resolved alert stays so" in refused.stderr
+
+
+def test_a_list_says_what_keeps_an_alert_from_standing_for_itself() -> None:
+    alert = {"state": "resolved", "silenced_by": None, "superseded": False, "parent": None}
+    assert standing(alert) == "resolved"
+    marked = {"state": "firing", "silenced_by": "a rule", "superseded": True, "parent": 12}
+    assert standing(marked) == "firing, silenced, superseded, part of 12"
 
 
 def test_what_would_steer_a_terminal_is_not_printed(

@@ -55,6 +55,7 @@ def test_every_field_can_come_from_the_environment() -> None:
         "full_bytes": ("5", 5),
         "full_every": ("2", 2),
         "overhead_budget": ("none", None),
+        "directives": ("false", False),
         "start_step": ("11", 11),
         "attempt": ("a1", "a1"),
         "spool_dir": ("/s", Path("/s")),

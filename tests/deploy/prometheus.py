@@ -20,11 +20,11 @@ from tests.server import DEADLINE_SECONDS, Server, wait_for
 CONFIG = Path(__file__).parents[2] / "deploy/prometheus/prometheus.yml"
 
 
-def found(program: str) -> str:
+def found(program: str, package: str = "prometheus") -> str:
     """Where a program lies. Without it the test fails in CI, and elsewhere is skipped."""
     path = shutil.which(program)
     if path is None:
-        reason = f"{program} is not installed; Debian has it in the package prometheus"
+        reason = f"{program} is not installed; Debian has it in the package {package}"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
@@ -57,7 +57,7 @@ class Prometheus:
 
     def __init__(self, folder: Path, server: Server, *, token: str) -> None:
         folder.mkdir()
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = folder / "log"
         self._output = self._log.open("wb")
@@ -104,7 +104,8 @@ class Prometheus:
             return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

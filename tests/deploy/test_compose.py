@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ import pytest
 import yaml
 
 from bifurk import __version__
+from bifurk_service.notify.addresses import Destinations, check_url
+from bifurk_service.notify.rules import Policy
+from tests.deploy.alertmanager import CONFIG as ALERTMANAGER_CONFIG
+from tests.deploy.alertmanager import amtool
 from tests.deploy.prometheus import CONFIG, adapted_config, promtool
 
 ROOT = Path(__file__).parents[2]
@@ -17,8 +22,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
-def test_the_service_comes_with_prometheus_and_grafana() -> None:
-    assert set(SERVICES) == {"bifurk", "prometheus", "grafana"}
+def test_the_service_comes_with_prometheus_grafana_and_alertmanager() -> None:
+    assert set(SERVICES) == {"bifurk", "prometheus", "grafana", "alertmanager"}
 
 
 @each_service
@@ -72,6 +77,23 @@ def test_grafana_finds_prometheus_and_its_password() -> None:
     assert source["url"] == "http://prometheus:9090"
     password = Path(SERVICES["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"])
     assert password.name in SERVICES["grafana"]["secrets"]
+
+
+def test_the_service_finds_alertmanager_and_may_send_there() -> None:
+    environment = SERVICES["bifurk"]["environment"]
+    mounted = dict(volume.split(":")[1::-1] for volume in SERVICES["bifurk"]["volumes"])
+    [channel] = Policy.load(ROOT / mounted[environment["BIFURK_ALERTS_FILE"]]).channels
+    place = check_url(channel.url)
+    assert SERVICES[place.host]["ports"] == [f"127.0.0.1:{place.port}:{place.port}"]
+    allowed = json.loads(environment["BIFURK_NOTIFY_ALLOWED_HOSTS"])
+    private = environment["BIFURK_NOTIFY_PRIVATE_ADDRESSES"] == "true"
+    found = Destinations(allowed, private=private, lookup=lambda _host, _port: ["172.18.0.4"])
+    assert found.address(place) == "172.18.0.4"
+
+
+def test_amtool_takes_the_configuration() -> None:
+    checked = amtool("check-config", str(ALERTMANAGER_CONFIG))
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_promtool_takes_the_configuration(tmp_path: Path) -> None:

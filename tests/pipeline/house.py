@@ -13,6 +13,7 @@ from bifurk.testing import ManualClock
 from bifurk.wire import Part, WireLimits, content_digest, encode
 from bifurk_service.domain import AttemptState
 from bifurk_service.ingest.receive import PartAddress, Receiver
+from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.workers import Workers
@@ -41,6 +42,7 @@ class House:
         self.clock = ManualClock()
         self.spectra = SpectraSchedule(budget_seconds=60.0, vectors_every=3)
         self.executor: Callable[[int], Executor] = ThreadPoolExecutor
+        self.policy: Ruler = Policy()
         self.pipeline = self.new_pipeline()
 
     def new_pipeline(self) -> Pipeline:
@@ -52,6 +54,7 @@ class House:
             spectra=self.spectra,
             chores=lambda: None,
             observe=lambda _outcome, _seconds: None,
+            policy=self.policy,
             monotonic=self.clock.now,
         )
 

@@ -15,6 +15,7 @@ from bifurk.exact import Exact
 from bifurk.wire import Part
 from bifurk_service.errors import ConflictError, StorageError
 from bifurk_service.ingest.receive import Receiver
+from bifurk_service.notify.rules import Policy
 from bifurk_service.pipeline import loop as loop_module
 from bifurk_service.pipeline.judging import AttemptJudge, SupersededError
 from bifurk_service.pipeline.sweeping import sweep_orphans
@@ -199,7 +200,7 @@ def test_a_second_judge_of_the_same_attempt_changes_nothing(house: House) -> Non
     house.run_until("judged")
     with house.database.write() as session:
         session.scalars(select(Snapshot).where(Snapshot.sequence == 0)).one().state = "measured"
-    second = AttemptJudge(house.database, 1)
+    second = AttemptJudge(house.database, 1, Policy())
     with pytest.raises((SupersededError, ValueError)):
         second.judge(1)
     with house.database.read() as session:

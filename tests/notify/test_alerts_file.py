@@ -1,0 +1,121 @@
+"""The alerts file: what is wrong is named with its place; secrets come from elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from bifurk_service.errors import SetupError
+from bifurk_service.notify.followed import FollowedPolicy
+from bifurk_service.notify.rules import Policy
+
+EXAMPLE = Path(__file__).parents[2] / "docs/channels.md"
+
+WRONG = [
+    ("rules: [", "line 1: is not YAML"),
+    ("rule: []", "line 1: rule: is not a field that is known here"),
+    ("rules:\n  - {name: one, action: quiet}", "line 2: rules[0].action: input should be"),
+    ("rules:\n- {name: one, action: silence, match: {kinds: [x]}}",
+     "line 2: rules[0].match.kinds: is not a field"),
+    ("rules:\n- name: one\n  action: notify\n  cooldown_minutes: soon",
+     "line 4: rules[0].cooldown_minutes: input should be a valid number"),
+    ("rules:\n- name: one\n  action: notify\n  minimum_step: -1", "got '-1'"),
+    ("rules:\n- {name: one, action: silence, minimum_step: 5}", "belong to `action: notify`"),
+    ("rules:\n- {name: one, action: notify, channels: [ops]}", "names channel 'ops'; known: none"),
+    ("rules:\n- {name: a, action: silence}\n- {name: a, action: silence}", "two rules are named"),
+    ("rules:\n- {name: a, action: silence, match: {severity: [fatal]}}",
+     "rules[0].match.severity[0]: input should be 'info', 'warning' or 'critical', got 'fatal'"),
+    ("rules: []\nrules: []", "line 2: is not YAML: 'rules' stands here twice"),
+    ("channels:\n  ops:\n    type: pigeon\n    url: https://a.example.org",
+     "line 3: channels.ops: expected a type of 'webhook', 'slack', 'alertmanager', got 'pigeon'"),
+    ("channels:\n  ops: {type: slack}", "channels.ops: expected exactly one of url, url_env"),
+    ("channels:\n  ops: {type: slack, url: 'ftp://a.example.org'}",
+     "channels.ops.url: expected http:// or https://"),
+    ("channels:\n  ops: {type: slack, url_env: NOT_SET_ANYWHERE}",
+     "channels.ops.url: expected a value in the variable NOT_SET_ANYWHERE"),
+    ("channels:\n  'o p s': {type: slack, url: 'https://a.example.org'}", "channels.o p s"),
+    ("- a list", "valid dictionary"),
+    ("!!python/object/apply:os.system [ls]", "is not YAML"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG)
+def test_what_is_wrong_is_named_with_file_and_place(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "alerts.yaml"
+    file.write_text(text)
+    with pytest.raises(SetupError) as raised:
+        Policy.load(file)
+    assert str(file) in raised.value.detail
+    assert said in raised.value.detail
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="cannot be read: No such file"):
+        Policy.load(tmp_path / "alerts.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet", "channels:\nrules:\n"])
+def test_an_empty_file_is_a_policy_without_rules(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "alerts.yaml"
+    file.write_text(text)
+    assert Policy.load(file) == Policy()
+
+
+def test_addresses_and_secrets_come_from_variables_and_files_and_are_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK", "https://hooks.example.org/hidden-path")
+    (tmp_path / "key").write_text("hidden-key\n")
+    file = tmp_path / "alerts.yaml"
+    file.write_text("channels:\n  ops: {type: webhook, url_env: HOOK, secret_file: key}\n")
+    [channel] = Policy.load(file).channels
+    assert channel.url == "https://hooks.example.org/hidden-path"
+    assert channel.secret == "hidden-key"
+    assert "hidden" not in repr(channel)
+
+
+def test_the_documented_example_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, after = EXAMPLE.read_text().partition("```yaml\n")
+    file = tmp_path / "alerts.yaml"
+    file.write_text(after.partition("```")[0])
+    (tmp_path / "webhook-secret").write_text("s3cret")
+    monkeypatch.setenv("SLACK_URL", "https://hooks.example.org/services/T/B/X")
+    policy = Policy.load(file)
+    assert {channel.type for channel in policy.channels} == {"webhook", "slack", "alertmanager"}
+    assert len(policy.rules) == 4
+
+
+def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "alerts.yaml"
+    file.write_text("rules: [{name: first, action: silence}]")
+    followed = FollowedPolicy(file)
+    assert not followed.refresh()
+
+    replace(file, "rules: [{name: second, action: silence}]")
+    assert followed.refresh()
+    assert followed.current.rules[0].name == "second"
+
+    replace(file, "rules: [{name: third}]")
+    with caplog.at_level(logging.ERROR, logger="bifurk.service"):
+        assert not followed.refresh()
+        assert not followed.refresh()
+    assert followed.current.rules[0].name == "second"
+    [line] = caplog.messages
+    assert "rules[0].action" in line
+
+    file.unlink()
+    assert not followed.refresh()
+    replace(file, "rules: [{name: fourth, action: silence}]")
+    assert followed.refresh()
+
+
+def replace(file: Path, text: str) -> None:
+    """As an editor does: a new file in the place of the old."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    os.replace(new, file)
