@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from claims import Claim
-from detecting.detectors import Measured
-from detecting.early_warning import Warned
-from detecting.peer_series import Compared
 from detecting.plan import HELD
 from detecting.scoring import Null, Power, Share
-from detecting.whole_runs import Outcome
+
+if TYPE_CHECKING:  # Peers are not needed to read what was measured.
+    from claims import Claim
+    from detecting.detectors import Measured
+    from detecting.early_warning import Warned
+    from detecting.peer_series import Compared
+    from detecting.whole_runs import Outcome
 
 Document = dict[str, Any]
 

@@ -18,20 +18,22 @@ from detecting.scoring import HORIZON, Seen, Share
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.detect.streams import RUN_EVENTS, RUN_NULLS, RunStream
 from bifurk_service.domain import Alert
-from bifurk_service.stats.registry import BY_NAME
+from bifurk_service.stats.registry import BY_NAME, Nature
 
 TOGETHER: Final = 10
 """Runs that are judged at once."""
 WARMED_UP: Final = 30
 """Values by whose mean and spread a peer's series is brought to unit noise."""
-AGREEING: Final = 3
-"""Tensors that must alarm within ``AGREEING_WITHIN`` snapshots, by the stricter of the rules."""
+RULES: Final = {"any series": 1, "three tensors": 3}
+"""Tensors that must alarm within ``AGREEING_WITHIN`` snapshots for a peer's alarm on a run."""
 AGREEING_WITHIN: Final = 6
+QUIET: Final = 24
+"""Snapshots for which a peer's alarm is the only one."""
 LONGEST_DELAY: Final = 15
 LEAST_POWER: Final = 0.95
 MOST_FALSE: Final = 5
 """Alerts of warning or more in 100 sound runs."""
-PEER_SHARE: Final = 5
+PEER_SHARE: Final = 10
 """Peers judge one run in so many."""
 TOO_SLOW: Final = ("KSWIN",)
 """Would need hours for the series of whole runs."""
@@ -83,19 +85,15 @@ Alarm = tuple[int, str]
 def outcomes(*, null_runs: int, event_runs: int, say: Callable[[str], None]) -> list[Outcome]:
     """The system's outcome and the peers', of this many runs in all, sound and with events."""
     ours = _Tally("bifurk", "alerts of warning or more")
-    peers = [(peer, setting, how) for peer in PEERS for setting, how in _settings(peer)]
-    tallies = {
-        (peer.name, how, rule): _Tally(peer.name, f"{how}; {rule}")
-        for peer, _, how in peers
-        for rule in ("any series", "three tensors")
-    }
-    families = [*((n, g, null_runs) for n, g in RUN_NULLS.items())]
-    for place, (name, generate, runs) in enumerate(families):
-        each = max(runs // len(RUN_NULLS), 1)
+    peers = [
+        contender for peer in PEERS if peer.name not in TOO_SLOW for contender in _contenders(peer)
+    ]
+    for place, (name, generate) in enumerate(RUN_NULLS.items()):
+        each = max(null_runs // len(RUN_NULLS), 1)
         for first in range(0, each, TOGETHER):
             batch = _drawn(generate, place, range(first, min(first + TOGETHER, each)))
             _take(ours, name, batch, [_raised(alerts) for alerts in judged(batch)])
-            _ask_peers(peers, tallies, name, batch)
+            _ask(peers, name, batch)
         say(f"{name:<34} {ours.sound_summary(name)}")
     for place, (name, generate) in enumerate(RUN_EVENTS.items()):
         each = max(event_runs // len(RUN_EVENTS), 1)
@@ -104,9 +102,10 @@ def outcomes(*, null_runs: int, event_runs: int, say: Callable[[str], None]) -> 
             batch = _drawn(generate, 100 + place, numbers)
             right = [_right(run, alerts) for run, alerts in zip(batch, judged(batch), strict=True)]
             _take(ours, name, batch, right)
-            _ask_peers(peers, tallies, name, batch)
+            _ask(peers, name, batch)
         say(f"{name:<34} {ours.event_summary(name)}")
-    return [ours.outcome(), *(tally.outcome() for tally in tallies.values())]
+    tallies = [tally for peer in peers for tally in peer.tallies.values()]
+    return [ours.outcome(), *(tally.outcome() for tally in tallies)]
 
 
 def claims_of(found: Sequence[Outcome]) -> Iterator[Claim]:
@@ -166,7 +165,8 @@ class _Tally:
         self._seen.setdefault(family, []).append(min(hits, default=None))
 
     def sound_summary(self, family: str) -> str:
-        return f"{sum(self._false[family])} alerts in {len(self._false[family])} runs"
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self._kinds[family].items())
+        return f"{sum(self._false[family])} alerts in {len(self._false[family])} runs {kinds}"
 
     def event_summary(self, family: str) -> str:
         seen = [delay for delay in self._seen[family] if delay is not None]
@@ -231,53 +231,71 @@ def _right(run: RunStream, alerts: dict[str, Alert]) -> list[Alarm]:
     return told
 
 
-def _settings(peer: Peer) -> list[tuple[float, str]]:
-    if peer.name in TOO_SLOW:
-        return []
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Contender:
+    """A peer with one setting on levels or on increments, and what each rule makes of it."""
+
+    peer: Peer
+    setting: float
+    increments: bool
+    tallies: dict[str, _Tally]
+
+
+def _contenders(peer: Peer) -> Iterator[_Contender]:
     white = np.random.default_rng(TUNING_SEED).standard_normal((400, 100))
-    return [(peer.recommended, "recommended"), (tuned(peer, white), "tuned")]
+    chosen = tuned(peer, white)
+    for setting, how, increments in (
+        (peer.recommended, "recommended", False),
+        (chosen, "tuned", False),
+        (chosen, "tuned, on increments", True),
+    ):
+        tallies = {rule: _Tally(peer.name, f"{how}; {rule}") for rule in RULES}
+        yield _Contender(peer=peer, setting=setting, increments=increments, tallies=tallies)
 
 
-def _ask_peers(
-    peers: Sequence[tuple[Peer, float, str]],
-    tallies: dict[tuple[str, str, str], _Tally],
-    family: str,
-    runs: Sequence[RunStream],
-) -> None:
+def _ask(peers: Sequence[_Contender], family: str, runs: Sequence[RunStream]) -> None:
     for run in runs[::PEER_SHARE]:
-        values, tensor_of = _unit_noise(run)
-        for peer, setting, how in peers:
-            alarms = peer.alarms(values, setting)
-            for rule in ("any series", "three tensors"):
-                raised = _by_rule(alarms, tensor_of, rule)
-                _take(tallies[peer.name, how, rule], family, [run], [raised])
+        forms = {
+            increments: _unit_noise(run, increments=increments) for increments in (False, True)
+        }
+        for contender in peers:
+            values, tensor_of = forms[contender.increments]
+            alarms = contender.peer.alarms(values, contender.setting)
+            for rule, tally in contender.tallies.items():
+                _take(tally, family, [run], [_by_rule(alarms, tensor_of, rule)])
 
 
-def _unit_noise(run: RunStream) -> tuple[np.ndarray, np.ndarray]:
-    """Series of what ``regime_shift`` watches, on its scale, in units of their first noise."""
+def _unit_noise(run: RunStream, *, increments: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Series of what ``regime_shift`` watches, on its scale, in units of their first noise.
+
+    As increments, what sums up updates is taken as differences of neighbours.
+    """
     names = next(watch.statistics for watch in WATCHES if watch.kind == "regime_shift")
     blocks, tensors = [], []
     for name in names:
         known = run.valid[name].any(axis=0)
         values = np.where(run.valid[name], run.values[name], np.nan)[:, known]
-        blocks.append(np.log(values) if BY_NAME[name].log_scale else values)
+        course = np.log(values) if BY_NAME[name].log_scale else values
+        if increments and BY_NAME[name].nature is Nature.INTEGRATED:
+            course = np.diff(course, axis=0, prepend=course[:1])
+        blocks.append(course)
         tensors.append(np.flatnonzero(known))
     series = np.concatenate(blocks, axis=1)
-    first = series[:WARMED_UP]
+    first = series[1:WARMED_UP]
     spread = np.nanstd(np.diff(first, axis=0), axis=0) / np.sqrt(2)
     level = np.nanmean(first, axis=0)
     return (series - level) / np.where(spread > 0, spread, 1.0), np.concatenate(tensors)
 
 
 def _by_rule(alarms: Sequence[Seen], tensor_of: np.ndarray, rule: str) -> list[Alarm]:
-    """Snapshots at which the rule raises an alarm, with none for 24 snapshots before."""
+    """Snapshots at which the rule raises an alarm, with none for ``QUIET`` before."""
     ordered = sorted(alarms, key=lambda one: one.snapshot)
     raised: list[Alarm] = []
     recent: list[Seen] = []
     for one in ordered:
         recent = [*(r for r in recent if one.snapshot - r.snapshot < AGREEING_WITHIN), one]
         agreeing = len({int(tensor_of[r.series]) for r in recent})
-        needed = 1 if rule == "any series" else AGREEING
-        if agreeing >= needed and (not raised or one.snapshot - raised[-1][0] >= 24):
+        needed = RULES[rule]
+        if agreeing >= needed and (not raised or one.snapshot - raised[-1][0] >= QUIET):
             raised.append((one.snapshot, rule))
     return raised

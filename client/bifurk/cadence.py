@@ -61,14 +61,18 @@ class Cadence:
         return self._log_start and 0 < step < self._every and step & (step - 1) == 0
 
     def affords_more(self, *, elapsed_seconds: float, cost_seconds: float) -> bool:
-        """Whether a snapshot off the grid fits: several ranks never agree on one.
+        """Whether a snapshot off the grid fits, and is now taken: several ranks never agree on one.
 
         Args:
             elapsed_seconds, cost_seconds: as for ``judge``.
         """
         if self._ranks > 1:
             return False
-        return self._budget is None or cost_seconds <= self._budget * elapsed_seconds
+        fits = self._budget is None or cost_seconds <= self._budget * elapsed_seconds
+        if fits:
+            # What it costs is no reason to thin the grid: that is judged over a window anew.
+            self._window = None
+        return fits
 
     def judge(self, step: int, *, elapsed_seconds: float, cost_seconds: float) -> Relief | None:
         """Compares the cost with the budget; to be asked at every due step before its snapshot.

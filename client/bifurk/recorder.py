@@ -85,6 +85,7 @@ class Recorder:
         self._last_snapshot_step: int | None = None
         self._last_grid_step: int | None = None
         self._next_sequence = 0
+        self._grid_snapshots = 0
         self.overhead = Overhead(background_seconds=background_seconds)
         self.scalars = ScalarLog()
         self.marks = MarkLog()
@@ -195,7 +196,8 @@ class Recorder:
     def _read_weights(self, *, off_grid: bool) -> Snapshot | None:
         sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
         allowed = self._cadence.full_allowed
-        turn = allowed and not off_grid and sequence % self._config.full_every == 0
+        turn = allowed and not off_grid and self._grid_snapshots % self._config.full_every == 0
+        self._grid_snapshots += not off_grid
         wanted = self._directives.wanted_in_full(self.step) if allowed else ()
         try:
             snapshot = self._capture.take(full=turn, wanted=wanted)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bifurk.wire import encode
 from tests.api.filling import Caller
+from tests.parts import address, make_part, put_body
 
 NDJSON = {"content-type": "application/x-ndjson"}
 CSV = {"content-type": "text/csv"}
@@ -184,3 +186,19 @@ def test_a_run_is_made_once(anyone: Caller) -> None:
     )
     assert status == 422
     assert "run" in answer["detail"]
+
+
+def test_more_than_a_request_takes_is_refused_with_the_number(anyone: Caller, run_id: int) -> None:
+    points = [(1, f"t{n}", "std", 1.0) for n in range(20_001)]
+    status, answer = post(anyone, run_id, points)
+    assert status == 422
+    assert "at most 20000 values a request" in answer["detail"]
+
+
+def test_no_client_writes_into_an_imported_attempt(anyone: Caller, run_id: int) -> None:
+    assert post(anyone, run_id, [(1, "w", "std", 1.0)])[0] == 200
+    run = anyone.get(f"/api/v1/runs/{run_id}")["run"]
+    part = make_part(5, project="imports", run=run, attempt="import")
+    status, answer = put_body(anyone.server, address(part.manifest), encode(part))
+    assert status == 409
+    assert "holds imported series" in answer["detail"]

@@ -159,3 +159,21 @@ def test_the_users_own_settings_come_first(settings: dict[str, Any]) -> None:
         assert not any(off for _, off, _, _ in snapshots)
     else:
         assert not any(full for _, _, _, full in snapshots)
+
+
+def test_what_the_server_asked_for_does_not_thin_the_grid() -> None:
+    cadence = Cadence(every=100, budget=0.05)
+    reliefs, cost = [], 0.0
+    for step in range(1, 4_001):
+        elapsed = step / 10
+        if cadence.due(step) and step >= 100:
+            reliefs.append(cadence.judge(step, elapsed_seconds=elapsed, cost_seconds=cost))
+            cost += 0.3
+        elif (
+            500 < step <= 900
+            and step % 25 == 0
+            and cadence.affords_more(elapsed_seconds=elapsed, cost_seconds=cost)
+        ):
+            cost += 0.3
+    assert set(reliefs) == {None}
+    assert cost > 0.3 * 40

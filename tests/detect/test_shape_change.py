@@ -37,19 +37,19 @@ def test_a_class_that_holds_is_told_at_the_third_snapshot() -> None:
 
 
 def test_two_snapshots_of_another_class_are_nothing() -> None:
-    assert _told(*[("gaussian", 10), ("other", 2)] * 10) == []
+    assert _told(*[("gaussian", 10), ("flat", 2)] * 10) == []
 
 
 def test_a_class_that_never_settled_changes_nothing() -> None:
-    assert _told(*[("gaussian", 5), ("other", 5)] * 10) == []
+    assert _told(*[("gaussian", 5), ("flat", 5)] * 10) == []
 
 
 def test_going_to_and_fro_is_told_once() -> None:
-    assert len(_told(*[("gaussian", 8), ("other", 8)] * 10)) == 1
+    assert len(_told(*[("gaussian", 8), ("flat", 8)] * 10)) == 1
 
 
 def test_after_a_long_hold_the_way_back_is_told() -> None:
-    assert len(_told(("gaussian", 8), ("other", 24), ("gaussian", 8))) == 2
+    assert len(_told(("gaussian", 8), ("flat", 24), ("gaussian", 8))) == 2
 
 
 def test_the_class_of_the_first_snapshot_is_no_change() -> None:
@@ -57,7 +57,7 @@ def test_the_class_of_the_first_snapshot_is_no_change() -> None:
 
 
 def test_a_resume_begins_anew() -> None:
-    assert _told(("gaussian", 10), ("other", 10), resumes_at=10) == []
+    assert _told(("gaussian", 10), ("flat", 10), resumes_at=10) == []
 
 
 def test_gaussian_values_that_move_stay_gaussian() -> None:

@@ -52,8 +52,8 @@ def test_noise_that_becomes_narrower_is_not_told() -> None:
 
 
 def test_a_burst_in_a_short_series_is_seen() -> None:
-    stream = variance_burst(np.random.default_rng(25), SERIES, 100, factor=6.0, onset=45)
-    seen = {found.series for index, found in _judged(stream) if 45 <= index < 75}
+    stream = variance_burst(np.random.default_rng(25), SERIES, 130, factor=6.0, onset=75)
+    seen = {found.series for index, found in _judged(stream) if 75 <= index < 105}
     assert len(seen) >= 0.8 * SERIES
 
 

@@ -49,7 +49,7 @@ def test_what_is_no_finite_number_is_a_point_without_a_value(value: str) -> None
         ("step,statistic,value\n1,,2\n", "line 2", "statistic is printable text"),
         ("step,statistic,value\n1,std,two\n", "line 2", "value is a number, got 'two'"),
         ('step,statistic,value\n1,"std,2\n', "line 2", "no CSV"),
-        ("step,statistic,value\n1," + "s" * 513 + ",2\n", "line 2", "at most 512"),
+        ("step,statistic,value\n1," + "s" * 65 + ",2\n", "line 2", "at most 64"),
     ],
 )
 def test_a_wrong_table_is_refused_with_its_line(text: str, where: str, problem: str) -> None:

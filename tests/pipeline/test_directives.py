@@ -12,7 +12,7 @@ from bifurk.exact import Exact
 from bifurk.wire import Part
 from bifurk_service.store import directives
 from bifurk_service.store.directives import INTERVALS, pinned_snapshots, wishes
-from bifurk_service.store.models import Attempt, Snapshot, StoredPart
+from bifurk_service.store.models import Attempt, Snapshot, StoredAlert, StoredPart
 from tests.parts import make_part
 from tests.pipeline.house import House
 
@@ -96,3 +96,15 @@ def test_a_run_asks_only_so_often(house: House, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(directives, "MOST_A_RUN", 0)
     _run(house, BROKEN_AT + 1)
     assert _wishes(house) == []
+
+
+def test_an_alert_that_becomes_graver_asks_anew(house: House) -> None:
+    _run(house, BROKEN_AT + 2)
+    with house.database.write() as session:
+        alert = session.scalars(select(StoredAlert)).one()
+        newest = session.scalars(select(Snapshot).order_by(Snapshot.id.desc())).first()
+        assert newest is not None
+        directives.ask_for_more(session, alert, newest, now=0.0)
+    [wish] = _wishes(house)
+    assert wish["first_step"] == 10 * BROKEN_AT + 1
+    assert wish["last_step"] == 10 * (BROKEN_AT + 1) + 10 * INTERVALS + 1

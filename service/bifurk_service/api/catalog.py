@@ -13,7 +13,7 @@ from bifurk_service.api.schemas import (
     ProfileStatisticAnswer,
     StatisticAnswer,
 )
-from bifurk_service.detect.registry import WATCHES
+from bifurk_service.detect.registry import OPTIONAL_WATCHES, WATCHES
 from bifurk_service.stats.registry import STATISTICS
 from bifurk_service.stats.rows.profile import PROFILE_STATISTICS
 
@@ -39,7 +39,12 @@ def get_detectors(_grant: Reader) -> Page[DetectorAnswer]:
     """Every detector and the statistics it watches."""
     return Page(
         items=[
-            DetectorAnswer(kind=row.kind, statistics=list(row.statistics), meaning=row.meaning)
-            for row in WATCHES
+            DetectorAnswer(
+                kind=row.kind,
+                statistics=list(row.statistics),
+                meaning=row.meaning,
+                optional=row in OPTIONAL_WATCHES,
+            )
+            for row in (*WATCHES, *OPTIONAL_WATCHES)
         ]
     )

@@ -17,7 +17,7 @@ from bifurk_service.domain import Alert
 from bifurk_service.errors import InvalidError
 from bifurk_service.replay.stored import Replayed, keep_replayed, replay_run
 from bifurk_service.services import services
-from bifurk_service.store.alert_lists import AlertFilter, list_alerts
+from bifurk_service.store.alert_lists import alerts_of
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.runs import attempt_slug
@@ -91,12 +91,11 @@ def replay(request: Request, grant: Admin, run_id: RunId, wish: ReplayWish) -> R
         last_step=wish.to_step,
     )
     with database.read() as session:
-        stored = list_alerts(session, AlertFilter(run_id=run_id), after_id=0, limit=LARGEST)
+        stored = alerts_of(session, run_id)
         answer = _answer(session, found, stored, wish)
     if wish.keep:
         with database.write() as session:
-            known = {(alert.attempt_id, alert.fingerprint) for alert in stored}
-            answer.kept = keep_replayed(session, found, known=known, now=time.time())
+            answer.kept = keep_replayed(session, run_id, found, now=time.time())
     return answer
 
 

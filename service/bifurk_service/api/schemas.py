@@ -307,6 +307,7 @@ class DetectorAnswer(Shape):
     kind: str
     statistics: list[str]
     meaning: str
+    optional: bool = Field(description="Whether it is off unless a replay asks for it.")
 
 
 class StateAnswer(Shape):

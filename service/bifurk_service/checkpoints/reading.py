@@ -19,10 +19,12 @@ from bifurk_service.errors import InvalidError, SetupError
 
 DTYPES: Final = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
 """Of safetensors; tensors of others (integers, 8-bit floats) are passed over."""
+SAFE_TORCH: Final = (2, 6)
 STATE_DICT_KEYS: Final = ("state_dict", "model_state_dict", "model", "module")
 """Under which trainers put the weights beside other things."""
 
 _DIGITS: Final = re.compile(r"(\d+)")
+_NUMBERS: Final = re.compile(r"\d+")
 
 
 def tensors_of(checkpoint: Checkpoint) -> dict[str, Exact]:
@@ -66,18 +68,24 @@ def _torch(path: Path) -> Iterator[tuple[str, Exact]]:
         import torch  # noqa: PLC0415 - an extra
     except ImportError:
         raise SetupError(f"{path.name} is torch's own format: pip install torch") from None
+    if tuple(map(int, _NUMBERS.findall(torch.__version__)[:2])) < SAFE_TORCH:
+        raise SetupError(
+            f"torch {torch.__version__} may run code from a checkpoint even so (CVE-2025-32434); "
+            f"reading {path.name} needs torch {SAFE_TORCH[0]}.{SAFE_TORCH[1]} or later"
+        )
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InvalidError(
             f"{path} holds other objects than tensors, and loading those would run their code; "
-            f"save the state_dict alone ({str(error).splitlines()[0][:200]})"
+            f"save the state_dict alone ({str(error)[:200]})"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise InvalidError(f"{path} is no readable checkpoint of torch's: {error}") from error
     for name, tensor in _state_dict(document).items():
         dtype = str(getattr(tensor, "dtype", "")).removeprefix("torch.")
-        if isinstance(tensor, torch.Tensor) and dtype in STORAGE and tensor.numel():
+        dense = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
+        if dense and dtype in STORAGE and tensor.numel():
             plain = tensor.detach().contiguous()
             bits = plain.view(torch.int16) if dtype == "bfloat16" else plain
             yield str(name), Exact(dtype=dtype, data=bits.numpy().view(STORAGE[dtype]))
@@ -86,7 +94,8 @@ def _torch(path: Path) -> Iterator[tuple[str, Exact]]:
 def _state_dict(document: Any) -> Mapping[str, Any]:
     if not isinstance(document, Mapping):
         raise InvalidError(f"a checkpoint is a mapping of names, got a {type(document).__name__}")
-    for key in STATE_DICT_KEYS:
-        if isinstance(document.get(key), Mapping):
-            return _state_dict(document[key])
-    return document
+    found: Mapping[str, Any] = document
+    for _ in STATE_DICT_KEYS:
+        inside = [found[key] for key in STATE_DICT_KEYS if isinstance(found.get(key), Mapping)]
+        found = inside[0] if inside else found
+    return found

@@ -15,14 +15,12 @@ import typer
 from bifurk_service.commands.options import DEFAULT_URL, Token, Url
 from bifurk_service.commands.rest import Rest
 from bifurk_service.errors import InvalidError
-from bifurk_service.importing.points import Point
+from bifurk_service.importing.points import MOST_POINTS, Point
 from bifurk_service.importing.series_text import Form, read_points
 from bifurk_service.importing.tensorboard import read_event_files
 
 app = typer.Typer(help="Bring in series computed elsewhere.", no_args_is_help=True)
 
-POINTS_A_REQUEST: Final = 20_000
-"""Some 2 MB of JSON lines; whole steps travel together."""
 SUFFIXES: Final[dict[str, Form]] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 RunName = Annotated[
@@ -119,13 +117,19 @@ def _send(
 
 
 def _batches(points: list[Point]) -> Iterator[list[str]]:
-    """JSON lines of whole steps, in their order."""
+    """JSON lines of whole steps, in their order, as many as a request takes."""
     batch: list[str] = []
-    for _, of_step in groupby(sorted(points, key=lambda p: p.step), key=lambda p: p.step):
-        batch += [_line(point) for point in of_step]
-        if len(batch) >= POINTS_A_REQUEST:
+    for step, group in groupby(sorted(points, key=lambda p: p.step), key=lambda p: p.step):
+        of_step = [_line(point) for point in group]
+        if len(of_step) > MOST_POINTS:
+            raise InvalidError(
+                f"step {step} has {len(of_step)} values; a step travels whole, in at most "
+                f"{MOST_POINTS}: import fewer tensors or statistics"
+            )
+        if len(batch) + len(of_step) > MOST_POINTS:
             yield batch
             batch = []
+        batch += of_step
     if batch or not points:
         yield batch
 

@@ -26,7 +26,7 @@ POPULATION_SHARE: Final = 0.25
 """Share of a model's tensors that makes a shift a matter of the whole model."""
 POPULATION_STATISTICS: Final = ("update_ratio", "std")
 """Statistics whose shift in a large share of the tensors is critical."""
-MATERIAL_RATIO: Final = 1.2
+MATERIAL_RATIO: Final = 1.5
 """One tensor's aspects agree only where a multiplicative statistic changed by this at least."""
 LEAST_SHAPE_ELEMENTS: Final = 1_024
 """The shape of fewer values hangs on one or two of them: it bears no witness."""
@@ -111,9 +111,14 @@ def is_population(tensors: Iterable[int], *, of: int) -> bool:
 
 
 def bears_witness(finding: Finding, tensors: Sequence[TensorInfo]) -> bool:
-    """Whether a finding counts at all: the shape of a few values says nothing."""
-    elements = math.prod(tensors[finding.tensor].shape)
-    return aspect_of(finding.statistic) != "shape" or elements >= LEAST_SHAPE_ELEMENTS
+    """Whether a finding counts at all: the shape of a few values says nothing.
+
+    Of an imported tensor the number of values is not known.
+    """
+    shape = tensors[finding.tensor].shape
+    if aspect_of(finding.statistic) != "shape" or not shape:
+        return True
+    return math.prod(shape) >= LEAST_SHAPE_ELEMENTS
 
 
 def is_of_a_layer(findings: Iterable[Finding], tensors: Sequence[TensorInfo]) -> bool:

@@ -35,6 +35,8 @@ REMEMBERED_SNAPSHOTS: Final = 128
 REMEMBERED_MARKS: Final = 64
 EXPECTED_EXCESS: Final = 1.5
 """A fall of the learning rate accounts for changes up to this many times its own logarithm."""
+UPDATES: Final = "update_ratio"
+"""The statistic that follows the learning rate all the way to nothing."""
 
 
 class Schedule:
@@ -100,7 +102,7 @@ class Schedule:
 
         They do where nothing rose with them and, for every statistic, one of them was seen to
         change it as much before; or where the learning rate fell and no statistic changed by more
-        than the rate itself did, give or take a half.
+        than the rate itself did, give or take a half. A rate of nothing accounts for updates alone.
 
         Args:
             explained_by: marks of ``explain``.
@@ -109,9 +111,12 @@ class Schedule:
         if any(_is_rise(mark) for mark in explained_by):
             return False
         scheduled = [mark for mark in explained_by if _is_scheduled(mark)]
-        fall = EXPECTED_EXCESS * sum(_own_fall(mark) for mark in scheduled)
         return bool(scheduled) and all(
-            size <= max(fall, *(self._responses.before(mark, name) for mark in scheduled))
+            size
+            <= max(
+                EXPECTED_EXCESS * sum(_own_fall(mark, name) for mark in scheduled),
+                *(self._responses.before(mark, name) for mark in scheduled),
+            )
             for name, size in responses.items()
         )
 
@@ -157,12 +162,17 @@ def _is_scheduled(mark: Mark) -> bool:
     return fell or mark.kind in ANNOUNCED_KINDS | {WARMUP_END, DECAY_START}
 
 
-def _own_fall(mark: Mark) -> float:
-    """Logarithm by which the learning rate fell, infinite where it fell to 0; 0 of other marks."""
+def _own_fall(mark: Mark, statistic: str) -> float:
+    """Logarithm by which the learning rate fell, as far as this statistic follows it.
+
+    Where it fell to 0 there are no updates; weights that change then do so for another reason.
+    """
     if mark.kind not in (LEARNING_RATE, DECAY_START):
         return 0.0
     ratio = mark.details["ratio"]
-    return -math.log(ratio) if ratio > 0 else math.inf
+    if ratio > 0:
+        return -math.log(ratio)
+    return math.inf if statistic == UPDATES else 0.0
 
 
 def _with_evidence(mark: Mark, previous_step: int | None) -> Mark:

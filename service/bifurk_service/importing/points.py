@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+MOST_POINTS: Final = 20_000
+"""In one request: while they are stored, some seconds, the database takes nothing else."""
 WHOLE_MODEL: Final = "(model)"
 """The tensor of what is said of no tensor in particular: a loss, a learning rate."""
 

@@ -15,6 +15,8 @@ Form: TypeAlias = Literal["csv", "jsonl"]
 
 LARGEST_STEP: Final = 2**63 - 1
 MOST_NAME_CHARACTERS: Final = 512
+MOST_STATISTIC_CHARACTERS: Final = 64
+"""As long as the names of the table's own may be."""
 NEEDED: Final = ("step", "statistic", "value")
 FIELDS: Final = (*NEEDED, "tensor")
 NO_VALUE: Final = ("", "null", "none", "nan")
@@ -80,7 +82,7 @@ def _point(fields: Mapping[str, Any], where: str) -> Point:
     return Point(
         step=_step(fields["step"], where),
         tensor=WHOLE_MODEL if tensor in (None, "") else _name(tensor, "tensor", where),
-        statistic=_name(fields["statistic"], "statistic", where),
+        statistic=_name(fields["statistic"], "statistic", where, most=MOST_STATISTIC_CHARACTERS),
         value=_value(fields["value"], where),
     )
 
@@ -99,13 +101,11 @@ def _step(value: object, where: str) -> int:
     return int(step)
 
 
-def _name(value: object, what: str, where: str) -> str:
+def _name(value: object, what: str, where: str, *, most: int = MOST_NAME_CHARACTERS) -> str:
     if not isinstance(value, str) or not value.isprintable() or not value.strip():
         raise InvalidError(f"{what} is printable text, got {value!r:.80}", where=where)
-    if len(value) > MOST_NAME_CHARACTERS:
-        raise InvalidError(
-            f"{what} has at most {MOST_NAME_CHARACTERS} characters, got {len(value)}", where=where
-        )
+    if len(value) > most:
+        raise InvalidError(f"{what} has at most {most} characters, got {len(value)}", where=where)
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from http import HTTPStatus
+from itertools import islice
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -13,8 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from bifurk.wire import check_slug
 from bifurk_service.access import check_project
 from bifurk_service.errors import InvalidError, UnsupportedMediaError
+from bifurk_service.importing.points import MOST_POINTS
 from bifurk_service.importing.series_text import Form, read_points
 from bifurk_service.ingest.bodies import read_in_time
+from bifurk_service.ingest.receive import Receiver
 from bifurk_service.ingest.routes import Writer
 from bifurk_service.services import Services, services
 from bifurk_service.stats.statistic import Nature
@@ -110,8 +113,10 @@ async def post_series(
         check_project(grant, run_summary(session, run_id).project)
     form = _form(request)
     described = _described(nature, log)
-    body = await read_in_time(request, house.settings.max_part_bytes)
-    kept = await run_in_threadpool(_keep, house, run_id, body, form, described)
+    receiver: Receiver = request.app.state.receiver
+    with receiver.slot():
+        body = await read_in_time(request, house.settings.max_part_bytes)
+        kept = await run_in_threadpool(_keep, house, run_id, body, form, described)
     return ImportAnswer(
         points=kept.points,
         new_points=kept.new_points,
@@ -128,7 +133,9 @@ def _keep(
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidError(f"the text is UTF-8; byte {error.start} is not", where="body") from None
-    points = list(read_points(text.splitlines(keepends=True), form))
+    points = list(islice(read_points(text.splitlines(keepends=True), form), MOST_POINTS + 1))
+    if len(points) > MOST_POINTS:
+        raise InvalidError(f"at most {MOST_POINTS} values a request; whole steps in each")
     with house.database.write() as session:
         kept = keep_points(session, run_id, points, described=described, now=time.time())
     house.pipeline.wake()

@@ -7,10 +7,11 @@ cursor are replayed into the last memory, which gives the same memory again.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final
 
-from bifurk_service.detect.judge import Judge, Verdict
+from bifurk_service.detect.judge import ForeignStateError, Judge, Verdict
 from bifurk_service.detect.recovery import RETURNED_SNAPSHOTS
 from bifurk_service.domain import Severity
 from bifurk_service.notify.rules import Ruler
@@ -20,7 +21,7 @@ from bifurk_service.stats.layers.profile import ProfileTensor, ProfileValue, pro
 from bifurk_service.store.alerts import resolve_returned
 from bifurk_service.store.directives import ask_for_more
 from bifurk_service.store.engine import Database, Session
-from bifurk_service.store.imports import IMPORT
+from bifurk_service.store.imports import IMPORT, imported_statistics
 from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.profiles import first_measured_step, keep_profile, profile_tensors
 from bifurk_service.store.runs import run_of
@@ -33,6 +34,8 @@ from bifurk_service.store.snapshots import (
 )
 from bifurk_service.store.states import SavedState, load_state, save_state
 from bifurk_service.store.superseding import supersede_earlier
+
+log = logging.getLogger("bifurk.service")
 
 SNAPSHOTS_BETWEEN_STATES: Final = 25
 """A state of 1,000 series is a few megabytes; replaying this many snapshots takes a second."""
@@ -75,7 +78,8 @@ class AttemptJudge:
                     f"snapshot {snapshot_id} is {snapshot.state}, the cursor at {attempt.cursor}"
                 )
             now = time.time()
-            for alert in verdict.alerts:
+            # Heads before their parts, which are quiet because the head is told.
+            for alert in sorted(verdict.alerts, key=lambda one: one.parent != ""):
                 news = report_alert(session, attempt, alert, self._policy, now=now)
                 if news is not None and alert.severity is not Severity.INFO:
                     ask_for_more(session, news, snapshot, now=now)
@@ -126,7 +130,8 @@ class AttemptJudge:
     def _follow_imports(self, session: Session) -> None:
         """A later import may bring statistics that no detector watches yet."""
         attempt = session.get_one(Attempt, self._attempt_id)
-        if judge_of(session, run_of(session, attempt)).statistics != self._judge.statistics:
+        own = imported_statistics(session, attempt.run_id)
+        if not set(own) <= set(self._judge.statistics):
             self._judge = self._restored(session, attempt)
 
     def _restored(self, session: Session, attempt: Attempt) -> Judge:
@@ -138,15 +143,12 @@ class AttemptJudge:
         """
         judge = judge_of(session, run_of(session, attempt))
         saved = load_state(session, attempt.id)
-        foreign = saved is not None and saved.definition != judge.definition
+        foreign = saved is not None and not _takes_up(judge, saved)
         if saved is None or foreign:
             self._unsaved = SNAPSHOTS_BETWEEN_STATES
         if foreign and not self._imported:
             return judge
-        after = -1
-        if saved is not None and not foreign:
-            judge.restore(saved.state)
-            after = saved.sequence
+        after = -1 if saved is None or foreign else saved.sequence
         for snapshot in judged_snapshots(session, attempt.id, after=after):
             self._given(session, snapshot, judge)
             self._unsaved += 1
@@ -167,6 +169,16 @@ class AttemptJudge:
     def _given(self, session: Session, snapshot: Snapshot, judge: Judge) -> Verdict:
         one = judging_input(session, snapshot, known=judge.tensor_ids, imported=self._imported)
         return one.given_to(judge)
+
+
+def _takes_up(judge: Judge, saved: SavedState) -> bool:
+    """Whether the judge has taken up a memory; one of another definition, or damaged, is none."""
+    try:
+        judge.restore(saved.state)
+    except ForeignStateError as error:
+        log.warning("detectors begin afresh: %s", error)
+        return False
+    return True
 
 
 def _with_spectra(tensors: list[ProfileTensor]) -> set[str]:

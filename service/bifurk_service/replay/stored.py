@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from bifurk_service.detect.base import AnyWatch
 from bifurk_service.detect.judge import Judge
@@ -11,11 +12,15 @@ from bifurk_service.detect.registry import WATCHES
 from bifurk_service.domain import Alert
 from bifurk_service.pipeline.judges import JudgingInput, judge_of, judging_input
 from bifurk_service.store.alert_keeping import keep_alert
+from bifurk_service.store.alert_lists import alerts_of
+from bifurk_service.store.alerts import resolve_returned
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.imports import IMPORT
 from bifurk_service.store.models import Attempt
 from bifurk_service.store.runs import attempts_of, run_of
 from bifurk_service.store.snapshots import judged_snapshots
+
+OVER: Final = "the series came back within the replay"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,27 +97,27 @@ def fresh_judge(
         )
 
 
-def keep_replayed(
-    session: Session, found: Sequence[Replayed], *, known: Collection[tuple[int, str]], now: float
-) -> int:
-    """Stores the alerts of a replay that are not stored yet; tells nobody.
+def keep_replayed(session: Session, run_id: int, found: Sequence[Replayed], *, now: float) -> int:
+    """Stores the alerts of a replay that the run does not have yet; tells nobody.
 
     Args:
-        session: to write with. found: the replay.
-        known: attempt and fingerprint of those that are. now: seconds since 1970 UTC.
+        session: to write with. run_id: the run. found: its replay. now: seconds since 1970 UTC.
 
     Returns:
         How many were stored.
     """
-    new = [
-        (replayed.attempt_id, alert)
-        for replayed in found
-        for alert in replayed.alerts
-        if (replayed.attempt_id, alert.fingerprint) not in known
-    ]
-    for attempt_id, alert in new:
-        keep_alert(session, session.get_one(Attempt, attempt_id), alert, now=now)
-    return len(new)
+    known = {(alert.attempt_id, alert.fingerprint) for alert in alerts_of(session, run_id)}
+    kept = 0
+    for replayed in found:
+        attempt = session.get_one(Attempt, replayed.attempt_id)
+        new = [a for a in replayed.alerts if (attempt.id, a.fingerprint) not in known]
+        for alert in new:
+            keep_alert(session, attempt, alert, now=now)
+        # No detector follows these from here on: what came back is over, once and for all.
+        over = [alert.fingerprint for alert in new if alert.fingerprint in replayed.returned]
+        resolve_returned(session, attempt, over, note=OVER, now=now)
+        kept += len(new)
+    return kept
 
 
 def _replay(

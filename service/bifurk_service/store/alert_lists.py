@@ -63,6 +63,12 @@ def list_alerts(
     return list(session.scalars(query.order_by(StoredAlert.id).limit(limit)))
 
 
+def alerts_of(session: Session, run_id: int) -> list[StoredAlert]:
+    """All alerts of a run, in the order they were raised."""
+    query = select(StoredAlert).where(StoredAlert.run_id == run_id).order_by(StoredAlert.id)
+    return list(session.scalars(query))
+
+
 def parent_ids(session: Session, alerts: Sequence[StoredAlert]) -> dict[int, int]:
     """By alert, the id of the alert that it is a part of; without those that stand alone."""
     parts = [alert for alert in alerts if alert.parent]

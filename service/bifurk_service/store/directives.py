@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from bifurk_service.domain import AttemptState
 from bifurk_service.store.models import Attempt, Snapshot, StoredAlert, StoredDirective, Tensor
+from bifurk_service.store.runs import CLIENT
 
 INTERVALS: Final = 4
 """For how long more is asked for, in the run's own intervals between snapshots."""
@@ -24,33 +25,30 @@ MOST_A_RUN: Final = 10
 def ask_for_more(
     session: Session, alert: StoredAlert, snapshot: Snapshot, *, now: float
 ) -> StoredDirective | None:
-    """Notes what an alert that has just been raised wants to see, from the next step on.
+    """Notes what an alert wants to see, from the next step on; one that asks again asks anew.
 
     Nothing is asked of an attempt that has ended, of one whose snapshots come from no client, for
     an alert that names no tensor, or once the run's alerts have asked often enough.
 
     Args:
-        session: to write with. alert: the new one. snapshot: the one it was seen at.
+        session: to write with. alert: raised now, or graver. snapshot: the one it was seen at.
         now: seconds since 1970 UTC.
     """
     attempt = session.get_one(Attempt, alert.attempt_id)
-    listens = attempt.source == "client" and attempt.state == AttemptState.RUNNING.value
-    if not listens or _asked(session, alert.run_id) >= MOST_A_RUN:
+    listens = attempt.source == CLIENT and attempt.state == AttemptState.RUNNING.value
+    known = session.scalar(select(StoredDirective).where(StoredDirective.alert_id == alert.id))
+    if not listens or (known is None and _asked(session, alert.run_id) >= MOST_A_RUN):
         return None
     ids = [tensor["id"] for tensor in alert.tensors[:MOST_TENSORS]]
     names = list(session.scalars(select(Tensor.name).where(Tensor.id.in_(ids)).order_by(Tensor.id)))
     if not names:
         return None
     interval = _interval_steps(session, snapshot)
-    directive = StoredDirective(
-        attempt_id=attempt.id,
-        alert_id=alert.id,
-        tensors=names,
-        every=max(1, interval // TIMES_AS_OFTEN),
-        first_step=snapshot.step + 1,
-        last_step=snapshot.step + INTERVALS * interval + 1,
-        created_at=now,
+    directive = known or StoredDirective(
+        attempt_id=attempt.id, alert_id=alert.id, first_step=snapshot.step + 1, created_at=now
     )
+    directive.tensors, directive.every = names, max(1, interval // TIMES_AS_OFTEN)
+    directive.last_step = snapshot.step + INTERVALS * interval + 1
     session.add(directive)
     session.flush()
     return directive

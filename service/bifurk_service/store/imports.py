@@ -216,7 +216,7 @@ def _attempt(session: Session, run_id: int, *, now: float) -> Attempt:
             "run of their own: POST /api/v1/runs makes one"
         )
     if attempts:
-        return attempts[0]
+        return attempt_of(session, get_run(session, run_id), IMPORT, now=now)
     attempt = attempt_of(session, get_run(session, run_id), IMPORT, now=now)
     attempt.source, attempt.state, attempt.ended_at = IMPORT, AttemptState.FINISHED.value, now
     return attempt
@@ -316,8 +316,12 @@ def _keep_step(
         else:
             place = {"statistic_id": statistics[statistic], "value": stored}
             own.append({**place, "tensor_id": tensor_id, "attempt_id": attempt.id, "step": step})
+    # Statements take many rows of the same columns at once.
+    alike: dict[frozenset[str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows.values():
-        session.execute(insert(TENSOR_STATS), row)
+        alike[frozenset(row)].append(row)
+    for group in alike.values():
+        session.execute(insert(TENSOR_STATS), group)
     if own:
         session.execute(insert(ImportedValue), own)
 

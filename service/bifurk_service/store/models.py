@@ -77,7 +77,7 @@ class Attempt(Base):
 
     ``cursor`` is the last sequence judging has passed, -1 before the first; ``first_sequence`` the
     snapshot that motion since the first is measured against; ``source`` what its snapshots came
-    from: client, import or replay.
+    from: client or import.
     """
 
     __tablename__ = "attempts"

@@ -19,7 +19,13 @@ from bifurk_service.store.models import (
     StoredPart,
     Tensor,
 )
-from bifurk_service.store.runs import apply_manifest, check_step, ensure_attempt, run_of
+from bifurk_service.store.runs import (
+    apply_manifest,
+    check_source,
+    check_step,
+    ensure_attempt,
+    run_of,
+)
 from bifurk_service.store.snapshots import RECEIVED
 
 
@@ -74,6 +80,7 @@ def receive_part(session: Session, part: Part, blob: BlobReceipt, *, now: float)
     attempt = ensure_attempt(
         session, project=manifest.project, run=manifest.run, attempt=manifest.attempt, now=now
     )
+    check_source(attempt)
     check_step(session, attempt, manifest)
     apply_manifest(session, attempt, manifest, now=now)
     run = run_of(session, attempt)

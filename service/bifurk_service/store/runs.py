@@ -14,6 +14,8 @@ from bifurk_service.store.logged import keep_last_words
 from bifurk_service.store.models import Attempt, Project, Run, Snapshot, StoredPart
 
 NOTHING_JUDGED = -1
+CLIENT = "client"
+"""Source of an attempt whose snapshots a client sends."""
 SILENT = "silent"
 """The kind of alert that is over when its attempt is heard of again."""
 
@@ -216,6 +218,14 @@ def expired_runs(session: Session, *, default_days: float | None, now: float) ->
         if days is not None and now - updated_at > days * 86_400:
             expired.append(run_id)
     return expired
+
+
+def check_source(attempt: Attempt) -> None:
+    """Raises ``ConflictError`` where an attempt holds imported series and no client's snapshots."""
+    if attempt.source != CLIENT:
+        raise ConflictError(
+            f"attempt {attempt.slug} holds imported series; name another attempt, or another run"
+        )
 
 
 def check_step(session: Session, attempt: Attempt, manifest: Manifest) -> None:
