@@ -44,7 +44,7 @@ CALIBRATION = PROJECT / "service/bifurk_service/detect/calibration.json"
 PARTS = ("costs", "kinds", "peers", "runs")
 PEER_SERIES = 100
 NULL_RUNS = 100
-EVENT_RUNS = 96
+EVENT_RUNS = 72
 WARNED_GROUPS = 30
 QUICK = 10
 """The share of everything that ``--quick`` draws is one in so many."""

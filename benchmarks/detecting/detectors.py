@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 from claims import Claim
 from detecting.plan import HELD, events_of, nulls_of
-from detecting.scoring import Null, Power, null_of, power_of
-from detecting.watching import BY_KIND, Watched, microseconds, watched
+from detecting.scoring import HORIZON, Null, Power, Seen, null_of, power_of
+from detecting.watching import BY_KIND, microseconds, watched
 
 from bifurk_service.detect.streams import Stream
 
@@ -22,7 +23,10 @@ FACTORS: Final = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)
 SCORES: Final = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
 """Least scores for which rates are given."""
 TRADE_NULLS: Final = ("white noise", "AR(.5)", "drifting norm")
+TRADE_SHARE: Final = 4
+"""Thresholds are moved on one series in so many."""
 SLOW_HORIZON: Final = 200
+"""Snapshots within which a slow turn counts as seen."""
 
 POWER: Final[tuple[tuple[str, str, float, int | None], ...]] = (
     ("regime_shift", "jump of 5", 0.85, None),
@@ -69,27 +73,34 @@ class Measured:
 def measured(kind: str, *, series: int, say: Callable[[str], None]) -> Measured:
     """Holds one kind on all of its families."""
     nulls: dict[str, Null] = {}
-    scores: dict[str, list[float]] = {}
+    events: dict[str, Power] = {}
+    said: dict[str, Sequence[Seen]] = {}
+    kept: dict[str, Stream] = {}
     costs: list[float] = []
-    for name, stream in nulls_of(kind, series=series):
+    for name, stream in chain(nulls_of(kind, series=series), events_of(kind, series=series)):
         found = watched(kind, stream)
-        nulls[name] = null_of(stream, found.seen)
-        scores[name] = [one.score for one in found.seen]
+        said[name] = found.seen
         costs.append(microseconds(found, stream))
-        say(f"{kind:<18} {name:<24} fires in {nulls[name].series.value:.3f}")
-    events = {}
-    for name, stream in events_of(kind, series=series):
-        found = watched(kind, stream)
-        horizon = SLOW_HORIZON if name == "slow turn" else 60
-        events[name] = power = power_of(stream, found.seen, horizon=horizon)
-        costs.append(microseconds(found, stream))
-        say(f"{kind:<18} {name:<24} seen in {power.seen.value:.3f}, after {power.delay(0.5):.0f}")
+        if stream.onset is None:
+            nulls[name] = null = null_of(stream, found.seen)
+            say(f"{kind:<18} {name:<24} fires in {null.series.value:.3f}")
+        else:
+            events[name] = power = power_of(stream, found.seen, horizon=_horizon(name))
+            say(f"{kind:<18} {name:<24} seen in {power.seen.value:.3f} {power.delay(0.5):.0f}")
+        if stream.onset is not None or _is_traded(kind, name):
+            kept[name] = stream
+    threshold = _threshold(kind)
+    trade = (
+        _trade_by_score(kept, said)
+        if threshold is None
+        else _trade(kind, threshold, series=max(series // TRADE_SHARE, 1))
+    )
     return Measured(
         nulls=nulls,
         events=events,
         cost=float(np.median(costs)),
-        trade=list(_trade(kind, series=max(series // 4, 1))),
-        scores=scores,
+        trade=list(trade),
+        scores={name: [one.score for one in said[name]] for name in nulls},
     )
 
 
@@ -153,25 +164,32 @@ def calibration(kind: str, found: Measured) -> dict[str, Any]:
     }
 
 
-def _trade(kind: str, *, series: int) -> Iterator[Trade]:
-    """The kind's own threshold moved; where it has none, detections of least scores."""
-    nulls = {name: s for name, s in nulls_of(kind, series=series) if _is_traded(kind, name)}
-    events = dict(events_of(kind, series=series))
-    threshold = _threshold(kind)
-    if threshold is None:
-        said = {name: watched(kind, stream) for name, stream in (nulls | events).items()}
-        for score in SCORES:
-            yield _at(score, nulls, events, {n: _above(one, score) for n, one in said.items()})
-        return
+def _trade(kind: str, threshold: float, *, series: int) -> Iterator[Trade]:
+    """The kind's own threshold moved."""
+    streams = {name: s for name, s in nulls_of(kind, series=series) if _is_traded(kind, name)}
+    streams |= dict(events_of(kind, series=series))
     for factor in FACTORS:
         moved = {"threshold": threshold * factor}
-        streams = (nulls | events).items()
-        yield _at(factor, nulls, events, {n: watched(kind, s, **moved) for n, s in streams})
+        said = {name: watched(kind, stream, **moved).seen for name, stream in streams.items()}
+        yield _at(factor, streams, said)
+
+
+def _trade_by_score(
+    streams: Mapping[str, Stream], said: Mapping[str, Sequence[Seen]]
+) -> Iterator[Trade]:
+    """Of a kind without a threshold: what is left of its detections from a score on."""
+    for score in SCORES:
+        kept = {name: [one for one in seen if one.score >= score] for name, seen in said.items()}
+        yield _at(score, streams, kept)
 
 
 def _is_traded(kind: str, name: str) -> bool:
     shared = set(TRADE_NULLS) & set(HELD[kind].scalar)
     return name in (shared or set(HELD[kind].own or {}))
+
+
+def _horizon(name: str) -> int:
+    return SLOW_HORIZON if name == "slow turn" else HORIZON
 
 
 def _threshold(kind: str) -> float | None:
@@ -180,16 +198,13 @@ def _threshold(kind: str) -> float | None:
     return float(parameters().threshold) if parameters and "threshold" in names else None
 
 
-def _above(found: Watched, score: float) -> Watched:
-    kept = tuple(one for one in found.seen if one.score >= score)
-    return Watched(seen=kept, explained=found.explained, seconds=found.seconds)
-
-
-def _at(
-    at: float, nulls: dict[str, Stream], events: dict[str, Stream], said: dict[str, Watched]
-) -> Trade:
+def _at(at: float, streams: Mapping[str, Stream], said: Mapping[str, Sequence[Seen]]) -> Trade:
     return Trade(
         at=at,
-        nulls={n: null_of(s, said[n].seen).series.value for n, s in nulls.items()},
-        events={n: power_of(s, said[n].seen).seen.value for n, s in events.items()},
+        nulls={n: null_of(s, said[n]).series.value for n, s in streams.items() if s.onset is None},
+        events={
+            n: power_of(s, said[n], horizon=_horizon(n)).seen.value
+            for n, s in streams.items()
+            if s.onset is not None
+        },
     )

@@ -88,14 +88,14 @@ HELD: Final[dict[str, Held]] = {
     "frozen": Held(own=_measured("moving elements")),
 }
 POPULATIONS: Final = frozenset({"branch_split", "layer_departure", "critical_slowing"})
-GROUPS: Final = 400
-"""Of layers, in each family of a population kind; a quarter of them with 48 layers."""
+GROUPS: Final = 150
+"""Of layers, in each family of a population kind, where others have ``SERIES`` series."""
 
 
 def nulls_of(kind: str, *, series: int) -> Iterator[tuple[str, Stream]]:
     """The healthy families of a kind, by name, freshly drawn."""
     held = HELD[kind]
-    count = series * LAYERS if kind in POPULATIONS else series
+    count = groups_of(series) * LAYERS if kind in POPULATIONS else series
     families = {name: NULLS[name] for name in held.scalar}
     for place, (name, generate) in enumerate((families | dict(held.own or {})).items()):
         stream = generate(np.random.default_rng([SEED, place]), count, LENGTH)
@@ -110,9 +110,13 @@ def events_of(kind: str, *, series: int) -> Iterator[tuple[str, Stream]]:
         if kind in event.kinds:
             random = np.random.default_rng([SEED + 1, place])
             layers = 48 if "48" in name else LAYERS
-            many = series * LAYERS if layers == LAYERS else series * layers // 4
-            count = many if kind in POPULATIONS else series
+            count = groups_of(series) * layers if kind in POPULATIONS else series
             yield name, event.generate(random, count, length_of(name))
+
+
+def groups_of(series: int) -> int:
+    """Groups of layers where so many single series are drawn."""
+    return max(series * GROUPS // SERIES, 1)
 
 
 def length_of(name: str) -> int:

@@ -39,6 +39,12 @@ WRONG = [
     ("channels:\n  'o p s': {type: slack, url: 'https://a.example.org'}", "channels.o p s"),
     ("- a list", "valid dictionary"),
     ("!!python/object/apply:os.system [ls]", "is not YAML"),
+    ("? [a]\n: b", "line 1: is not YAML: found unhashable key"),
+    ("? {a: b}\n: b", "line 1: is not YAML: found unhashable key"),
+    ("rules:\n- !!int ''", "line 2: is not YAML: a value does not fit its tag 'int'"),
+    ("rules:\n- !!int x", "line 2: is not YAML: a value does not fit its tag 'int'"),
+    ("rules:\n- !!bool perhaps", "line 2: is not YAML: a value does not fit its tag 'bool'"),
+    ("rules: !!timestamp '99999-01-01'", "a value does not fit its tag 'timestamp'"),
 ]  # fmt: skip
 
 

@@ -82,6 +82,8 @@ NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
         ("Thu, 26 Nov 2026 11:00:00 GMT", 0.0),
         ("soon", None),
         ("-5", None),
+        ("Thu, 26 Nov 99999999999999999999 12:00:00 GMT", None),
+        ("Thu, 26 Nov 2026 12:00:00 +9999999999999999", None),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,10 @@ from bifurk_service.errors import StorageError
 from bifurk_service.notify.addresses import Destinations
 from bifurk_service.notify.channels import Channel
 from bifurk_service.notify.followed import FollowedPolicy
-from bifurk_service.notify.sending import Sender
+from bifurk_service.notify.messages import send
+from bifurk_service.notify.notice import Notice
+from bifurk_service.notify.sending import Outcome, Sender
+from bifurk_service.pipeline import telling
 from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.telling import GIVE_UP_SECONDS, Teller
 from bifurk_service.store.deliveries import mark_failed
@@ -112,6 +117,63 @@ def test_a_message_says_how_the_alert_stands_when_it_is_sent(desk: Desk) -> None
     desk.teller.advance()
     [got] = desk.receiver.received
     assert got.json["commonLabels"]["severity"] == "critical"
+
+
+def test_what_becomes_graver_while_the_message_is_under_way_is_told_after_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alert = desk.outbox.alert()
+    desk.put(alert)
+
+    def overtaken(*given: Any, **named: Any) -> Outcome:
+        outcome = send(*given, **named)
+        desk.put(alert, "graver")
+        return outcome
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(telling, "send", overtaken)
+        desk.teller.advance()
+    for _ in range(3):
+        desk.teller.advance()
+    severities = [got.json["commonLabels"]["severity"] for got in desk.receiver.received]
+    assert severities == ["warning", "critical"]
+    assert [(reason, state) for _, reason, state in desk.outbox.states] == [
+        ("raised", "delivered"),
+        ("graver", "delivered"),
+    ]
+
+
+def test_a_message_that_cannot_be_made_or_sent_holds_up_none_behind_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = desk.outbox.alert(kind="poison"), desk.outbox.alert()
+    desk.put(first)
+    desk.put(second)
+
+    def picky(sender: Sender, channel: Channel, notice: Notice, **named: Any) -> Outcome:
+        if notice.kind == "poison":
+            raise LookupError(f"at {channel.url}")
+        return send(sender, channel, notice, **named)
+
+    monkeypatch.setattr(telling, "send", picky)
+    with caplog.at_level(logging.ERROR, logger="bifurk.service"):
+        desk.teller.advance()
+        desk.later(1000.0)
+    poison, good = desk.outbox.rows
+    assert (poison.state, poison.tries, poison.error) == ("waiting", 2, "LookupError")
+    assert good.state == "delivered"
+    assert caplog.text.count("met LookupError and goes on") == 1
+    assert "in picky" in caplog.text
+    assert desk.receiver.url not in caplog.text
+
+
+def test_a_wait_until_a_date_beyond_all_dates_is_none(desk: Desk) -> None:
+    desk.put(desk.outbox.alert())
+    date = "Thu, 26 Nov 99999999999999999999 12:00:00 GMT"
+    desk.receiver.answer(503, {"Retry-After": date})
+    desk.teller.advance()
+    desk.later(5.0)
+    assert [state for *_, state in desk.outbox.states] == ["delivered"]
 
 
 def test_what_does_not_arrive_is_tried_again_ever_more_slowly(desk: Desk) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from bifurk_service.domain import Severity
 from bifurk_service.store.deliveries import (
-    LONGEST_WAIT_SECONDS,
     DeliveryFilter,
     bring_forward,
     deliveries_of,
     due,
     enqueue_for_told,
+    enqueue_if_graver,
     give_up_absent,
     mark_delivered,
     mark_failed,
@@ -23,8 +24,10 @@ from bifurk_service.store.deliveries import (
     waiting_counts,
 )
 from bifurk_service.store.engine import Session
-from bifurk_service.store.models import StoredAlert
+from bifurk_service.store.models import Delivery, StoredAlert
 from tests.pipeline.outbox import Outbox, fresh_database
+
+LONGEST_WAIT_SECONDS = 3600.0
 
 
 @pytest.fixture
@@ -36,7 +39,8 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 def due_now(outbox: Outbox, channel: str = "ops", *, now: float = 0.0) -> list[str]:
     with outbox.database.read() as session:
-        return [delivery.reason for delivery in due(session, channel, now=now, limit=10)]
+        found = due(session, channel, now=now, longest_wait_seconds=LONGEST_WAIT_SECONDS, limit=10)
+        return [delivery.reason for delivery in found]
 
 
 def delivered(session: Session, delivery_id: int) -> None:
@@ -97,6 +101,59 @@ def test_when_the_beginning_is_given_up_so_is_the_end(outbox: Outbox) -> None:
     with outbox.database.write() as session:
         given_up(session, outbox.rows[0].id)
     assert [state for *_, state in outbox.states] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize("next_try_at", [None, 9.0])
+def test_what_was_delivered_meanwhile_does_not_wait_again_nor_fail(
+    outbox: Outbox, next_try_at: float | None
+) -> None:
+    alert = outbox.alert()
+    outbox.put(alert, "ops")
+    with outbox.database.write() as session:
+        delivered(session, outbox.rows[0].id)
+    before = outbox.rows[0]
+    with outbox.database.write() as session:
+        mark_failed(session, before.id, error="cut", status_code=None, next_try_at=next_try_at)
+    after = outbox.rows[0]
+    assert (after.state, after.tries, after.error) == ("delivered", before.tries, None)
+
+
+def test_what_was_given_up_already_gives_up_nothing_more(outbox: Outbox) -> None:
+    alert = outbox.alert()
+    outbox.put(alert, "ops")
+    with outbox.database.write() as session:
+        given_up(session, outbox.rows[0].id)
+    outbox.put(alert, "ops", reason="graver")
+    outbox.put(alert, "ops", reason="resolved")
+    with outbox.database.write() as session:
+        session.get_one(Delivery, outbox.rows[1].id).state = "failed"
+        given_up(session, outbox.rows[0].id)
+    assert [state for *_, state in outbox.states] == ["failed", "failed", "waiting"]
+
+
+@pytest.mark.parametrize(
+    ("told", "reason", "then", "news"),
+    [
+        ("warning", "raised", {}, True),
+        ("warning", "graver", {}, True),
+        ("critical", "raised", {}, False),
+        ("warning", "superseded", {}, False),
+        ("warning", "raised", {"state": "resolved"}, False),
+        ("warning", "raised", {"silenced_by": "a rule"}, False),
+    ],
+)
+def test_what_became_graver_under_way_is_told_after_it(
+    outbox: Outbox, told: str, reason: str, then: dict[str, str], news: bool
+) -> None:
+    alert = outbox.alert(severity="critical")
+    outbox.put(alert, "ops", "team", reason=reason)
+    first = outbox.rows[0]
+    with outbox.database.write() as session:
+        for name, value in then.items():
+            setattr(session.get_one(StoredAlert, alert), name, value)
+        delivered(session, first.id)
+        enqueue_if_graver(session, first, told=Severity(told), now=3.0)
+    assert outbox.states[2:] == ([("ops", "graver", "waiting")] if news else [])
 
 
 def test_a_message_is_due_when_its_time_has_come_and_when_the_clock_was_set_back(

@@ -36,9 +36,6 @@ DROP_REASONS: Final = (
 """Why clients drop snapshots. ``rejected`` stands for every refusing status, ``other`` for words
 that this version does not know: a label must not hold what anybody may send."""
 
-NOTIFICATION_OUTCOMES: Final = ("delivered", "retried", "failed")
-"""What can become of one try to tell a channel."""
-
 EXPORTED: Final[tuple[Statistic, ...]] = tuple(s for s in STATISTICS if s.metric is not None)
 """The statistics that have a metric."""
 

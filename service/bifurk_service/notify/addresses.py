@@ -21,6 +21,18 @@ NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """An IPv4 address stands in the last 32 bits (RFC 6052); so it does in IPv4-compatible ones."""
 COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
+METADATA: Final = tuple(
+    ipaddress.ip_address(text)
+    for text in (
+        "100.100.100.200",  # Alibaba Cloud
+        "168.63.129.16",  # Azure
+        "192.0.0.192",  # Oracle Cloud
+        "fd00:ec2::254",  # AWS
+        "fd20:ce::254",  # Google Cloud
+    )
+)
+"""Clouds give out a machine's credentials or settings here too, beside the link-local addresses."""
+
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?", re.IGNORECASE)
 _NUMERIC_END: Final = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)\.?$", re.IGNORECASE)
 """Resolvers take `2130706433`, `0x7f.1` and `0177.0.0.1` for addresses; people write none."""
@@ -100,7 +112,8 @@ def _target(parts: SplitResult) -> str:
 def reach_of(address: Address) -> Reach:
     """Who an address belongs to: anyone, a private network or this machine, or nobody to be told.
 
-    Link-local addresses are among the last: cloud machines give out their credentials there.
+    Link-local addresses and ``METADATA`` are among the last: cloud machines give out their
+    credentials there.
     """
     inner = _embedded(address)
     if inner is not None:
@@ -108,13 +121,19 @@ def reach_of(address: Address) -> Reach:
     if address.is_loopback:
         return "private"
     if (
-        address.is_multicast
+        address in METADATA
+        or address.is_multicast
         or address.is_unspecified
         or address.is_link_local
         or address.is_reserved
     ):
         return "never"
-    return "public" if address.is_global else "private"
+    return "public" if address.is_global and not _is_site_local(address) else "private"
+
+
+def _is_site_local(address: Address) -> bool:
+    """fec0::/10, which Python counts as global: given up by RFC 3879, still in use inside."""
+    return isinstance(address, ipaddress.IPv6Address) and address.is_site_local
 
 
 def _embedded(address: Address) -> ipaddress.IPv4Address | None:

@@ -206,6 +206,9 @@ def environment() -> Mapping[str, str]:
 
 
 _TAGS: Final = ("webhook", "slack", "alertmanager")
+_MISFITS: Final = (ValueError, TypeError, AttributeError, LookupError)
+"""What PyYAML raises, unmeant, for values that do not fit their tag."""
+_UNREADABLE: Final = (yaml.YAMLError, RecursionError, *_MISFITS)
 _SHOWN: Final = 80
 """Characters of a wrong value that are shown."""
 
@@ -226,7 +229,7 @@ def _text(path: Path) -> str:
 def _compose(path: Path, text: str) -> yaml.Node | None:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise SetupError(f"{path}{_yaml_problem(error)}") from error
     return node
 
@@ -235,7 +238,7 @@ def _construct(path: Path, node: yaml.Node) -> Any:
     loader = _Loader("")
     try:
         return loader.construct_document(node)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise SetupError(f"{path}{_yaml_problem(error)}") from error
     finally:
         loader.dispose()
@@ -248,16 +251,27 @@ def _yaml_problem(error: Exception) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice: the second would silently win."""
+    """Refuses a key that stands twice: the second would silently win. Names the line of misfits."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's signature
+        try:
+            return super().construct_object(node, deep=deep)
+        except _MISFITS as error:
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a value does not fit its tag {kind!r}", node.start_mark
+            ) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{key.value!r} stands here twice", key.start_mark
                 )
-            seen.add(str(key.value))
+            seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 

@@ -26,7 +26,7 @@ SHOWN_CHARACTERS: Final = 200
 WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429})
 """Refusals that time may change, beside those of the receiver's own trouble (5xx)."""
 LONGEST_WAIT_SECONDS: Final = 3600.0
-"""What a receiver may ask for with Retry-After."""
+"""Between two tries of one message, whatever a receiver asks for with Retry-After."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +158,9 @@ def retry_after_seconds(header: str | None, *, now: datetime) -> float | None:
     else:
         try:
             until = parsedate_to_datetime(header)
-        except ValueError:
+            seconds = (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds()
+        except (ValueError, OverflowError):
             return None
-        seconds = (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds()
     return min(max(seconds, 0.0), LONGEST_WAIT_SECONDS)
 
 

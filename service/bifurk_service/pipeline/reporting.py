@@ -6,6 +6,7 @@ from bifurk_service.domain import Alert, AlertState
 from bifurk_service.notify.rules import Ruler
 from bifurk_service.store.alert_history import Change
 from bifurk_service.store.alert_keeping import keep_alert
+from bifurk_service.store.alert_lists import parent_ids
 from bifurk_service.store.alerts import silence
 from bifurk_service.store.deliveries import enqueue, seconds_since_told
 from bifurk_service.store.engine import Session
@@ -18,7 +19,8 @@ def report_alert(
 ) -> StoredAlert | None:
     """Keeps an alert and, where it is news that no rule silences, writes down whom to tell.
 
-    An alert that is a part of another is kept and shown; its parent is what people are told of.
+    An alert that is a part of another is kept and shown, and its parent is what people are told of
+    while that one stands; a part whose parent is silenced or resolved is told by itself.
     Rules are asked for news alone: growth of what is open neither tells nor silences. A cooldown
     is about other alerts, so that what is open and becomes graver is told at once.
 
@@ -42,8 +44,17 @@ def report_alert(
         seconds_since_told=since_told,
     )
     silence(session, kept.alert, ruling.silenced_by, now=now)
-    if ruling.silenced_by is not None or alert.parent:
+    if ruling.silenced_by is not None or _has_a_voice(session, kept.alert):
         return None
     reason = "graver" if kept.change is Change.GRAVER else "raised"
     enqueue(session, kept.alert, ruling.channels, reason=reason, now=now)
     return kept.alert
+
+
+def _has_a_voice(session: Session, part: StoredAlert) -> bool:
+    """Whether an alert has a parent that speaks for it."""
+    parent_id = parent_ids(session, [part]).get(part.id)
+    if parent_id is None:
+        return False
+    parent = session.get_one(StoredAlert, parent_id)
+    return parent.silenced_by is None and parent.state != AlertState.RESOLVED.value

@@ -10,19 +10,22 @@ import logging
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from bifurk_service.domain import Severity
 from bifurk_service.errors import StorageError
 from bifurk_service.notify.channels import Channel
 from bifurk_service.notify.messages import send, send_standing
-from bifurk_service.notify.sending import Outcome, Sender
+from bifurk_service.notify.notice import Notice
+from bifurk_service.notify.sending import LONGEST_WAIT_SECONDS, Outcome, Sender
 from bifurk_service.pipeline.notices import notice_of
 from bifurk_service.store.deliveries import (
-    LONGEST_WAIT_SECONDS,
     bring_forward,
     due,
+    enqueue_if_graver,
     mark_delivered,
     mark_failed,
     standing_alerts,
@@ -47,10 +50,15 @@ MOST_STANDING: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """A message that was tried and is to be noted."""
+    """A message that was tried and is to be noted.
+
+    Attributes:
+        severity: what it said of the alert; None: it could not be made.
+    """
 
     delivery: Delivery
     outcome: Outcome
+    severity: Severity | None
 
 
 class Teller:
@@ -84,6 +92,7 @@ class Teller:
         self._monotonic = monotonic
         self._draw = draw
         self._unkept: list[Told] = []
+        self._met: set[str] = set()
         self._held_until = 0.0
         self._next_repeat = 0.0
         self._down = False
@@ -120,7 +129,13 @@ class Teller:
         if self._monotonic() < self._held_until:
             return
         with self._database.read() as session:
-            waiting = due(session, self.channel.name, now=self._now(), limit=BATCH)
+            waiting = due(
+                session,
+                self.channel.name,
+                now=self._now(),
+                longest_wait_seconds=LONGEST_WAIT_SECONDS,
+                limit=BATCH,
+            )
         for delivery in waiting:
             if self._stopping.is_set() or self._monotonic() < self._held_until:
                 return
@@ -139,19 +154,50 @@ class Teller:
             self._wake.clear()
 
     def _tell(self, delivery: Delivery) -> None:
+        told = self._tried(delivery)
+        if told is None:
+            return
+        if told.outcome.wait_seconds is not None:
+            self._held_until = self._monotonic() + told.outcome.wait_seconds
+        self._unkept.append(told)
+        self._keep()
+
+    def _tried(self, delivery: Delivery) -> Told | None:
+        """Whatever is raised is a try that failed, so that no message holds up those behind it.
+
+        None: its alert is no more.
+        """
         now = self._now()
+        severity = None
+        try:
+            notice = self._notice(delivery, now)
+            if notice is None:
+                return None
+            severity = notice.severity
+            outcome = send(self._sender, self.channel, notice, now=now, public_url=self._public_url)
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged and noted; the next message must go out
+            outcome = self._failure(error)
+        return Told(delivery=delivery, outcome=outcome, severity=severity)
+
+    def _notice(self, delivery: Delivery, now: float) -> Notice | None:
         with self._database.read() as session:
             alert = session.get(StoredAlert, delivery.alert_id)
             if alert is None:
-                return
-            notice = notice_of(
+                return None
+            return notice_of(
                 session, alert, reason=delivery.reason, now=now, public_url=self._public_url
             )
-        outcome = send(self._sender, self.channel, notice, now=now, public_url=self._public_url)
-        if outcome.wait_seconds is not None:
-            self._held_until = self._monotonic() + outcome.wait_seconds
-        self._unkept.append(Told(delivery=delivery, outcome=outcome))
-        self._keep()
+
+    def _failure(self, error: Exception) -> Outcome:
+        """Logs where it was raised, once, and not its text, which may hold a secret URL."""
+        kind = type(error).__name__
+        place = "".join(traceback.format_tb(error.__traceback__))
+        if place not in self._met:
+            self._met.add(place)
+            log.error("channel %s met %s and goes on\n%s", self.channel.name, kind, place)
+        return Outcome(status_code=None, error=kind, again=True)
 
     def _keep(self) -> None:
         """What the database did not take is kept in mind: it must not be sent again every round."""
@@ -168,6 +214,8 @@ class Teller:
                 return
             if outcome.error is None and outcome.status_code is not None:
                 mark_delivered(session, delivery.id, status_code=outcome.status_code, now=now)
+                if told.severity is not None:
+                    enqueue_if_graver(session, delivery, told=told.severity, now=now)
                 if self._down:
                     bring_forward(session, self.channel.name, now=now)
             else:

@@ -9,21 +9,17 @@ from typing import Final
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from bifurk_service.domain import AlertState
+from bifurk_service.domain import AlertState, Severity
 from bifurk_service.store.models import Delivery, Project, Run, StoredAlert
 
 WAITING: Final = "waiting"
 DELIVERED: Final = "delivered"
 FAILED: Final = "failed"
-STATES: Final = (WAITING, DELIVERED, FAILED)
 
 OPENING: Final = ("raised", "graver")
 """Reasons that tell of an alert; a message is made when it is sent, of the alert as it is then."""
 CLOSING: Final = ("resolved", "superseded")
 """Reasons that tell of its end."""
-
-LONGEST_WAIT_SECONDS: Final = 3600.0
-"""Between two tries of one message."""
 
 
 def enqueue(
@@ -31,8 +27,9 @@ def enqueue(
 ) -> None:
     """Writes down that channels are to be told; seen by the notifier when the session commits.
 
-    Where the last message that waits is of the same sort it is enough: it will say how the alert
-    stands when it is sent.
+    Where the last message that waits is of the same sort it is enough: it says how the alert
+    stands when it is made. One that is already under way says how it stood before; what it missed
+    is put in when it has arrived, by ``enqueue_if_graver``.
 
     Args:
         reason: raised, graver, resolved or superseded.
@@ -67,6 +64,22 @@ def enqueue_for_told(session: Session, alert: StoredAlert, *, reason: str, now: 
     enqueue(session, alert, told_channels(session, alert.id), reason=reason, now=now)
 
 
+def enqueue_if_graver(session: Session, delivery: Delivery, *, told: Severity, now: float) -> None:
+    """Puts in what became graver while a message was under way and counted as waiting.
+
+    Args:
+        delivery: the message, noted as delivered. told: the severity that it spoke of.
+    """
+    alert = session.get_one(StoredAlert, delivery.alert_id, with_for_update=True)
+    if (
+        delivery.reason in OPENING
+        and alert.state != AlertState.RESOLVED.value
+        and alert.silenced_by is None
+        and Severity(alert.severity).rank > told.rank
+    ):
+        enqueue(session, alert, [delivery.channel], reason="graver", now=now)
+
+
 def told_channels(session: Session, alert_id: int) -> list[str]:
     """The channels that an alert went to or still waits for, the first told first."""
     query = (
@@ -96,7 +109,9 @@ def seconds_since_told(session: Session, run_id: int, kind: str, now: float) -> 
     return None if last is None else max(0.0, now - last)
 
 
-def due(session: Session, channel: str, *, now: float, limit: int) -> list[Delivery]:
+def due(
+    session: Session, channel: str, *, now: float, longest_wait_seconds: float, limit: int
+) -> list[Delivery]:
     """What a channel is to be told now, in order; of an alert never the end before the start.
 
     What is due later than any wait was meant to last is due now: the clock was set back.
@@ -107,7 +122,7 @@ def due(session: Session, channel: str, *, now: float, limit: int) -> list[Deliv
         .where(
             Delivery.channel == channel,
             Delivery.state == WAITING,
-            or_(Delivery.next_try_at <= now, Delivery.next_try_at > now + LONGEST_WAIT_SECONDS),
+            or_(Delivery.next_try_at <= now, Delivery.next_try_at > now + longest_wait_seconds),
             ~select(earlier.id)
             .where(
                 earlier.alert_id == Delivery.alert_id,
@@ -148,11 +163,12 @@ def mark_failed(
 ) -> None:
     """Notes a try that failed; without a next one the message is given up and stays in the log.
 
-    What was to follow to the same channel of an alert that it never heard of is given up too.
+    What was to follow to the same channel of an alert that it never heard of is given up too. What
+    waits no more stays as it is: another thread may have delivered it, or it was given up.
     """
-    session.execute(
+    changed = session.scalars(
         update(Delivery)
-        .where(Delivery.id == delivery_id)
+        .where(Delivery.id == delivery_id, Delivery.state == WAITING)
         .values(
             state=FAILED if next_try_at is None else WAITING,
             tries=Delivery.tries + 1,
@@ -160,8 +176,9 @@ def mark_failed(
             status_code=status_code,
             error=error,
         )
+        .returning(Delivery.id)
     )
-    if next_try_at is None:
+    if changed.all() and next_try_at is None:
         _give_up_the_rest(session, session.get_one(Delivery, delivery_id))
 
 
