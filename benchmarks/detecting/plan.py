@@ -14,6 +14,7 @@ from bifurk_service.detect.streams import (
     LENGTH,
     MEASURED_NULLS,
     NULLS,
+    ONSET,
     POPULATION_NULLS,
     UNDECLARED,
     Generator,
@@ -121,8 +122,8 @@ def groups_of(series: int) -> int:
 
 def length_of(name: str) -> int:
     """Snapshots of an event's family: up to where detections still count."""
-    early = name in ("tails grow", "shape changes", "modes part")
-    return (MEASURED_ONSET if early else 200) + (200 if name == "slow turn" else HORIZON)
+    early = name in ("tails grow", "shape changes", "modes part") or name.startswith("spike")
+    return (MEASURED_ONSET if early else ONSET) + (200 if name == "slow turn" else HORIZON)
 
 
 def standing_for(stream: Stream, name: str, *, grouped: bool = False) -> Stream:

@@ -195,10 +195,11 @@ def test_more_than_a_request_takes_is_refused_with_the_number(anyone: Caller, ru
     assert "at most 20000 values a request" in answer["detail"]
 
 
-def test_no_client_writes_into_an_imported_attempt(anyone: Caller, run_id: int) -> None:
+@pytest.mark.parametrize("attempt", ["import", "another"])
+def test_no_client_writes_into_an_imported_run(anyone: Caller, run_id: int, attempt: str) -> None:
     assert post(anyone, run_id, [(1, "w", "std", 1.0)])[0] == 200
     run = anyone.get(f"/api/v1/runs/{run_id}")["run"]
-    part = make_part(5, project="imports", run=run, attempt="import")
+    part = make_part(5, project="imports", run=run, attempt=attempt)
     status, answer = put_body(anyone.server, address(part.manifest), encode(part))
     assert status == 409
-    assert "holds imported series" in answer["detail"]
+    assert "takes no snapshots beside" in answer["detail"]

@@ -105,6 +105,8 @@ def test_what_is_kept_is_stored_once(anyone: Caller) -> None:
         ({"detectors": {"regime_shift": {"scales": 6}}}, "scales is a list"),
         ({"detectors": {"regime_shit": {}}}, "no detector 'regime_shit'"),
         ({"without": ["nothing"]}, "no detector 'nothing'"),
+        ({"from_step": 9, "to_step": 3}, "lies behind to_step 3"),
+        ({"keep": "yes"}, "valid boolean"),
         ({"from_step": -1}, "greater than or equal to 0"),
         ({"thresholds": {}}, "Extra inputs"),
     ],

@@ -95,3 +95,12 @@ def test_two_checkpoints_of_one_step_are_told_apart_by_nobody(tmp_path: Path) ->
     _touch(tmp_path, "a-7.pt", "b-7.pt")
     with pytest.raises(InvalidError, match=r"a-7.pt and b-7.pt are both of step 7"):
         find_checkpoints(tmp_path)
+
+
+def test_a_step_beyond_what_can_be_stored_is_named(tmp_path: Path) -> None:
+    _touch(tmp_path / "checkpoint-10", "model.safetensors")
+    (tmp_path / "checkpoint-10" / "trainer_state.json").write_text('{"global_step": -5}')
+    with pytest.raises(InvalidError, match="that of checkpoint-10 is -5"):
+        find_checkpoints(tmp_path)
+    (tmp_path / "checkpoint-10" / "trainer_state.json").write_text('{"global_step": "x"}')
+    assert [*_found(tmp_path)] == [10]

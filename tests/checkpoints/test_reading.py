@@ -79,7 +79,7 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(
 
 
 @pytest.mark.parametrize("name", ["one.pt", "one.safetensors"])
-@pytest.mark.parametrize("body", [b"", b"no weights at all", b"\xff" * 4_096])
+@pytest.mark.parametrize("body", [b"", b"hello", b"no weights at all", b"\xff" * 4_096])
 def test_a_damaged_file_is_named(tmp_path: Path, name: str, body: bytes) -> None:
     (tmp_path / name).write_bytes(body)
     with pytest.raises(InvalidError, match=name):

@@ -6,7 +6,7 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bifurk_service.api.grants import Admin, visible_run
 from bifurk_service.api.parameters import LARGEST, RunId
@@ -39,7 +39,15 @@ class ReplayWish(BaseModel):
     )
     without: list[str] = Field(default_factory=list, description="Kinds to leave out.")
     optional: bool = Field(default=False, description="Also the detectors that are off by default.")
-    keep: bool = Field(default=False, description="Store what is raised and not stored yet.")
+    keep: bool = Field(
+        default=False, strict=True, description="Store what is raised and not stored yet."
+    )
+
+    @model_validator(mode="after")
+    def _ascends(self) -> ReplayWish:
+        if None not in (self.from_step, self.to_step) and self.from_step > self.to_step:  # type: ignore[operator]
+            raise ValueError(f"from_step {self.from_step} lies behind to_step {self.to_step}")
+        return self
 
 
 class ReplayedAlert(BaseModel):

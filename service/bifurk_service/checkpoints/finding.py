@@ -19,6 +19,8 @@ TRAINER_STATE: Final = "trainer_state.json"
 """What Hugging Face's trainer leaves beside the weights: step, losses, learning rates."""
 NOT_WEIGHTS: Final = ("optimizer", "scheduler", "rng_state", "scaler", "training_args")
 
+LARGEST_STEP: Final = 2**63 - 1
+
 _SHARD: Final = re.compile(r"-\d+-of-\d+$")
 _NUMBER: Final = re.compile(r"\d+")
 
@@ -54,6 +56,12 @@ def find_checkpoints(folder: Path) -> list[Checkpoint]:
             f"no checkpoint with a step in {folder}: expected files like step-100.safetensors or "
             f"folders like checkpoint-100 with weights ({SAFETENSORS}, {', '.join(TORCH)})"
         )
+    for checkpoint in found:
+        if not 0 <= checkpoint.step <= LARGEST_STEP:
+            raise InvalidError(
+                f"a step is at least 0 and below 2^63, that of {checkpoint.path.name} is "
+                f"{checkpoint.step}"
+            )
     found.sort(key=lambda checkpoint: checkpoint.step)
     for one, other in pairwise(found):
         if one.step == other.step:
@@ -65,8 +73,9 @@ def _in_subfolders(folder: Path) -> Iterator[Checkpoint]:
     for inside in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = _weights(inside)
         state = _trainer_state(inside)
-        step = state.get("global_step", _last_number(inside.name))
-        if files and isinstance(step, int):
+        told = state.get("global_step")
+        step = told if isinstance(told, int) else _last_number(inside.name)
+        if files and step is not None:
             yield Checkpoint(
                 step=step,
                 path=inside,

@@ -80,8 +80,8 @@ def _torch(path: Path) -> Iterator[tuple[str, Exact]]:
             f"{path} holds other objects than tensors, and loading those would run their code; "
             f"save the state_dict alone ({str(error)[:200]})"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise InvalidError(f"{path} is no readable checkpoint of torch's: {error}") from error
+    except Exception as error:  # the unpickler raises whatever the bytes lead it to
+        raise InvalidError(f"{path} is no readable checkpoint of torch's: {error!r}") from error
     for name, tensor in _state_dict(document).items():
         dtype = str(getattr(tensor, "dtype", "")).removeprefix("torch.")
         dense = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided

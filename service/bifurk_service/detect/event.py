@@ -60,6 +60,11 @@ class Event:
         return {finding.tensor for finding in self.findings}
 
     @property
+    def follower_count(self) -> int:
+        """How many tensors follow that it does not name."""
+        return len({finding.tensor for finding in self.followers} - self.named)
+
+    @property
     def spoken(self) -> list[Finding]:
         """Findings of the statistic to speak of."""
         return [finding for finding in self.findings if finding.statistic == self.statistic]

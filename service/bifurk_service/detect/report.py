@@ -56,7 +56,7 @@ def alert_of(
         first=first_place(affected),
         ratio=statistics.median(float(one.details.get("ratio", 1.0)) for one in event.spoken),
         also=_also(event),
-        followers=len({finding.tensor for finding in event.followers}),
+        followers=event.follower_count,
         explained_by=explained_by,
         checkpoint=schedule.checkpoint_before(first),
     )
@@ -156,7 +156,7 @@ def _evidence(
         "detections": _seen(event.findings[:MOST_EVIDENCE], tensors),
         "detection_count": len(event.findings),
         "followers": _seen(event.followers[:MOST_EVIDENCE], tensors),
-        "follower_count": len({finding.tensor for finding in event.followers}),
+        "follower_count": event.follower_count,
     }
 
 

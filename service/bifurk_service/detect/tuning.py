@@ -73,8 +73,10 @@ def _like(value: Any, default: Any, where: str) -> Any:
     elif isinstance(default, int):
         fits = isinstance(value, int) and not isinstance(value, bool) and value > 0
     else:
-        fits = number and 0 <= value < float("inf")
+        fits = number and 0 < value < float("inf")
     if not fits:
-        what = {bool: "true or false", int: "a whole number above 0"}.get(type(default), "a number")
+        what = {bool: "true or false", int: "a whole number above 0"}.get(
+            type(default), "a number above 0"
+        )
         raise ValueError(f"{where} is {what}, by default {default!r}; got {value!r:.80}")
     return float(value) if isinstance(default, float) else value

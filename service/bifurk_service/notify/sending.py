@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,8 @@ from bifurk_service.notify.addresses import AddressError, Destinations, Place, c
 ANSWER_BYTES: Final = 4096
 """Read of an answer; the rest is left where it is."""
 SHOWN_CHARACTERS: Final = 200
+LEAST_SECRET_CHARACTERS: Final = 5
+"""Shorter pieces of an address are words, and hiding them would garble every answer."""
 WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429})
 """Refusals that time may change, beside those of the receiver's own trouble (5xx)."""
 LONGEST_WAIT_SECONDS: Final = 3600.0
@@ -138,7 +140,7 @@ def _exchange(
     response = connection.getresponse()
     if 200 <= response.status < 300:
         return Outcome(status_code=response.status)
-    said = _said(response.read(ANSWER_BYTES, decode_content=False))
+    said = _said(response.read(ANSWER_BYTES, decode_content=False), hidden=_secrets(place, headers))
     return Outcome(
         status_code=response.status,
         error=f"answered {response.status}{said}",
@@ -164,8 +166,19 @@ def retry_after_seconds(header: str | None, *, now: datetime) -> float | None:
     return min(max(seconds, 0.0), LONGEST_WAIT_SECONDS)
 
 
-def _said(body: bytes) -> str:
-    text = " ".join(body.decode(errors="replace").split())[:SHOWN_CHARACTERS]
+def _secrets(place: Place, headers: Mapping[str, str]) -> list[str]:
+    """What an answer may repeat and nobody is to read: the address beyond the host, signatures."""
+    pieces = re.split(r"[/?&=#]", place.target)
+    long = [piece for piece in pieces if len(piece) >= LEAST_SECRET_CHARACTERS]
+    return [place.target, *long, *headers.values()]
+
+
+def _said(body: bytes, *, hidden: Sequence[str]) -> str:
+    text = body.decode(errors="replace")
+    for secret in hidden:
+        if len(secret) >= LEAST_SECRET_CHARACTERS:
+            text = text.replace(secret, "***")
+    text = " ".join(text.split())[:SHOWN_CHARACTERS]
     return f": {''.join(c if c.isprintable() else '?' for c in text)}" if text else ""
 
 

@@ -13,13 +13,15 @@ from bifurk_service.domain import Alert
 from bifurk_service.pipeline.judges import JudgingInput, judge_of, judging_input
 from bifurk_service.store.alert_keeping import keep_alert
 from bifurk_service.store.alert_lists import alerts_of
-from bifurk_service.store.alerts import resolve_returned
+from bifurk_service.store.alerts import resolve_returned, silence
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.imports import IMPORT
 from bifurk_service.store.models import Attempt
 from bifurk_service.store.runs import attempts_of, run_of
 from bifurk_service.store.snapshots import judged_snapshots
 
+KEPT_BY: Final = "replay"
+"""Stands for the rule that keeps them from people."""
 OVER: Final = "the series came back within the replay"
 
 
@@ -112,7 +114,8 @@ def keep_replayed(session: Session, run_id: int, found: Sequence[Replayed], *, n
         attempt = session.get_one(Attempt, replayed.attempt_id)
         new = [a for a in replayed.alerts if (attempt.id, a.fingerprint) not in known]
         for alert in new:
-            keep_alert(session, attempt, alert, now=now)
+            kept_alert = keep_alert(session, attempt, alert, now=now).alert
+            silence(session, kept_alert, KEPT_BY, now=now)
         # No detector follows these from here on: what came back is over, once and for all.
         over = [alert.fingerprint for alert in new if alert.fingerprint in replayed.returned]
         resolve_returned(session, attempt, over, note=OVER, now=now)

@@ -80,7 +80,7 @@ def receive_part(session: Session, part: Part, blob: BlobReceipt, *, now: float)
     attempt = ensure_attempt(
         session, project=manifest.project, run=manifest.run, attempt=manifest.attempt, now=now
     )
-    check_source(attempt)
+    check_source(session, attempt.run_id)
     check_step(session, attempt, manifest)
     apply_manifest(session, attempt, manifest, now=now)
     run = run_of(session, attempt)

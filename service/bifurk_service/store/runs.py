@@ -220,11 +220,14 @@ def expired_runs(session: Session, *, default_days: float | None, now: float) ->
     return expired
 
 
-def check_source(attempt: Attempt) -> None:
-    """Raises ``ConflictError`` where an attempt holds imported series and no client's snapshots."""
-    if attempt.source != CLIENT:
+def check_source(session: Session, run_id: int) -> None:
+    """Raises ``ConflictError`` where a run holds imported series: no client's snapshots join them."""
+    query = select(Attempt.slug).where(Attempt.run_id == run_id, Attempt.source != CLIENT)
+    imported = session.scalars(query).first()
+    if imported is not None:
         raise ConflictError(
-            f"attempt {attempt.slug} holds imported series; name another attempt, or another run"
+            f"the run holds imported series (attempt {imported}) and takes no snapshots beside "
+            "them; name another run"
         )
 
 

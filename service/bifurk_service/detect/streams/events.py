@@ -16,6 +16,7 @@ from bifurk_service.detect.streams.measured import (
     non_finite,
     shape_change,
     spike,
+    spike_of_larger,
     stopped,
 )
 from bifurk_service.detect.streams.populations import fork, leaving, nearing_fold, pitchfork
@@ -183,7 +184,12 @@ EVENTS: Final[dict[str, Event]] = {
     "spike emerges": Event(
         generate=spike,
         kinds=("spectral_outlier",),
-        meaning="a matrix of noise gets a direction of 1.5 times the detectable strength",
+        meaning="128 x 256 of noise get a direction of 1.5 times the detectable strength",
+    ),
+    "spike emerges, larger matrix": Event(
+        generate=spike_of_larger,
+        kinds=("spectral_outlier",),
+        meaning="256 x 512 likewise",
     ),
     "tails grow": Event(
         generate=growing_tails,

@@ -40,6 +40,7 @@ MEASURED_ONSET: Final = 40
 ELEMENTS: Final = 4_096
 PATHS: Final = 2_048
 MATRIX: Final = (128, 256)
+LARGER_MATRIX: Final = (256, 512)
 SPECTRUM_EVERY: Final = 10
 """Snapshots between spectra of one matrix: full values travel in turns."""
 RENEWAL: Final = 0.02
@@ -56,9 +57,13 @@ PARTS_WITHIN: Final = 26
 
 
 def spike(random: np.random.Generator, series: int, length: int) -> Stream:
-    """``spectrum_outliers`` of noise matrices that get one strong direction at ``ONSET``."""
-    strength = SPIKE * (MATRIX[0] * MATRIX[1]) ** 0.25
-    return _spectra(random, series, length, strength=strength, onset=ONSET)
+    """``spectrum_outliers`` of small noise matrices that get one strong direction."""
+    return _spectra(random, series, length, shape=MATRIX, onset=MEASURED_ONSET)
+
+
+def spike_of_larger(random: np.random.Generator, series: int, length: int) -> Stream:
+    """The same of larger ones, in which a direction of this strength is plainer."""
+    return _spectra(random, series, length, shape=LARGER_MATRIX, onset=MEASURED_ONSET)
 
 
 def growing_tails(random: np.random.Generator, series: int, length: int) -> Stream:
@@ -126,15 +131,16 @@ def _spectra(
     series: int,
     length: int,
     *,
-    strength: float,
+    shape: tuple[int, int],
     onset: int | None,
 ) -> Stream:
+    strength = SPIKE * (shape[0] * shape[1]) ** 0.25
     values = np.full((length, series), np.nan)
     for one in range(series):
         left, right = (
-            vector / np.linalg.norm(vector) for vector in map(random.standard_normal, MATRIX)
+            vector / np.linalg.norm(vector) for vector in map(random.standard_normal, shape)
         )
-        noise = random.standard_normal(MATRIX)
+        noise = random.standard_normal(shape)
         for index in range(one % SPECTRUM_EVERY, length, SPECTRUM_EVERY):
             noise = _renewed(random, noise, snapshots=SPECTRUM_EVERY)
             there = onset is not None and index >= onset
@@ -262,7 +268,7 @@ def _spreads(random: np.random.Generator, series: int, length: int) -> Stream:
 
 
 def _noise_matrices(random: np.random.Generator, series: int, length: int) -> Stream:
-    return _spectra(random, series, length, strength=0.0, onset=None)
+    return _spectra(random, series, length, shape=MATRIX, onset=None)
 
 
 MEASURED_NULLS: Final[dict[str, Generator]] = {
