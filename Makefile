@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := $(shell grep '^torch==' constraints.txt)
 
+# Half of the suite waits for servers; a file stays with one worker, so that it starts its own once.
+WORKERS := --numprocesses=2 --dist=loadfile
+
 # Several thread pools on few cores spin against each other and slow everything down tenfold.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
@@ -27,7 +30,7 @@ serve: $(VENV)/.service  ## start the server on 127.0.0.1:8700
 	@$(BIN)/bifurk serve $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.weights system  ## the whole test suite (ARGS='-k name' for a part of it)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff, mypy, import contracts, migrations, licences
 	@echo '== ruff'; $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

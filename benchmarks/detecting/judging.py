@@ -82,11 +82,6 @@ def judged(
     ]
 
 
-def first_seen(alert: Alert) -> int:
-    """Snapshot at which the alert was raised."""
-    return alert.detected_sequence
-
-
 def _alerts(run: RunStream, watches: Sequence[AnyWatch]) -> dict[str, Alert]:
     judge = Judge("run", watches=watches)
     alerts: dict[str, Alert] = {}

@@ -221,7 +221,7 @@ def expired_runs(session: Session, *, default_days: float | None, now: float) ->
 
 
 def check_source(session: Session, run_id: int) -> None:
-    """Raises ``ConflictError`` where a run holds imported series: no client's snapshots join them."""
+    """Raises ``ConflictError`` where a run holds imported series: no snapshots join them."""
     query = select(Attempt.slug).where(Attempt.run_id == run_id, Attempt.source != CLIENT)
     imported = session.scalars(query).first()
     if imported is not None:
