@@ -48,7 +48,7 @@ REFUSED = [
     (404, "POST", "/api/v1/alerts/999999/resolve"),
     (404, "DELETE", "/api/v1/runs/999999"),
     (404, "GET", "/api/v1/runs/1%2F2"),
-    (405, "POST", "/api/v1/runs"),
+    (405, "DELETE", "/api/v1/runs"),
     (405, "DELETE", "/api/v1/alerts/1"),
     (405, "PUT", "/healthz"),
     (422, "GET", "/api/v1/runs/one"),

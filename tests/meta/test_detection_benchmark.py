@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -69,13 +70,18 @@ def test_power_tells_what_came_before_from_what_came_after() -> None:
     assert power.onset_errors == (0.0, 2.0)
 
 
-@pytest.mark.skipif(not RESULTS.exists(), reason="benchmarks/detection.py has not been run yet")
-def test_the_page_holds_what_was_measured() -> None:
+def test_the_page_holds_what_was_measured_and_nothing_else() -> None:
+    """Before the whole benchmark has been run the tables are empty."""
     from detecting.document import tables
     from trainings.page import filled
 
     page = PAGE.read_text(encoding="utf-8")
-    assert filled(page, tables(json.loads(RESULTS.read_text(encoding="utf-8")))) == page
+    if RESULTS.exists():
+        assert filled(page, tables(json.loads(RESULTS.read_text(encoding="utf-8")))) == page
+    else:
+        assert re.findall(r"<!-- numbers: [\w-]+ -->\n(.*?)<!-- end -->", page, re.DOTALL) == [
+            ""
+        ] * page.count("<!-- numbers: ")
 
 
 def test_every_detector_has_its_families() -> None:

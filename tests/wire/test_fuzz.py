@@ -202,4 +202,4 @@ def test_any_attempt_report(changes: dict[str, Any]) -> None:
 @given(st.binary(max_size=60))
 def test_arbitrary_bytes_as_attempt_report(body: bytes) -> None:
     error = refusal(lambda: decode_attempt(body))
-    assert error is None or error.where == "attempt"
+    assert error is None or error.where.startswith("attempt")
