@@ -78,7 +78,7 @@ def test_identical_runs_are_said_to_be_identical(
     rest = Caller(server)
     rest.post_part(make_part(0, project="pair", run="twin", full=False))
     rest.wait_until_judged(rest.run_id("pair", "twin"), 1)
-    done = bifurk("compare", "twin", "good", "--url", server.url)
+    done = bifurk("compare", "pair/twin", "pair/good", "--url", server.url)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1:] == [
         "They do not part: every compared statistic is the same (1 common step, 0 to 0).",
