@@ -26,7 +26,6 @@ def test_too_few_layers_are_no_group() -> None:
 def test_members_stand_by_depth_whatever_order_they_come_in() -> None:
     groups = role_groups(one_role(7)[::-1], least_layers=6)
     assert groups.members.tolist() == [[6, 5, 4, 3, 2, 1, 0]]
-    assert groups.of_series(8).tolist() == [0] * 7 + [-1]
 
 
 def test_roles_and_dimensions_part_what_names_do_not() -> None:

@@ -34,13 +34,6 @@ class RoleGroups:
     members: NDArray[np.int64]
     mask: NDArray[np.bool_]
 
-    def of_series(self, series: int) -> NDArray[np.int64]:
-        """Group of every one of so many tensors, [S]; -1 of none."""
-        groups = np.full(series, -1, dtype=np.int64)
-        rows, columns = np.nonzero(self.mask)
-        groups[self.members[rows, columns]] = rows
-        return groups
-
 
 def role_groups(tensors: Sequence[TensorInfo], *, least_layers: int) -> RoleGroups:
     """The groups of at least ``least_layers`` layers, in order of their first tensor."""
