@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+LARGEST: Final = 2**63 - 1
+"""What an integer column holds: no step, id or number goes beyond it."""
 
 
 class Severity(StrEnum):

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Query, Request
 from bifurk_service.access import check_project
 from bifurk_service.api.grants import Admin, Reader, visible_run, who
 from bifurk_service.api.pagination import Cursor, Limit, decode_cursor, next_cursor
-from bifurk_service.api.parameters import LARGEST, AlertId, OfRun, Slug, Text
+from bifurk_service.api.parameters import AlertId, OfRun, Slug, Text
 from bifurk_service.api.schemas import (
     AlertAnswer,
     AlertChangeAnswer,
@@ -19,7 +19,7 @@ from bifurk_service.api.schemas import (
     AlertNote,
     Page,
 )
-from bifurk_service.domain import AlertState, Severity
+from bifurk_service.domain import LARGEST, AlertState, Severity
 from bifurk_service.services import services
 from bifurk_service.store.alert_history import history_of
 from bifurk_service.store.alert_lists import AlertFilter, children_of, list_alerts, parent_ids

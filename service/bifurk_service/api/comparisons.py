@@ -17,11 +17,12 @@ from bifurk_service.api.comparison_shapes import (
 )
 from bifurk_service.api.comparison_words import sentences
 from bifurk_service.api.grants import Reader, visible_run
-from bifurk_service.api.parameters import LARGEST, Glob, Layer, Role, RunId, Step, check_statistics
+from bifurk_service.api.parameters import Glob, Layer, Role, RunId, Step, check_statistics
 from bifurk_service.api.partings import parting_of
 from bifurk_service.api.ratios import or_null, ratio
 from bifurk_service.api.schemas import TensorReference
 from bifurk_service.api.stored_parts import carried
+from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import Services, services
 from bifurk_service.stats.distributions.comparison import Distances, distances

@@ -10,8 +10,9 @@ from bifurk_service.access import check_project
 from bifurk_service.api.channel_shapes import DeliveryAnswer
 from bifurk_service.api.grants import Reader
 from bifurk_service.api.pagination import Cursor, Limit, decode_cursor, next_cursor
-from bifurk_service.api.parameters import LARGEST, Text
+from bifurk_service.api.parameters import Text
 from bifurk_service.api.schemas import Page
+from bifurk_service.domain import LARGEST
 from bifurk_service.services import services
 from bifurk_service.store.alerts import get_alert
 from bifurk_service.store.deliveries import DeliveryFilter, deliveries_of

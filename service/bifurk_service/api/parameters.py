@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, TypeAlias
 
 from fastapi import Path, Query
 from pydantic import AfterValidator
 
+from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError
 from bifurk_service.stats.registry import BY_NAME
-
-LARGEST: Final = 2**63 - 1
-"""What an integer column holds; numbers beyond it cannot be looked up."""
 
 
 def storable(text: str) -> str:

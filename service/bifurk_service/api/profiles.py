@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 
 from bifurk_service.api.comparison_shapes import SideAnswer
 from bifurk_service.api.grants import Reader, visible_run
-from bifurk_service.api.parameters import LARGEST, Role, RunId, Step, check_statistics
+from bifurk_service.api.parameters import Role, RunId, Step, check_statistics
 from bifurk_service.api.profile_shapes import (
     ClustersAnswer,
     DepthAnswer,
@@ -22,6 +22,7 @@ from bifurk_service.api.profile_shapes import (
     TailAnswer,
 )
 from bifurk_service.api.schemas import Page
+from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError
 from bifurk_service.services import services
 from bifurk_service.stats.layers.profile import (

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bifurk_service.api.grants import Admin, visible_run
-from bifurk_service.api.parameters import LARGEST, RunId
+from bifurk_service.api.parameters import RunId
 from bifurk_service.detect.base import AnyWatch
 from bifurk_service.detect.registry import OPTIONAL_WATCHES, WATCHES
 from bifurk_service.detect.tuning import tuned, without
-from bifurk_service.domain import Alert
+from bifurk_service.domain import LARGEST, Alert
 from bifurk_service.errors import InvalidError
 from bifurk_service.replay.stored import Replayed, keep_replayed, replay_run
 from bifurk_service.services import services

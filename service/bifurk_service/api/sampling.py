@@ -16,9 +16,10 @@ from bifurk_service.api.distribution_shapes import (
 )
 from bifurk_service.api.freshness import freshness, not_modified
 from bifurk_service.api.grants import Reader
-from bifurk_service.api.parameters import LARGEST, RunId, Step, TensorId
+from bifurk_service.api.parameters import RunId, Step, TensorId
 from bifurk_service.api.schemas import TensorReference
 from bifurk_service.api.stored_parts import stored_distribution
+from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError
 from bifurk_service.services import services
 from bifurk_service.stats.distributions.deviation import deviation

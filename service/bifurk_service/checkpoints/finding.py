@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError
 
 SAFETENSORS: Final = ".safetensors"
@@ -18,8 +19,6 @@ INDEX: Final = ".index.json"
 TRAINER_STATE: Final = "trainer_state.json"
 """What Hugging Face's trainer leaves beside the weights: step, losses, learning rates."""
 NOT_WEIGHTS: Final = ("optimizer", "scheduler", "rng_state", "scaler", "training_args")
-
-LARGEST_STEP: Final = 2**63 - 1
 
 _SHARD: Final = re.compile(r"-\d+-of-\d+$")
 _NUMBER: Final = re.compile(r"\d+")
@@ -57,7 +56,7 @@ def find_checkpoints(folder: Path) -> list[Checkpoint]:
             f"folders like checkpoint-100 with weights ({SAFETENSORS}, {', '.join(TORCH)})"
         )
     for checkpoint in found:
-        if not 0 <= checkpoint.step <= LARGEST_STEP:
+        if not 0 <= checkpoint.step <= LARGEST:
             raise InvalidError(
                 f"a step is at least 0 and below 2^63, that of {checkpoint.path.name} is "
                 f"{checkpoint.step}"

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.course import on_course, own_units
 from bifurk_service.detect.layer_history import LayerHistory
-from bifurk_service.detect.layer_onset import SECOND_DIFFERENCE_SD, layer_onset
+from bifurk_service.detect.layer_onset import layer_onset
 from bifurk_service.detect.memory import Memory
 from bifurk_service.detect.prediction_error import MEDIAN_VARIANCE
 from bifurk_service.detect.regime_shift import LEAST_CHANGE, LEAST_LOG_CHANGE
-from bifurk_service.detect.robust_fit import GAUSSIAN_MAD
+from bifurk_service.detect.robust_fit import GAUSSIAN_MAD, SECOND_DIFFERENCE_SD
 from bifurk_service.detect.two_groups import Array, Mask, Parting, part
 from bifurk_service.domain import Clock, TensorInfo
 from bifurk_service.stats.registry import Nature, Statistic

@@ -25,7 +25,7 @@ from bifurk_service.detect.layer_distance import (
     leaving,
 )
 from bifurk_service.detect.layer_history import LayerHistory, median
-from bifurk_service.detect.layer_onset import SECOND_DIFFERENCE_SD, layer_onset
+from bifurk_service.detect.layer_onset import layer_onset
 from bifurk_service.detect.memory import Memory
 from bifurk_service.detect.prediction_error import MEDIAN_VARIANCE
 from bifurk_service.detect.regime_shift import (
@@ -35,6 +35,7 @@ from bifurk_service.detect.regime_shift import (
 )
 from bifurk_service.detect.robust_fit import (
     GAUSSIAN_MAD,
+    SECOND_DIFFERENCE_SD,
     Array,
     Mask,
     masked_median,

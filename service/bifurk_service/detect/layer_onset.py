@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bifurk_service.detect.robust_fit import GAUSSIAN_MAD
+from bifurk_service.detect.robust_fit import GAUSSIAN_MAD, SECOND_DIFFERENCE_SD
 
-SECOND_DIFFERENCE_SD: Final = float(np.sqrt(6.0))
-"""Standard deviation of x[i+1] - 2 x[i] + x[i-1] in units of white noise's."""
 STILL_BEFORE, SURELY_AFTER = 2.0, 4.0
 """In standard deviations of the distance's noise."""
 BEFORE_SHARES, AFTER_SHARES = (0.05, 0.25), (0.1, 0.5)

@@ -25,6 +25,8 @@ WINSOR_START: Final = 6.0
 """Values this many deviations from the median are pulled in before the first round."""
 GAUSSIAN_MAD: Final = 1.4826
 """Standard deviation over median absolute deviation of a Gaussian."""
+SECOND_DIFFERENCE_SD: Final = float(np.sqrt(6.0))
+"""Standard deviation of x[i+1] - 2 x[i] + x[i-1] in units of white noise's."""
 WINSORISED_VARIANCE: Final = 0.7785
 """Variance of a unit Gaussian clipped at ``HUBER_WIDTH``."""
 CORRELATION_WIDTH: Final = 3.0

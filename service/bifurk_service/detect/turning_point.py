@@ -18,13 +18,17 @@ from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.course import on_course, own_units
 from bifurk_service.detect.history import History
 from bifurk_service.detect.memory import Memory
-from bifurk_service.detect.robust_fit import GAUSSIAN_MAD, Array, Mask, masked_median
+from bifurk_service.detect.robust_fit import (
+    GAUSSIAN_MAD,
+    SECOND_DIFFERENCE_SD,
+    Array,
+    Mask,
+    masked_median,
+)
 from bifurk_service.detect.seam import Seam
 from bifurk_service.domain import Clock
 from bifurk_service.stats.registry import Statistic
 
-SECOND_DIFFERENCE_SD: Final = np.sqrt(6.0)
-"""Standard deviation of x[i+1] - 2 x[i] + x[i-1] in units of white noise's."""
 DIRECTIONS: Final = ("fall", "rise")
 PLATEAU: Final = 10
 """A series whose extremum lies this many values after it settled did not begin by leaving it."""

@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
+from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError
 from bifurk_service.importing.points import WHOLE_MODEL, Point
 
 Form: TypeAlias = Literal["csv", "jsonl"]
 
-LARGEST_STEP: Final = 2**63 - 1
 MOST_NAME_CHARACTERS: Final = 512
 MOST_STATISTIC_CHARACTERS: Final = 64
 """As long as the names of the table's own may be."""
@@ -96,7 +96,7 @@ def _step(value: object, where: str) -> int:
     if isinstance(step, bool) or not (isinstance(step, int) or whole) or step is None:
         raise InvalidError(f"step is a whole number, got {value!r:.80}", where=where)
     assert isinstance(step, int | float)
-    if not 0 <= step <= LARGEST_STEP:
+    if not 0 <= step <= LARGEST:
         raise InvalidError(f"step is at least 0 and below 2^63, got {value!r:.80}", where=where)
     return int(step)
 

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from bifurk.wire import check_slug
 from bifurk_service.access import check_project
+from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError, UnsupportedMediaError
 from bifurk_service.importing.points import MOST_POINTS
 from bifurk_service.importing.series_text import Form, read_points
@@ -21,7 +22,7 @@ from bifurk_service.ingest.receive import Receiver
 from bifurk_service.ingest.routes import Writer
 from bifurk_service.services import Services, services
 from bifurk_service.stats.statistic import Nature
-from bifurk_service.store.imports import Described, Kept, keep_points
+from bifurk_service.store.imports import Described, Imported, keep_points
 from bifurk_service.store.queries import run_summary
 from bifurk_service.store.runs import ensure_run
 
@@ -33,7 +34,6 @@ FORMS: Final[dict[str, Form]] = {
     "application/jsonl": "jsonl",
 }
 NATURES: Final = (Nature.INTEGRATED, Nature.STATIONARY, Nature.BOUNDED)
-LARGEST: Final = 2**63 - 1
 
 
 class NewRun(BaseModel):
@@ -128,7 +128,7 @@ async def post_series(
 
 def _keep(
     house: Services, run_id: int, body: bytes, form: Form, described: dict[str, Described]
-) -> Kept:
+) -> Imported:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -57,7 +57,7 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Imported:
     """What became of an import: how many points were new, over how many new steps."""
 
     points: int
@@ -78,7 +78,7 @@ def keep_points(
     *,
     described: Mapping[str, Described],
     now: float,
-) -> Kept:
+) -> Imported:
     """Stores points of one run; those that are stored already change nothing.
 
     A step counts as complete with the import that brings it: detectors look at it once. So later
@@ -107,7 +107,7 @@ def keep_points(
             _check_same(session, attempt, step, by_step[step], statistics, tensors)
     for step in new:
         _keep_step(session, attempt, step, by_step[step], statistics, tensors, now=now)
-    return Kept(
+    return Imported(
         points=sum(map(len, by_step.values())),
         new_points=sum(len(by_step[step]) for step in new),
         new_steps=len(new),
