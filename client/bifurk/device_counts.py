@@ -1,7 +1,7 @@
 """Counting on an accelerator: nothing model-sized is staged there, and nothing waits for it.
 
 Tensor by tensor into one persistent table, then one asynchronous copy of the table to pinned
-memory. It was tested with the CPU as the device; on a GPU it has not been run.
+memory. ``tests/client/test_cuda.py`` holds it to that on a real GPU.
 """
 
 from __future__ import annotations
