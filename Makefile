@@ -89,12 +89,12 @@ $(VENV)/.bench: $(VENV)/.test
 	@$(PIP) install -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py bench)
 	@touch $@
 
-# Prometheus and Alertmanager are installed where this is root on Debian; elsewhere their tests say
-# that they are missing.
+# Prometheus, Alertmanager and Chromium are installed where this is root on Debian; elsewhere their
+# tests say that they are missing.
 system:
-	@if ! { command -v prometheus && command -v prometheus-alertmanager; } >/dev/null \
+	@if ! { command -v prometheus && command -v prometheus-alertmanager && command -v chromium; } >/dev/null \
 	  && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo '== installing prometheus and its alertmanager'; \
+	  echo '== installing prometheus, its alertmanager and chromium'; \
 	  apt-get update -qq >/dev/null && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager >/dev/null; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager chromium >/dev/null; \
 	fi

@@ -14,6 +14,8 @@ from bifurk_service.services import services
 from bifurk_service.store.tokens import SCOPES, Grant, any_token, find_grant
 
 ANYONE = Grant(scopes=SCOPES["admin"])
+COOKIE = "bifurk_token"
+"""In which a browser that signed in keeps its token: only this server's own pages send it."""
 
 Credentials = Annotated[
     HTTPAuthorizationCredentials | None,
@@ -59,8 +61,9 @@ def _grant(request: Request, credentials: HTTPAuthorizationCredentials | None) -
     with house.database.read() as session:
         if house.settings.on_loopback and not any_token(session):
             return ANYONE
-        if credentials is not None:
-            grant = find_grant(session, credentials.credentials.strip(), now=time.time())
+        token = credentials.credentials if credentials else request.cookies.get(COOKIE)
+        if token is not None:
+            grant = find_grant(session, token.strip(), now=time.time())
             if grant is not None:
                 return grant
     raise UnauthenticatedError(

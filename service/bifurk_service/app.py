@@ -44,6 +44,9 @@ from bifurk_service.metrics import CONTENT_TYPE, ServiceMetrics
 from bifurk_service.notify.addresses import AddressError, Destinations
 from bifurk_service.notify.followed import FollowedPolicy
 from bifurk_service.notify.sending import Sender
+from bifurk_service.pages import PAGES
+from bifurk_service.pages.courses import CourseCache
+from bifurk_service.pages.problem_pages import problem_page
 from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.loop import Pipeline
@@ -93,14 +96,17 @@ def create_app(
         title="bifurk",
         version=bifurk.__version__,
         summary="How a model's weights move while it trains: statistics, alerts, series.",
+        root_path=settings.root_path,
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
         responses=DOCUMENTED,
     )
-    install_problem_handlers(app)
+    install_problem_handlers(app, page_of=problem_page)
     app.add_middleware(Doorkeeper, allowed_hosts=_allowed_hosts(settings), answer=problem_response)
     for module in (ingest, imports, *READING):
         app.include_router(module.router)
+    for router in PAGES:
+        app.include_router(router)
     app.add_api_route(
         "/metrics",
         get_metrics,
@@ -160,6 +166,7 @@ def _wire(
         pipeline.wake()
 
     app.state.metrics = metrics
+    app.state.courses = CourseCache()
     app.state.services = Services(
         settings=settings,
         database=database,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -40,16 +42,56 @@ DOCUMENTED: Final[dict[int | str, dict[str, Any]]] = {
 """For the OpenAPI document: how each operation answers when it does not do what it was asked."""
 
 
-def install_problem_handlers(app: FastAPI) -> None:
-    """Makes every error of the application answer in the one shape."""
-    app.add_exception_handler(BifurkError, _own)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+PageOf: TypeAlias = Callable[[Request, Problem], Response | None]
+Handler: TypeAlias = Callable[[Request, Exception], "Answer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A problem and the headers it is answered with."""
+
+    problem: Problem
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> JSONResponse:
+        """The answer to a machine."""
+        return JSONResponse(
+            self.problem.model_dump(exclude_none=True),
+            status_code=self.problem.status,
+            headers=dict(self.headers),
+            media_type=MEDIA_TYPE,
+        )
+
+
+def install_problem_handlers(app: FastAPI, *, page_of: PageOf) -> None:
+    """Makes every error of the application answer in the one shape.
+
+    Args:
+        page_of: the answer to a person who looks at a page; None where JSON is the answer.
+    """
+    for kind, handler in (
+        (BifurkError, _own),
+        (RequestValidationError, _validation),
+        (HTTPException, _http),
+        (Exception, _unexpected),
+    ):
+        app.add_exception_handler(kind, _answering(handler, page_of))
+
+
+def _answering(handler: Handler, page_of: PageOf) -> Callable[[Request, Exception], Response]:
+    def answer(request: Request, error: Exception) -> Response:
+        found = handler(request, error)
+        return page_of(request, found.problem) or found.as_json()
+
+    return answer
 
 
 def problem_response(error: BifurkError) -> JSONResponse:
     """The answer to an error of our own."""
+    return _of(error).as_json()
+
+
+def _of(error: BifurkError) -> Answer:
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
@@ -58,19 +100,19 @@ def problem_response(error: BifurkError) -> JSONResponse:
     return _problem(error.status, error.title, error.detail, where=error.where, headers=headers)
 
 
-def _own(_request: Request, error: Exception) -> JSONResponse:
+def _own(_request: Request, error: Exception) -> Answer:
     assert isinstance(error, BifurkError)
-    return problem_response(error)
+    return _of(error)
 
 
-def _validation(_request: Request, error: Exception) -> JSONResponse:
+def _validation(_request: Request, error: Exception) -> Answer:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(place) for place in first["loc"])
     return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid", first["msg"], where=where)
 
 
-def _http(request: Request, error: Exception) -> JSONResponse:
+def _http(request: Request, error: Exception) -> Answer:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
@@ -89,7 +131,7 @@ def _methods(request: Request) -> list[str]:
     )
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
+def _unexpected(request: Request, error: Exception) -> Answer:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -105,8 +147,6 @@ def _problem(
     *,
     where: str | None = None,
     headers: dict[str, str] | None = None,
-) -> JSONResponse:
-    content = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
-    if where is not None:
-        content["where"] = where
-    return JSONResponse(content, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+) -> Answer:
+    problem = Problem(title=title, status=int(status), detail=detail, where=where)
+    return Answer(problem=problem, headers=headers or {})

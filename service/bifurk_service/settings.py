@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^\s]+$",
         description="Where people reach this server; none: messages hold no links to it.",
     )
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[\w.~-]+)*$",
+        description="Prefix under which a proxy publishes the server, such as `/bifurk`.",
+    )
     metrics_series_per_run: int = Field(
         100, ge=0, description="Most training-state series that one run shows at `/metrics`."
     )

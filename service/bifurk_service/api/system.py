@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse
 
 import bifurk
 from bifurk_service.api.schemas import StateAnswer
@@ -14,12 +13,6 @@ from bifurk_service.store.engine import check_writable
 router = APIRouter(tags=["system"])
 
 RETRY_SECONDS = 5
-
-
-@router.get("/", include_in_schema=False)
-def get_root() -> RedirectResponse:
-    """Whoever opens the address in a browser finds the interface described."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/healthz")

@@ -98,6 +98,43 @@ def list_runs(
     return [_summary(run, slug, newest.get(run.id), alerts.get(run.id, {})) for run, slug in rows]
 
 
+def search_runs(
+    session: Session,
+    *,
+    text: str = "",
+    state: str = "",
+    project: str | None = None,
+    before_id: int | None = None,
+    limit: int,
+) -> list[RunSummary]:
+    """Runs, newest first, whose project, name or display name holds a text.
+
+    Args:
+        state: of the newest attempt; "" for any. project: the only one, if not None.
+        before_id: runs with smaller ids.
+    """
+    newest = select(Attempt.run_id, func.max(Attempt.id).label("id")).group_by(Attempt.run_id)
+    last = newest.subquery()
+    query = (
+        select(Run.id)
+        .join(Project, Run.project_id == Project.id)
+        .outerjoin(last, last.c.run_id == Run.id)
+        .outerjoin(Attempt, Attempt.id == last.c.id)
+        .order_by(Run.id.desc())
+        .limit(limit)
+    )
+    if text:
+        columns = (Project.slug, Run.slug, Run.display_name)
+        query = query.where(or_(*(column.icontains(text, autoescape=True) for column in columns)))
+    if state:
+        query = query.where(func.coalesce(Attempt.state, "running") == state)
+    if project is not None:
+        query = query.where(Project.slug == project)
+    if before_id is not None:
+        query = query.where(Run.id < before_id)
+    return list_runs(session, run_ids=list(session.scalars(query)))[::-1]
+
+
 def run_summary(session: Session, run_id: int) -> RunSummary:
     """One run's summary.
 

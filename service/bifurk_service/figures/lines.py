@@ -1,0 +1,93 @@
+"""Courses over steps as lines: a logged scalar, a learning rate, a statistic of some tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from bokeh.models import ColumnDataSource, HoverTool, Span
+from bokeh.plotting import figure
+from numpy.typing import NDArray
+
+from bifurk_service.figures.step_axis import StepAxis
+from bifurk_service.figures.theme import COLORS, HEIGHT_LINES, ThemeName
+
+ValueScale: TypeAlias = Literal["linear", "log"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Course:
+    """A line: ascending steps int64 [N] and values float64 [N], NaN where there is none.
+
+    ``low`` and ``high``, [N], draw a band around it.
+    """
+
+    name: str
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+    low: NDArray[np.float64] | None = None
+    high: NDArray[np.float64] | None = None
+    color: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMark:
+    """A vertical line at a step: an alert, an evaluation, a resume."""
+
+    step: int
+    color: str
+
+
+def lines(
+    axis: StepAxis,
+    courses: Sequence[Course],
+    *,
+    title: str,
+    value_scale: ValueScale = "linear",
+    marks: Sequence[StepMark] = (),
+    theme: ThemeName = "light",
+    height: int = HEIGHT_LINES,
+) -> figure:
+    """Draws courses into one figure; values that a logarithmic scale cannot place are left out."""
+    plot = axis.plot(title, height=height, value_scale=value_scale)
+    palette = COLORS[theme].lines
+    drawn = []
+    for place, course in enumerate(courses):
+        color = course.color or palette[place % len(palette)]
+        values = course.values
+        if value_scale == "log":
+            values = np.where(values > 0, values, np.nan)
+        source = ColumnDataSource(
+            {
+                "x": axis.place(course.steps),
+                "y": values,
+                "step": course.steps,
+                "name": [course.name] * len(course.steps),
+            }
+        )
+        named = {"legend_label": course.name} if len(courses) > 1 else {}
+        if course.low is not None and course.high is not None:
+            plot.varea(
+                axis.place(course.steps), course.low, course.high, fill_color=color, fill_alpha=0.18
+            )
+        drawn.append(plot.line("x", "y", source=source, color=color, line_width=1.6, **named))
+        if len(course.steps) == 1:
+            drawn.append(plot.scatter("x", "y", source=source, color=color, size=5))
+    plot.add_tools(
+        HoverTool(
+            renderers=drawn,
+            tooltips=[("", "@name"), ("step", "@step{0,0}"), ("value", "@y{0.00000 a}")],
+            mode="mouse",
+        )
+    )
+    for mark in marks:
+        at = float(axis.place([mark.step])[0])
+        plot.add_layout(
+            Span(location=at, dimension="height", line_color=mark.color, line_dash="dashed")
+        )
+    if plot.legend:
+        plot.legend.click_policy = "hide"
+        plot.add_layout(plot.legend[0], "right")
+    return plot

@@ -1,0 +1,64 @@
+"""The list of runs: how each stands, what was told of it, and its loss at a glance."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from bifurk_service.api.grants import Reader
+from bifurk_service.figures.sparkline import sparkline
+from bifurk_service.pages.rendering import page
+from bifurk_service.pages.views import RunsView
+from bifurk_service.services import services
+from bifurk_service.store.engine import Session
+from bifurk_service.store.queries import search_runs
+from bifurk_service.store.runs import attempts_of
+from bifurk_service.store.series import scalar_names, scalar_points
+from bifurk_service.store.snapshots import snapshot_counts
+
+router = APIRouter(include_in_schema=False)
+
+RUNS_A_PAGE: Final = 50
+
+
+@router.get("/")
+def get_runs_page(
+    request: Request, grant: Reader, view: Annotated[RunsView, Query()]
+) -> HTMLResponse:
+    """Runs, newest first, those that match."""
+    with services(request).database.read() as session:
+        found = search_runs(
+            session,
+            text=view.search.strip(),
+            state=view.state,
+            project=grant.project,
+            before_id=view.before,
+            limit=RUNS_A_PAGE,
+        )
+        rows = [(run, *_facts(session, run.id)) for run in found]
+    return page(
+        request,
+        "runs.html",
+        view=view,
+        rows=rows,
+        older=found[-1].id if len(found) == RUNS_A_PAGE else None,
+    )
+
+
+def _facts(session: Session, run_id: int) -> tuple[int, int, str]:
+    """Snapshots that came and that were lost, and the loss drawn small; "" without one."""
+    lost = sum(sum(attempt.dropped.values()) for attempt in attempts_of(session, run_id))
+    name = loss_name(scalar_names(session, run_id))
+    points = scalar_points(session, run_id, name) if name else []
+    values = [float("nan") if point.mean is None else point.mean for point in points]
+    return sum(snapshot_counts(session, run_id).values()), lost, sparkline(values)
+
+
+def loss_name(names: list[str]) -> str:
+    """Of the scalars a run logs, the one that is its loss; "" where none sounds like it."""
+    for wanted in ("loss", "train_loss", "train/loss"):
+        if wanted in names:
+            return wanted
+    return next((name for name in names if "loss" in name.lower()), "")
