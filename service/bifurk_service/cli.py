@@ -24,6 +24,7 @@ from bifurk_service.commands import (
     replay,
     runs,
     tokens,
+    top,
 )
 from bifurk_service.errors import BifurkError
 from bifurk_service.server import serve as run_server
@@ -62,6 +63,7 @@ app.add_typer(runs.app, name="runs")
 alerts.app.command("evidence")(evidence.evidence)
 alerts.app.command("verify")(evidence.verify)
 app.add_typer(alerts.app, name="alerts")
+app.command("top")(top.top)
 app.add_typer(channels.app, name="channels")
 app.command("replay")(replay.replay)
 app.command("compare")(compare.compare)

@@ -42,7 +42,7 @@ def list_runs(
                 run["run"],
                 run["state"],
                 run["last_step"],
-                _alerts(run),
+                alert_counts(run),
                 when(run["updated_at"]),
             )
             for run in found
@@ -121,7 +121,7 @@ def _facts(run: Json) -> list[tuple[str, object]]:
         ("state", run["state"]),
         ("last step", run["last_step"]),
         ("last heard of", when(run["updated_at"])),
-        ("alerts", _alerts(run)),
+        ("alerts", alert_counts(run)),
         ("snapshots", snapshots or "none"),
         ("verdicts", run["readiness"]["text"]),
         ("scalars", ", ".join(run["scalars"]) or None),
@@ -144,6 +144,7 @@ def _attempt_facts(attempt: Json) -> list[tuple[str, object]]:
     ]
 
 
-def _alerts(run: Json) -> str:
+def alert_counts(run: Json) -> str:
+    """Its standing alerts by severity, the gravest first."""
     counts = run["alerts"]
     return ", ".join(f"{counts[s]} {s}" for s in SEVERITIES if counts.get(s)) or "none"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from bifurk_service.store.models import Snapshot
-from bifurk_service.store.series import stretch_query, timeline
+from bifurk_service.store.models import TENSOR_STATS, Snapshot
+from bifurk_service.store.series import Stretch, stretch_query, timeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,22 +30,33 @@ def read_courses(
 ) -> Courses:
     """A registered statistic along the run's timeline, from the first step beyond ``after``.
 
-    Rows are taken from the driver as it gives them: a million values in about a second.
+    The driver's rows go straight into arrays: a million values in less than a second.
     """
-    stretches = timeline(session, run_id)
-    connection = session.connection()
-    found: list[NDArray[np.float64]] = []
-    for tensor_id in tensor_ids:
-        rows = [
-            row
-            for stretch in stretches
-            if stretch.end is None or stretch.end > after + 1
-            for row in connection.execute(
-                stretch_query((statistic,), tensor_id, stretch, first_step=after + 1)
-            ).cursor.fetchall()
+    stretches = [
+        stretch
+        for stretch in timeline(session, run_id)
+        if stretch.end is None or stretch.end > after + 1
+    ]
+    return _aligned(
+        [
+            np.concatenate(
+                [_course(session, statistic, tensor_id, one, after) for one in stretches]
+                or [np.zeros((0, 2))]
+            )
+            for tensor_id in tensor_ids
         ]
-        found.append(np.array(rows, dtype=np.float64).reshape(-1, 2))
-    return _aligned(found)
+    )
+
+
+def _course(
+    session: Session, statistic: str, tensor_id: int, stretch: Stretch, after: int
+) -> NDArray[np.float64]:
+    """Steps and values of one tensor in one stretch, float64 [n, 2]; infinity for null."""
+    query = stretch_query((statistic,), tensor_id, stretch, first_step=after + 1)
+    value = func.coalesce(TENSOR_STATS.c[statistic], math.inf)
+    rows = session.connection().execute(query.with_only_columns(TENSOR_STATS.c.step, value))
+    raw = cast("Iterable[tuple[float, float]]", rows.cursor)
+    return np.fromiter(chain.from_iterable(raw), dtype=np.float64).reshape(-1, 2)
 
 
 def _aligned(found: Sequence[NDArray[np.float64]]) -> Courses:
@@ -52,6 +66,7 @@ def _aligned(found: Sequence[NDArray[np.float64]]) -> Courses:
     values = np.full((len(found), len(steps)), np.nan)
     for row, (own, rows) in enumerate(zip(every, found, strict=True)):
         values[row, np.searchsorted(steps, own)] = rows[:, 1]
+    values[np.isinf(values)] = np.nan
     return Courses(steps=steps, values=values)
 
 
