@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from bifurk_service.detect.base import Detection
-from bifurk_service.detect.critical_slowing import CriticalSlowing
+from bifurk_service.detect.critical_slowing import CriticalSlowing, CriticalSlowingParameters
 from bifurk_service.detect.streams import autoregressive, clocks
 from bifurk_service.domain import Clock
 from bifurk_service.stats.registry import BY_NAME
@@ -18,6 +18,8 @@ from tests.detect.layers import one_role, population_detections, roles
 
 LENGTH = 240
 LAYERS = 4
+LENIENT = CriticalSlowingParameters(tau=0.7)
+"""At the default few of such streams are told, too few to see what is told of them."""
 
 
 def _slowing(seed: int) -> NDArray[np.float64]:
@@ -34,7 +36,7 @@ def _slowing(seed: int) -> NDArray[np.float64]:
 def _told(
     values: NDArray[np.float64], clock: list[Clock] | None = None
 ) -> list[tuple[int, Detection]]:
-    detector = CriticalSlowing(BY_NAME["std"])
+    detector = CriticalSlowing(BY_NAME["std"], parameters=LENIENT)
     return population_detections(detector, one_role(values.shape[1]), values, clock=clock)
 
 
@@ -47,7 +49,8 @@ def slow() -> NDArray[np.float64]:
 def test_slowing_down_is_told_of_every_member_once() -> None:
     groups = 10
     values = np.concatenate([_slowing(seed) for seed in range(groups)], axis=1)
-    found = population_detections(CriticalSlowing(BY_NAME["std"]), roles(groups, LAYERS), values)
+    detector = CriticalSlowing(BY_NAME["std"], parameters=LENIENT)
+    found = population_detections(detector, roles(groups, LAYERS), values)
     told = {one.series // LAYERS for _, one in found}
     assert len(told) >= 4
     assert {one.series for _, one in found} == {
@@ -67,7 +70,7 @@ def test_noise_that_stays_as_it_is_is_rarely_taken_for_it(correlation: float) ->
     )
     detector = CriticalSlowing(BY_NAME["std"])
     found = population_detections(detector, roles(groups, LAYERS), np.exp(0.02 * noise))
-    assert len({one.series // LAYERS for _, one in found}) <= binom.ppf(0.995, groups, 0.15)
+    assert len({one.series // LAYERS for _, one in found}) <= binom.ppf(0.995, groups, 0.02)
 
 
 def test_a_changing_learning_rate_mutes_it(slow: NDArray[np.float64]) -> None:

@@ -14,7 +14,7 @@ from bifurk_service.detect.frozen import Frozen
 from bifurk_service.detect.mode_split import ModeSplit
 from bifurk_service.detect.non_finite import NonFinite
 from bifurk_service.detect.silent import is_silent, silence_limit_seconds, silent_alert
-from bifurk_service.detect.streams import clocks
+from bifurk_service.detect.streams import autoregressive, clocks
 from bifurk_service.detect.turning_point import TurningPoint
 from bifurk_service.domain import Mark, Severity
 from bifurk_service.stats.registry import BY_NAME
@@ -51,6 +51,23 @@ def test_a_fall_of_less_than_five_percent_is_none() -> None:
 def test_a_fall_within_the_noise_is_none() -> None:
     noise = 0.05 * np.random.default_rng(2).standard_normal(300)
     assert detections(TurningPoint(RANK), _column(30 * np.exp(noise))) == []
+
+
+def test_heavy_tails_are_no_turning_points() -> None:
+    noise = 0.01 * np.random.default_rng(3).standard_t(3, (400, 40))
+    assert detections(TurningPoint(RANK), 30 * np.exp(noise)) == []
+
+
+def test_a_wild_value_is_no_extremum() -> None:
+    values = np.full(200, 30.0)
+    values[[60, 120, 121]] = 1e6
+    assert detections(TurningPoint(RANK), _column(values)) == []
+
+
+def test_noise_that_correlates_is_seen_to_be_wide() -> None:
+    noise = 0.03 * autoregressive(np.random.default_rng(4), 40, 400, correlation=0.9)
+    found = detections(TurningPoint(RANK), 30 * np.exp(noise))
+    assert len({one.series for _, one in found}) < 20
 
 
 def test_after_a_fall_the_next_turning_point_is_a_rise() -> None:

@@ -71,7 +71,7 @@ def test_the_alert_carries_what_it_was_raised_on(tensors: list[TensorInfo]) -> N
     (alert,) = _worth_telling(judged(_faulty(tensors), tensors))
     evidence = json.loads(json.dumps(dataclasses.asdict(alert)))["evidence"]
     assert evidence["detector"] == "regime_shift"
-    assert evidence["parameters"]["threshold"] == 4.5
+    assert evidence["parameters"]["threshold"] == 4.7
     assert evidence["detection_count"] == 8
     assert evidence["detections"][0]["name"].startswith("blocks.2.")
 

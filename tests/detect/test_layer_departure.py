@@ -11,7 +11,8 @@ from scipy.stats import binom
 
 from bifurk_service.detect.base import Detection
 from bifurk_service.detect.layer_departure import LayerDeparture
-from bifurk_service.detect.layer_distance import from_neighbours, leaving
+from bifurk_service.detect.layer_distance import from_neighbours, leaving, spread
+from bifurk_service.detect.robust_fit import GAUSSIAN_MAD
 from bifurk_service.stats.registry import BY_NAME
 from tests.detect.layers import (
     NULLS,
@@ -102,6 +103,21 @@ def test_a_layer_that_is_always_noisier_does_not_leave() -> None:
     values = white(np.random.default_rng(9), 300, 12)
     values[:, 4] *= 4
     assert _departed(values) == []
+
+
+@pytest.mark.parametrize("heavy", [True, False], ids=["Student-3", "walks"])
+def test_neither_heavy_tails_nor_walks_depart(heavy: bool) -> None:
+    random, shape = np.random.default_rng(10), (300, 30 * 12)
+    values = random.standard_t(3, shape) if heavy else random.standard_normal(shape).cumsum(axis=0)
+    found = population_detections(LayerDeparture(PLAIN), roles(30, 12), values)
+    assert len({one.series // 12 for _, one in found}) <= 1
+
+
+def test_of_five_layers_one_is_its_neighbourhoods_median_and_tells_no_spread() -> None:
+    distance = np.array([[0.0, -1.0, 2.0, 1.0, -2.0], [0.0, 0.0, 0.0, 0.0, 3.0]])
+    rest, flat = spread(distance, np.ones((2, 5), dtype=np.bool_))
+    assert rest == pytest.approx(1.5 * GAUSSIAN_MAD)
+    assert flat == 0
 
 
 def test_a_monotone_profile_has_no_distance_from_neighbours() -> None:

@@ -54,7 +54,9 @@ CASES = {
     "layer_departure": (LayerDeparture, "std", _departures),
     "layer_departure of motion": (LayerDeparture, "update_ratio", _departures),
     "critical_slowing": (
-        partial(CriticalSlowing, parameters=CriticalSlowingParameters(window=60, p_value=0.05)),
+        partial(
+            CriticalSlowing, parameters=CriticalSlowingParameters(window=60, tau=0.7, p_value=0.05)
+        ),
         "std",
         _slowing,
     ),

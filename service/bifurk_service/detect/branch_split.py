@@ -18,9 +18,9 @@ from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.course import on_course, own_units
 from bifurk_service.detect.layer_history import LayerHistory
 from bifurk_service.detect.layer_onset import layer_onset
+from bifurk_service.detect.least_change import least_change_of
 from bifurk_service.detect.memory import Memory
 from bifurk_service.detect.prediction_error import MEDIAN_VARIANCE
-from bifurk_service.detect.regime_shift import LEAST_CHANGE, LEAST_LOG_CHANGE
 from bifurk_service.detect.robust_fit import GAUSSIAN_MAD, SECOND_DIFFERENCE_SD
 from bifurk_service.detect.two_groups import Array, Mask, Parting, part
 from bifurk_service.domain import Clock, TensorInfo
@@ -303,4 +303,4 @@ def _looks(parameters: BranchSplitParameters) -> tuple[_Look, ...]:
 def _least_gap(statistic: Statistic, parameters: BranchSplitParameters) -> float:
     if parameters.least_gap is not None:
         return parameters.least_gap
-    return LEAST_CHANGE.get(statistic.name, LEAST_LOG_CHANGE if statistic.log_scale else 0.0)
+    return least_change_of(statistic)

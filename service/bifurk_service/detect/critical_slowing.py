@@ -48,7 +48,7 @@ class CriticalSlowingParameters:
 
     window: int = 96
     bandwidth: float = 19.0
-    tau: float = 0.7
+    tau: float = 0.92
     p_value: float = 0.002
     surrogates: int = 1000
     every: int = 6
@@ -60,7 +60,7 @@ class CriticalSlowing:
     """Fires once for every member of a group whose median slows down; muted by the schedule."""
 
     kind: ClassVar[str] = "critical_slowing"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(
         self, statistic: Statistic, *, parameters: CriticalSlowingParameters | None = None

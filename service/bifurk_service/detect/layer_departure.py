@@ -23,24 +23,22 @@ from bifurk_service.detect.layer_distance import (
     from_neighbours,
     from_the_middle,
     leaving,
+    spread,
+    usual_spread,
 )
 from bifurk_service.detect.layer_history import LayerHistory, median
 from bifurk_service.detect.layer_onset import layer_onset
+from bifurk_service.detect.least_change import least_change_of
 from bifurk_service.detect.memory import Memory
 from bifurk_service.detect.prediction_error import MEDIAN_VARIANCE
-from bifurk_service.detect.regime_shift import (
-    LEAST_CHANGE,
-    LEAST_LOG_CHANGE,
-    SCALE_EFFICIENCY,
-)
 from bifurk_service.detect.robust_fit import (
     GAUSSIAN_MAD,
     SECOND_DIFFERENCE_SD,
     Array,
     Mask,
     masked_median,
-    robust_sigma,
 )
+from bifurk_service.detect.shift_scores import SCALE_EFFICIENCY
 from bifurk_service.domain import Clock, TensorInfo
 from bifurk_service.stats.registry import Nature, Statistic
 
@@ -94,7 +92,7 @@ class LayerDeparture:
     """Fires once for every layer that leaves; alone it is one witness, and no alert."""
 
     kind: ClassVar[str] = "layer_departure"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(
         self, statistic: Statistic, *, parameters: LayerDepartureParameters | None = None
@@ -107,7 +105,8 @@ class LayerDeparture:
             least_layers=self._parameters.least_layers,
         )
         self._memory = Memory(told=False, closed=0)
-        self._least_change = _least_change(statistic, self._parameters)
+        least = self._parameters.least_change
+        self._least_change = least_change_of(statistic) if least is None else least
 
     def update(
         self,
@@ -155,7 +154,7 @@ class LayerDeparture:
             distance, judged = centre(moved, mask)
             out = leaving(distance, judged, clear=parameters.clear)
             far = np.abs(distance) > np.maximum(
-                parameters.threshold * robust_sigma(distance, judged)[:, None], self._least_change
+                parameters.threshold * spread(distance, judged)[:, None], self._least_change
             )
             for group in np.flatnonzero((out & far).any(axis=1)).tolist():
                 scores = self._scores(group, window, mask[group], centre)
@@ -171,20 +170,20 @@ class LayerDeparture:
                         found[group][place] = one
 
     def _scores(self, group: int, window: int, mask: Mask, centre: Centre) -> Array:
-        """How far out every layer is, over the threshold, now and a round ago, [L]; 0 for none."""
+        """How far out every layer is, over the threshold, in all rounds held, [L]; 0 for none."""
         parameters, one = self._parameters, mask[None, :]
         past, past_mask = self._past(group, window, mask)
         usual, usual_mask = centre(past, past_mask)
-        group_usual = robust_sigma(usual.reshape(1, -1), usual_mask.reshape(1, -1))[0]
+        group_usual = usual_spread(usual, usual_mask)
         own = np.sqrt((usual**2).sum(axis=0) / np.maximum(usual_mask.sum(axis=0), 1))
         own = np.where(usual_mask.sum(axis=0) >= FEWEST_PAST, own, 0.0)
         floor = np.maximum(np.maximum(own, group_usual), self._noise(group, window))
         scores = np.full(mask.shape, LARGEST_SCORE)
-        for ago in (0, 1):
+        for ago in range(self._held(window)):
             moved = self._layers.moved(window, ends=self._ends(window), ago=ago)[group][None, :]
             distance, judged = centre(moved, one)
             out = leaving(distance, judged, clear=parameters.clear)[0]
-            scale = np.maximum(robust_sigma(distance, judged)[0], floor)
+            scale = np.maximum(spread(distance, judged)[0], floor)
             freedom = SCALE_EFFICIENCY * (judged.sum() - 2 + usual_mask.sum())
             threshold = -stdtrit(max(freedom, 1.0), ndtr(-parameters.threshold))
             size = np.abs(distance[0])
@@ -224,6 +223,10 @@ class LayerDeparture:
 
     def _ends(self, window: int) -> int:
         return min(self._parameters.ends, window // 2)
+
+    def _held(self, window: int) -> int:
+        """Rounds running that must show a departure; two wild values last two in a short end."""
+        return 3 if self._ends(window) < self._parameters.ends else 2
 
     def _tell(self, went_on: Mask, found: dict[int, dict[int, _Found]]) -> list[Detection]:
         groups, memory = self._layers.groups, self._memory
@@ -271,9 +274,3 @@ class LayerDeparture:
                 "snapshots_since_onset": onset.rounds,
             },
         )
-
-
-def _least_change(statistic: Statistic, parameters: LayerDepartureParameters) -> float:
-    if parameters.least_change is not None:
-        return parameters.least_change
-    return LEAST_CHANGE.get(statistic.name, LEAST_LOG_CHANGE if statistic.log_scale else 0.0)

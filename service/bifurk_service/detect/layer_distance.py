@@ -9,10 +9,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from bifurk_service.detect.layer_history import median
-from bifurk_service.detect.robust_fit import Array, Mask, masked_median
+from bifurk_service.detect.robust_fit import Array, Mask, masked_median, robust_sigma
 
 NEIGHBOURHOOD: Final = 5
 """A layer and two on either side; the median of what they moved by survives two departures."""
+TAIL: Final = 3.0
+"""Standard deviations: what walks has wide tails, what has left before must not hide the next."""
 LEAST_INNER: Final = 6
 """Layers that must have such a neighbourhood to be held against one another."""
 
@@ -41,6 +43,27 @@ def from_neighbours(values: Array, mask: Mask) -> tuple[Array, Mask]:
     inner &= (inner.sum(axis=1) >= LEAST_INNER)[:, None]
     distance[:, side:-side] = np.where(inner[:, side:-side], values[:, side:-side] - middle, 0.0)
     return distance, inner
+
+
+def spread(distance: Array, mask: Mask) -> Array:
+    """Standard deviation of distances around zero, [G], little moved by a few that stand apart.
+
+    Of any five layers one is the median of its neighbourhood itself; so large a share of distances
+    of exactly zero says nothing of the others. Where there are more, it is a profile that does.
+    """
+    zero = mask & (distance == 0)
+    medians = zero & (np.cumsum(zero, axis=1) * NEIGHBOURHOOD <= mask.sum(axis=1)[:, None])
+    return robust_sigma(distance, mask & ~medians)
+
+
+def usual_spread(distances: Array, mask: Mask) -> float:
+    """Standard deviation of a group's past distances, [P, L], their tails counted.
+
+    The larger of ``spread`` and the root mean square of distances clipped at ``TAIL`` of it.
+    """
+    sigma = float(spread(distances.reshape(1, -1), mask.reshape(1, -1))[0])
+    clipped = np.clip(distances, -TAIL * sigma, TAIL * sigma) * mask
+    return max(sigma, float(np.sqrt((clipped**2).sum() / max(mask.sum(), 1))))
 
 
 def leaving(distance: Array, mask: Mask, *, clear: float) -> Mask:

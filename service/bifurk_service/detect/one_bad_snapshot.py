@@ -19,6 +19,9 @@ from bifurk_service.stats.registry import Nature, Statistic
 
 RESOLUTION: Final = 1e-9
 """A statistic's own rounding, relative to its size: no noise is taken to be smaller."""
+GRAINS: Final = 6.0
+"""A number format's steps that a bad value's second difference must exceed: one step there and
+back makes two, and steps are twice as wide, as logarithms, where a binade begins."""
 NEIGHBOURS: Final = 3
 """The value itself and one on either side."""
 COURSE: Final = 5
@@ -48,7 +51,7 @@ class OneBadSnapshot:
     """Fires at the snapshot after the bad one, since only that shows the return."""
 
     kind: ClassVar[str] = "one_bad_snapshot"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(
         self, statistic: Statistic, *, parameters: OneBadSnapshotParameters | None = None
@@ -101,10 +104,11 @@ class OneBadSnapshot:
         known_noise = (earlier.sum(axis=1) >= self._parameters.least_past) & (
             noise > RESOLUTION * size
         )
-        told = known_noise & (bend[:, -1] >= self._parameters.threshold * noise)
+        told = np.flatnonzero(known_noise & (bend[:, -1] >= self._parameters.threshold * noise))
+        told = told[bend[told, -1] >= GRAINS * _smallest_step(values[told], known[told])]
         return [
             self._detection(int(rows[place]), float(bend[place, -1] / noise[place]))
-            for place in np.flatnonzero(told)
+            for place in told
         ]
 
     def _detection(self, series: int, size: float) -> Detection:
@@ -118,3 +122,14 @@ class OneBadSnapshot:
             score=size / self._parameters.threshold,
             details={"size": size, "snapshots_since_onset": NEIGHBOURS - 1},
         )
+
+
+def _smallest_step(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The least change other than zero that each series [S, N] made before the newest two, [S].
+
+    Of rounded values it is their grain; of others it is next to nothing.
+    """
+    steps = np.abs(np.diff(values[:, :-2], axis=1))
+    made = known[:, :-3] & (steps > 0)
+    smallest: NDArray[np.float64] = np.min(np.where(made, steps, np.inf), axis=1, initial=np.inf)
+    return smallest

@@ -10,60 +10,34 @@ leaps: it needs no course, and so sees abrupt changes early in a training and in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
 
 from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.course import on_course, own_units
 from bifurk_service.detect.gradual_rate import GradualRate
 from bifurk_service.detect.history import History
-from bifurk_service.detect.leap import LEAP_SPAN, LEAST_VALUES, leap_thresholds, leaps
+from bifurk_service.detect.leap import LEAP_SPAN, LEAST_VALUES
+from bifurk_service.detect.least_change import least_change_of
 from bifurk_service.detect.memory import Memory
-from bifurk_service.detect.prediction_error import grain, noise_error, walk_error
-from bifurk_service.detect.robust_fit import Array, Basis, Mask, basis_of, miss, robust_sigma
+from bifurk_service.detect.robust_fit import Array, Mask, basis_of, miss
 from bifurk_service.detect.seam import Seam
+from bifurk_service.detect.shift_onset import onset_of
+from bifurk_service.detect.shift_scores import ShiftTest, lesser
+from bifurk_service.detect.shift_window import Batch, Window
 from bifurk_service.domain import Clock
 from bifurk_service.stats.registry import Nature, Statistic
 
-RESOLUTION: Final = 1e-9
-"""A statistic's own rounding, relative to its size: no noise is taken to be smaller."""
-ONSET_DEVIANCE: Final = 4.0
-"""Onsets are plausible within this of the best one's gain in squared standard deviations."""
 STILL: Final = 6
 """A series that kept one value this long and then moves has no past to be held against."""
 LEAST_CHANGE_OF_MISS: Final = 0.5
 """Of what a prediction misses, this much must be a change of the statistic itself."""
-SCALE_EFFICIENCY: Final = 0.7
-"""Degrees of freedom a robust scale leaves of a plain one's."""
-DEGREES: Final = (1, 2)
-CLEARLY: Final = 0.5
-"""Errors must be so much smaller by the logarithms of steps to go by them."""
-LOG_SPAN: Final = 4.0
-"""Factor between a window's last and first step from which on its logarithm is tried too."""
-LEVEL: Final = 3.7
-"""Student's quantiles widen short windows' thresholds at this many standard deviations."""
-GRAINS: Final = 3.0
-"""A leap of rounded values must exceed this many of their steps."""
 LEAPS: Final = 0
 """Stands for leaps where a scale is named."""
-LEAST_LOG_CHANGE: Final = 0.05
-"""5 % of a multiplicative statistic, unless it has a least change of its own."""
-LEAST_CHANGE: Final[dict[str, float]] = {
-    # Batches alone move it by a tenth; from here on an optimizer does something else.
-    "update_ratio": 0.2,
-    # Half of what separates a Gaussian from its nearest other class of shape.
-    "excess_kurtosis": 0.25,
-    "skewness": 0.05,
-    "gaussian_ks_distance": 0.01,
-    # One degree at 45 degrees from the start.
-    "cosine_to_first": 0.01,
-}
-"""By statistic: what a person would call a change, on the scale the detector works on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,53 +56,40 @@ class RegimeShiftParameters:
 
     reference: int = 60
     scales: tuple[int, ...] = (3, 6, 12, 24)
-    threshold: float = 4.5
-    leap: float = 8.5
+    threshold: float = 4.7
+    leap: float = 9.25
     least_change: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Batch:
-    """Series that are judged together. shared: whether all have their values at the same steps."""
-
-    rows: NDArray[np.intp]
-    shared: bool
-
-    def only(self, chosen: Mask) -> _Batch:
-        return self if chosen.all() else replace(self, rows=self.rows[chosen])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Window:
-    """The newest values of a batch, [S, N]; their times and places [1, N] where it shares them."""
-
-    times: Array
-    values: Array
-    known: Mask
 
 
 class RegimeShift:
     """Fires once when a series leaves its past; its past then begins anew at the onset."""
 
     kind: ClassVar[str] = "regime_shift"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(
         self, statistic: Statistic, *, parameters: RegimeShiftParameters | None = None
     ) -> None:
         self._statistic = statistic
         self._parameters = parameters or RegimeShiftParameters()
-        self._integrated = statistic.nature is not Nature.STATIONARY
-        self._follows_rate = statistic.log_scale and not self._integrated
+        integrated = statistic.nature is not Nature.STATIONARY
+        self._follows_rate = statistic.log_scale and not integrated
         length = self._parameters.reference + self._parameters.scales[-1]
         self._history = History(length)
         self._rates = History(length)
         self._rate = GradualRate()
         self._memory = Memory(still=0)
-        self._seam = Seam(restarts_at_interval=not self._integrated)
-        self._thresholds = _thresholds(self._parameters)
-        self._leap_thresholds = leap_thresholds(length, threshold=self._parameters.leap)
-        self._least_change = _least_change(statistic, self._parameters)
+        self._seam = Seam(restarts_at_interval=not integrated)
+        least = self._parameters.least_change
+        self._least_change = least_change_of(statistic) if least is None else least
+        self._test = ShiftTest(
+            statistic,
+            reference=self._parameters.reference,
+            longest=length,
+            threshold=self._parameters.threshold,
+            leap=self._parameters.leap,
+            least_change=self._least_change,
+        )
 
     def update(
         self, clock: Clock, values: NDArray[np.float64], valid: NDArray[np.bool_]
@@ -203,7 +164,7 @@ class RegimeShift:
             if (detection := self._detection(row, scale, score))
         ]
 
-    def _batches(self, rows: NDArray[np.intp]) -> list[_Batch]:
+    def _batches(self, rows: NDArray[np.intp]) -> list[Batch]:
         """The rows that have their values when the longest has, and the others."""
         if not len(rows):
             return []
@@ -211,12 +172,12 @@ class RegimeShift:
         longest = np.argmax(counts)
         alike = (counts == counts[longest]) & (steps == steps[longest]).all(axis=1)
         batches = (
-            _Batch(rows=rows[alike], shared=True),
-            _Batch(rows=rows[~alike], shared=False),
+            Batch(rows=rows[alike], shared=True),
+            Batch(rows=rows[~alike], shared=False),
         )
         return [batch for batch in batches if len(batch.rows)]
 
-    def _due(self, batch: _Batch) -> Iterator[tuple[int, _Batch]]:
+    def _due(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
         """Every scale with the rows that are long enough for it; ``LEAPS`` stands for leaps."""
         counts, scales = self._history.counts[batch.rows], self._parameters.scales
         yield LEAPS, batch.only(counts >= LEAST_VALUES)
@@ -224,7 +185,7 @@ class RegimeShift:
         for scale in scales[1:]:
             yield scale, batch.only(counts >= 4 * scale)
 
-    def _scores(self, batch: _Batch, scale: int) -> list[tuple[int, float]]:
+    def _scores(self, batch: Batch, scale: int) -> list[tuple[int, float]]:
         """Rows that stand out at this scale, with how far over the threshold.
 
         What follows the learning rate must stand out from the rate's gradual course too.
@@ -235,81 +196,20 @@ class RegimeShift:
             if not len(batch.rows):
                 break
             found = self._standing_out(batch, scale, beside_rate=beside_rate)
-            scores = _lesser(scores, found)
+            scores = lesser(scores, found)
             agreed = scores != 0
             batch, scores = batch.only(agreed), scores[agreed]
         return list(zip(batch.rows.tolist(), np.abs(scores).tolist(), strict=True))
 
-    def _standing_out(self, batch: _Batch, scale: int, *, beside_rate: bool) -> Array:
+    def _standing_out(self, batch: Batch, scale: int, *, beside_rate: bool) -> Array:
         """In thresholds, signed; 0 where it does not, [S]."""
         window = self._window(batch, scale, beside_rate=beside_rate)
+        counts = self._history.counts[batch.rows]
         if scale == LEAPS:
-            return self._leap_scores(batch, window)
-        return self._miss_scores(batch, window, scale)
+            return self._test.of_leap(window, counts)
+        return self._test.of_miss(window, counts, scale)
 
-    def _leap_scores(self, batch: _Batch, window: _Window) -> Array:
-        needed = self._leap_thresholds[self._history.counts[batch.rows]]
-        leap, limit = leaps(window.times, window.values, window.known, needed)
-        out = np.flatnonzero(np.abs(leap) >= limit)
-        few = _some(window, out)
-        limit[out] = np.maximum(limit[out], GRAINS * grain(few.values, few.known))
-        real = (limit > self._rounding(window.values)) & (np.abs(leap) >= self._least_change)
-        scores: Array = np.where(real, leap / np.where(real, limit, 1.0), 0.0)
-        return scores
-
-    def _miss_scores(self, batch: _Batch, window: _Window, scale: int) -> Array:
-        """Of the courses the one that is missed least; 0 where they are missed to either side."""
-        reference = self._parameters.reference
-        past = np.minimum(self._history.counts[batch.rows] - scale, reference)
-        bases = [
-            basis_of(axis, window.known, reference=reference, degree=DEGREES[-1])
-            for axis in _axes(window)
-        ]
-        scores = np.full(len(batch.rows), np.inf)
-        left = np.arange(len(batch.rows))
-        for degree in DEGREES:
-            parts = [basis.of(left).at_most(degree) for basis in bases]
-            z = self._miss_in_errors(_some(window, left), parts, scale=scale, degree=degree)
-            scores[left] = _lesser(scores[left], z / self._thresholds[degree][past[left]])
-            left = left[scores[left] != 0]
-            if not len(left):
-                break
-        return scores
-
-    def _miss_in_errors(
-        self, window: _Window, bases: Sequence[Basis], *, scale: int, degree: int
-    ) -> Array:
-        """By the axis on which the past is followed best, [S]."""
-        missed, error = self._miss_and_error(window, bases[0], scale=scale, degree=degree)
-        for basis in bases[1:]:
-            other, smaller = self._miss_and_error(window, basis, scale=scale, degree=degree)
-            better = smaller < CLEARLY * error
-            missed, error = np.where(better, other, missed), np.where(better, smaller, error)
-        out = np.flatnonzero(np.abs(missed) >= self._parameters.threshold * error)
-        few = _some(window, out)
-        error[out] = np.hypot(error[out], grain(few.values, few.known))
-        moved = error > self._rounding(window.values)
-        z: Array = np.where(moved, missed / np.where(moved, error, 1.0), 0.0)
-        return z
-
-    def _miss_and_error(
-        self, window: _Window, basis: Basis, *, scale: int, degree: int
-    ) -> tuple[Array, Array]:
-        found = miss(basis, window.values)
-        error = noise_error(found, basis.mask, degree=degree, scale=scale)
-        if self._integrated:
-            walk = walk_error(window.times, window.known, found, degree=degree, scale=scale)
-            error = np.maximum(error, walk)
-        return np.median(found.after, axis=1), error
-
-    def _rounding(self, values: Array) -> Array:
-        if self._statistic.log_scale:
-            return np.full(len(values), RESOLUTION)
-        size = np.maximum(values.max(axis=1), -values.min(axis=1))
-        floor: Array = RESOLUTION * np.maximum(size, np.finfo(np.float64).tiny)
-        return floor
-
-    def _window(self, batch: _Batch, scale: int, *, beside_rate: bool = False) -> _Window:
+    def _window(self, batch: Batch, scale: int, *, beside_rate: bool = False) -> Window:
         history = self._history
         first = history.length - self._parameters.reference - scale
         rows = batch.rows[:1] if batch.shared else batch.rows
@@ -317,7 +217,7 @@ class RegimeShift:
         if beside_rate:
             values = values - self._rates.values[batch.rows, first:]
         missing = history.length - history.counts[rows]
-        return _Window(
+        return Window(
             times=history.steps[rows, first:],
             values=values,
             known=np.arange(first, history.length) >= missing[:, None],
@@ -328,7 +228,7 @@ class RegimeShift:
         leap = scale == LEAPS
         scale = LEAP_SPAN if leap else scale
         course, residuals, missed = self._course(row, scale, leap=leap)
-        earliest, best, latest = _onset(course, scale=scale, residuals=residuals)
+        earliest, best, latest = onset_of(course, scale=scale, residuals=residuals)
         before = np.median(values[-earliest - scale : -earliest])
         after = np.median(values[-best:])
         if not self._is_lasting(float(after - before), missed):
@@ -348,7 +248,7 @@ class RegimeShift:
 
     def _course(self, row: int, scale: int, *, leap: bool) -> tuple[Array, Array, float]:
         """How the newest 2 ``scale`` values lie to the course before, its residuals, the miss."""
-        window = self._window(_Batch(rows=np.array([row]), shared=True), scale)
+        window = self._window(Batch(rows=np.array([row]), shared=True), scale)
         values, reference = window.values[0], self._parameters.reference
         if leap:
             before = np.median(values[-2 * scale : -scale])
@@ -365,64 +265,3 @@ class RegimeShift:
         if abs(change) < self._least_change:
             return False
         return bool(change * np.sign(missed) >= LEAST_CHANGE_OF_MISS * abs(missed))
-
-
-def _lesser(before: Array, found: Array) -> Array:
-    """Signed scores: the smaller in size, 0 where either is below 1 or they disagree in sign.
-
-    Args:
-        before: of the tests so far; infinite where there was none.
-    """
-    agreed = (np.abs(found) >= 1) & (np.isinf(before) | (np.sign(before) == np.sign(found)))
-    return np.where(agreed, np.sign(found) * np.minimum(np.abs(before), np.abs(found)), 0.0)
-
-
-def _axes(window: _Window) -> list[Array]:
-    """Times, and their logarithms where a window spans so much that courses may follow those."""
-    latest = window.times[:, -1]
-    earliest = np.min(np.where(window.known, window.times, np.inf), axis=1)
-    if np.any(latest >= LOG_SPAN * np.maximum(earliest, 1)):
-        return [window.times, np.log1p(window.times)]
-    return [window.times]
-
-
-def _some(window: _Window, rows: NDArray[np.intp]) -> _Window:
-    if len(rows) == len(window.values):
-        return window
-    shared = len(window.times) == 1
-    return _Window(
-        times=window.times if shared else window.times[rows],
-        values=window.values[rows],
-        known=window.known if shared else window.known[rows],
-    )
-
-
-def _onset(course: Array, *, scale: int, residuals: Array) -> tuple[int, int, int]:
-    """How many of the newest values lie after the onset: at most, most likely, at least.
-
-    The split of the course that explains most of it, and every split nearly as good.
-    """
-    counts = np.arange((scale + 1) // 2, len(course) + 1)
-    sums = np.cumsum(course[::-1])[counts - 1]
-    gains = sums**2 / counts
-    sigma = float(robust_sigma(residuals[None, :], residuals[None, :] != 0)[0])
-    plausible = counts[gains >= gains.max() - ONSET_DEVIANCE * sigma**2]
-    return int(plausible[-1]), int(counts[np.argmax(gains)]), int(plausible[0])
-
-
-def _thresholds(parameters: RegimeShiftParameters) -> dict[int, Array]:
-    """By degree and number of reference points: wider by Student's quantile than at the longest."""
-    level = ndtr(-LEVEL)
-    counts = np.arange(parameters.reference + 1)
-    thresholds = {}
-    for degree in DEGREES:
-        freedom = np.maximum(SCALE_EFFICIENCY * (counts - degree - 1), 1.0)
-        quantile = -stdtrit(freedom, level)
-        thresholds[degree] = parameters.threshold * quantile / quantile[-1]
-    return thresholds
-
-
-def _least_change(statistic: Statistic, parameters: RegimeShiftParameters) -> float:
-    if parameters.least_change is not None:
-        return parameters.least_change
-    return LEAST_CHANGE.get(statistic.name, LEAST_LOG_CHANGE if statistic.log_scale else 0.0)

@@ -1,8 +1,9 @@
 """``turning_point``: a smooth, slow fall or rise from a statistic's running extremum.
 
 A reversal that takes longer than a reference window never misses its own extrapolation, so
-``regime_shift`` cannot see it; the running extremum does not move along. A series that merely goes
-on as it began has not turned: there, and after a first turn, it takes a larger change to be told.
+``regime_shift`` cannot see it; the running extremum does not move along. It is one of the series'
+level, a running median, so that a wild value is none. A series that merely goes on as it began has
+not turned: there, and after a first turn, it takes a larger change to be told.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ from bifurk_service.domain import Clock
 from bifurk_service.stats.registry import Statistic
 
 DIRECTIONS: Final = ("fall", "rise")
+LAGS: Final = (1, 10)
+"""Distances, in values, of the second differences that tell the noise; what correlates hides from
+the first, and a smooth course's own bend is small even over the second."""
+LEVEL_OF: Final = 5
+"""Values whose median is the level of a series: two wild ones do not move it."""
 PLATEAU: Final = 10
 """A series whose extremum lies this many values after it settled did not begin by leaving it."""
 SIGNS: Final = np.array([-1.0, 1.0])
@@ -61,11 +67,11 @@ class TurningPointParameters:
 class TurningPoint:
     """Fires once for each reversal: after a fall, the next to be told is a rise.
 
-    Both extrema then begin anew at the value reached.
+    Both extrema then begin anew at the level reached.
     """
 
     kind: ClassVar[str] = "turning_point"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(
         self, statistic: Statistic, *, parameters: TurningPointParameters | None = None
@@ -80,7 +86,6 @@ class TurningPoint:
             origin=0.0,
             extremum=np.zeros(2),
             extremum_seen=np.zeros(2, dtype=np.int64),
-            extremum_step=np.zeros(2),
             step_before=np.zeros(2),
             step_after=np.zeros(2),
             running=np.zeros(2, dtype=np.int64),
@@ -99,8 +104,9 @@ class TurningPoint:
         self._memory.grow(len(values))
         self._history.push(clock.step, course, known)
         self._memory["seen"] += known
-        self._follow_extrema(known)
-        return self._judge(known)
+        level = self._level()
+        self._follow_extrema(known, level)
+        return self._judge(known, level)
 
     def snapshot(self) -> State:
         """See ``Detector``."""
@@ -116,54 +122,53 @@ class TurningPoint:
         """See ``Detector``."""
         return asdict(self._parameters)
 
-    def _follow_extrema(self, known: Mask) -> None:
+    def _level(self) -> Array:
+        """Of every series now, [S]."""
+        newest = slice(-LEVEL_OF, None)
+        return masked_median(self._history.values[:, newest], self._history.known[:, newest])
+
+    def _follow_extrema(self, known: Mask, level: Array) -> None:
         memory, settle = self._memory, self._parameters.settle
-        beyond = (self._history.values[:, -1:] - memory["extremum"]) * SIGNS < 0
+        beyond = (level[:, None] - memory["extremum"]) * SIGNS < 0
         settled = (known & (memory["seen"] > settle))[:, None]
         first = known & (memory["seen"] == settle + 1)
-        memory["origin"] = np.where(first, self._history.values[:, -1], memory["origin"])
-        self._set_extrema(settled & (beyond | first[:, None]))
-        steps = self._history.steps[:, -1:]
-        first_after = (memory["step_after"] == 0) & (steps > memory["extremum_step"])
-        memory["step_after"] = np.where(settled & first_after, steps, memory["step_after"])
+        memory["origin"] = np.where(first, level, memory["origin"])
+        self._set_extrema(settled & (beyond | first[:, None]), level)
 
-    def _set_extrema(self, chosen: Mask) -> None:
-        memory, history = self._memory, self._history
-        steps = history.steps
+    def _set_extrema(self, chosen: Mask, level: Array) -> None:
+        memory, steps = self._memory, self._history.steps
         for name, new in (
-            ("extremum", history.values[:, -1:]),
+            ("extremum", level[:, None]),
             ("extremum_seen", memory["seen"][:, None]),
-            ("extremum_step", steps[:, -1:]),
-            ("step_before", steps[:, -2:-1]),
-            ("step_after", np.zeros((1, 1))),
+            ("step_before", steps[:, -LEVEL_OF, None]),
+            ("step_after", steps[:, -1:]),
             ("running", np.zeros((1, 1), dtype=np.int64)),
         ):
             memory[name] = np.where(chosen, new, memory[name])
 
-    def _judge(self, known: Mask) -> list[Detection]:
+    def _judge(self, known: Mask, level: Array) -> list[Detection]:
         memory, parameters = self._memory, self._parameters
         needed = self._needed()
-        change = (self._history.values[:, -1:] - memory["extremum"]) * SIGNS
+        change = (level[:, None] - memory["extremum"]) * SIGNS
         far = (memory["seen"][:, None] > parameters.settle) & (change > needed)
         current = known[:, None]
         memory["running"] = np.where(current, (memory["running"] + 1) * far, memory["running"])
         fired = current & memory["armed"] & (memory["running"] >= parameters.held)
+        score = change / needed
         detections = [
-            self._detection(
-                int(series), int(side), float(change[series, side] / needed[series, side])
-            )
+            self._detection(int(series), int(side), level[series], score[series, side])
             for series, side in zip(*np.nonzero(fired), strict=True)
         ]
         turned = fired.any(axis=1)[:, None] & np.ones_like(fired)
         memory["armed"] = np.where(turned, ~fired, memory["armed"])
         memory["turns"] += fired.any(axis=1)
-        self._set_extrema(turned)
+        self._set_extrema(turned, level)
         return detections
 
     def _needed(self) -> Array:
         """The least change to be told, for a fall and for a rise, [S, 2]."""
         memory, parameters = self._memory, self._parameters
-        noise = parameters.noise * self._noise()
+        noise = parameters.noise * np.maximum(*(self._noise(lag) for lag in LAGS))
         # Of a fall, the rise from where it settled to the maximum; of a rise, the reverse.
         went_before = (memory["origin"][:, None] - memory["extremum"]) * SIGNS
         trend = np.maximum(noise, parameters.least_change / parameters.larger)[:, None]
@@ -173,25 +178,23 @@ class TurningPoint:
         needed: Array = least * np.where(reverses, 1.0, parameters.larger)
         return needed
 
-    def _noise(self) -> Array:
-        """Standard deviation around the course by second differences; 0 for fewer than 3 values."""
+    def _noise(self, lag: int) -> Array:
+        """Standard deviation around the course by second differences; 0 for too few values."""
         known, values = self._history.known, self._history.values
-        second = np.abs(np.diff(values, n=2, axis=1))
+        second = np.abs(values[:, 2 * lag :] - 2 * values[:, lag:-lag] + values[:, : -2 * lag])
         noise: Array = (
-            GAUSSIAN_MAD
-            * masked_median(second, known[:, :-2] & known[:, 2:])
-            / SECOND_DIFFERENCE_SD
+            GAUSSIAN_MAD * masked_median(second, known[:, : -2 * lag]) / SECOND_DIFFERENCE_SD
         )
         return noise
 
-    def _detection(self, series: int, side: int, score: float) -> Detection:
+    def _detection(self, series: int, side: int, level: float, score: float) -> Detection:
         memory = self._memory
         return Detection(
             series=series,
             onset_first_step=int(memory["step_before"][series, side]),
             onset_last_step=int(memory["step_after"][series, side]),
             before=own_units(self._statistic, float(memory["extremum"][series, side])),
-            after=own_units(self._statistic, float(self._history.values[series, -1])),
-            score=score,
+            after=own_units(self._statistic, float(level)),
+            score=float(score),
             details={"direction": DIRECTIONS[side]},
         )

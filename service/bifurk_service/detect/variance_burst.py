@@ -1,7 +1,7 @@
 """``variance_burst``: the noise of a series grows, whatever its course.
 
-A robust Holt filter follows the course; the logarithms of the sizes of its innovations, pulled in
-on both sides, are held against those of the past by a CUSUM (Page 1954).
+A robust Holt filter follows the course; the logarithms of the sizes of its innovations, from a
+little above their median to a bound, are held against those of the past by a CUSUM (Page 1954).
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from bifurk_service.detect.seam import Seam
 from bifurk_service.domain import Clock
 from bifurk_service.stats.registry import Nature, Statistic
 
-BELOW: Final = 0.7
-"""Logarithms are pulled in to this far below their median: a tiny innovation says little."""
-ABOVE: Final = 2.0
-"""And to this far above: a single one, however wild, is one and no more."""
-LEAST_SPREAD: Final = 0.5
-"""Of pulled-in logarithms; a Gaussian's innovations have 0.8."""
+FROM: Final = 0.5
+"""Logarithms count from this far above their median on: what noise three times as wide changes
+most, in units of its own spread, is how many innovations are large."""
+ABOVE: Final = 2.3
+"""And up to this far above it: a single one, however wild, is one and no more."""
+LEAST_SPREAD: Final = 0.2
+"""Of logarithms so bounded; a Gaussian's have 0.20, Student's with 3 degrees of freedom 0.33."""
 SMALLEST_SIZE: Final = 1e-290
 GAUSSIAN_MEDIAN: Final = 0.6745
 """Median size of a unit Gaussian."""
@@ -51,14 +52,16 @@ class VarianceBurstParameters:
         allowance: what the mean must exceed the reference's by to count, in its standard
             deviations.
         threshold: of the sum of what exceeds that, at a full reference; wider for a shorter one.
-        smoothing: of the level.
+        smoothing: of the level of a stationary statistic.
+        walk_smoothing: of one that sums up updates, whose level goes wherever its values go.
     """
 
-    reference: int = 72
-    recent: int = 20
+    reference: int = 100
+    recent: int = 18
     allowance: float = 0.78
-    threshold: float = 10.0
-    smoothing: float = 0.6
+    threshold: float = 24.5
+    smoothing: float = 0.4
+    walk_smoothing: float = 0.6
 
 
 class VarianceBurst:
@@ -69,7 +72,7 @@ class VarianceBurst:
     """
 
     kind: ClassVar[str] = "variance_burst"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(
         self, statistic: Statistic, *, parameters: VarianceBurstParameters | None = None
@@ -78,11 +81,13 @@ class VarianceBurst:
         self._parameters = parameters or VarianceBurstParameters()
         length = self._parameters.reference + self._parameters.recent
         self._history = History(length)
-        self._holt = RobustHolt(self._parameters.smoothing)
+        stationary = statistic.nature is Nature.STATIONARY
+        chosen = self._parameters
+        self._holt = RobustHolt(chosen.smoothing if stationary else chosen.walk_smoothing)
         self._memory = Memory(
             sizes=np.zeros(length), sum=0.0, running=0, step_before=0.0, step_half=0.0
         )
-        self._seam = Seam(restarts_at_interval=statistic.nature is Nature.STATIONARY)
+        self._seam = Seam(restarts_at_interval=stationary)
 
     def update(
         self, clock: Clock, values: NDArray[np.float64], valid: NDArray[np.bool_]
@@ -156,12 +161,12 @@ class VarianceBurst:
         known = self._history.known[:, :reference]
         past = self._memory["sizes"][:, :reference]
         middle = masked_median(past, known)
-        pulled = np.clip(past - middle[:, None], -BELOW, ABOVE) * known
+        pulled = np.clip(past - middle[:, None], FROM, ABOVE) * known
         count = np.maximum(known.sum(axis=1), 2)
         mean = pulled.sum(axis=1) / count
         variance = (np.einsum("sn,sn->s", pulled, pulled) - count * mean**2) / (count - 1)
         spread = np.maximum(np.sqrt(np.maximum(variance, 0.0)), LEAST_SPREAD)
-        excess: Array = (np.clip(sizes - middle, -BELOW, ABOVE) - mean) / spread
+        excess: Array = (np.clip(sizes - middle, FROM, ABOVE) - mean) / spread
         return excess
 
     def _remember(self, step: int, course: Array, sizes: Array, believed: Mask) -> None:
