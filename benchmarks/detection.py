@@ -7,7 +7,8 @@ begin at 10,000; whatever is tuned is tuned on others. Processor time is what is
 
 About twenty-five minutes on one core; ``--quick`` two, with a tenth of the series, which is too few
 for its verdicts to count. ``--only`` runs some parts (kinds, peers, runs, costs), ``--kinds`` some
-kinds. ``--write-docs`` and ``--write-calibration`` need all of it.
+kinds, and with ``--renew`` what they measure takes the place of what is stored of them; without it,
+``--write-docs`` and ``--write-calibration`` need all of it.
 """
 
 from __future__ import annotations
@@ -55,8 +56,12 @@ def main() -> int:
     asked = _options()
     scale = (asked.rounds or 1) / (QUICK if asked.quick else 1)
     found, claims = _measure(asked, scale)
-    if set(asked.only) == set(PARTS) and not asked.quick and not asked.kinds:
-        found["claims"] = document.claim_documents(claims)
+    found["claims"] = document.claim_documents(claims)
+    is_whole = set(asked.only) == set(PARTS) and not asked.kinds
+    if not asked.quick and (is_whole or asked.renew):
+        if not is_whole:
+            stored = json.loads(RESULTS.read_text(encoding="utf-8"))
+            found = document.renewed(stored, found)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         if asked.write_docs:
             write_page(found)
@@ -118,6 +123,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--kinds", nargs="+", choices=sorted(HELD), default=[])
+    parser.add_argument(
+        "--renew", action="store_true", help="put parts into the stored results; the rest stays"
+    )
     parser.add_argument("--write-docs", action="store_true")
     parser.add_argument("--write-calibration", action="store_true")
     return parser.parse_args()

@@ -3,7 +3,7 @@
 Random matrices of six kinds, seeds fixed here, on two processes: the share in which the biwhitened
 spectrum shows an outlier, beside what the raw one shows; then rank-one spikes at 1.35 and 1.5 times
 the strength from which on a spike can be seen at all (Benaych-Georges and Nadakuditi 2012: sigma
-(p n)^(1/4)). About ten minutes. ``--draws 100`` for a quick look; ``--calibrate`` simulates
+(p n)^(1/4)). About twelve minutes. ``--draws 100`` for a quick look; ``--calibrate`` simulates
 the table in ``stats/spectra/noise_bulk_null.py`` instead, on seeds of its own.
 """
 
@@ -31,6 +31,8 @@ CALIBRATION_SEED = 7
 FALSE_ALARMS = 0.015
 FALSE_ALARMS_LARGEST = 6 / 200
 CHUNK = 25
+NULL_SIZES = ((128, 256, 2_000), (256, 256, 2_000), (256, 1_024, 2_000), (768, 3_072, 200))
+SPIKE_SIZES = ((128, 256, 400), (256, 256, 400), (256, 1_024, 400), (768, 3_072, 100))
 CALIBRATED_SIDES = (32, 64, 128, 256)
 CALIBRATED_ASPECTS = (1 / 64, 1 / 16, 1 / 4, 1 / 2, 3 / 4, 0.9, 1.0)
 CALIBRATED_DRAWS = 1_000
@@ -93,10 +95,10 @@ def _options() -> argparse.Namespace:
 
 
 def _cells() -> Iterator[Cell]:
-    for rows, columns, draws in ((256, 256, 2_000), (256, 1_024, 2_000), (768, 3_072, 200)):
+    for rows, columns, draws in NULL_SIZES:
         for kind in KINDS:
             yield Cell(kind, rows, columns, draws)
-    for rows, columns, draws in ((256, 256, 400), (256, 1_024, 400), (768, 3_072, 100)):
+    for rows, columns, draws in SPIKE_SIZES:
         for kind in ("Gaussian", "Student-3"):
             for spike in (1.35, 1.5):
                 yield Cell(kind, rows, columns, draws, spike)

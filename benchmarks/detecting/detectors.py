@@ -36,11 +36,11 @@ POWER: Final[tuple[tuple[str, str, float, int | None], ...]] = (
     ("variance_burst", "variance burst", 0.9, 25),
     ("mode_split", "modes part", 0.95, 15),
     ("branch_split", "fork of 6 of 48", 0.95, 20),
+    ("spectral_outlier", "spike emerges", 0.95, 20),
     ("spectral_outlier", "spike emerges, larger matrix", 0.95, 20),
 )
 """Kind, family, least share seen, and within how many snapshots. The second spectrum of a matrix
-comes at most 20 snapshots after the onset. In the smaller matrices the spectrum's own test sees
-such a direction in nine spectra of ten only, which no detector can mend."""
+comes at most 20 snapshots after the onset."""
 DELAY: Final = (
     ("regime_shift", "jump of 5", 6),
     ("regime_shift", "jump of -5", 6),

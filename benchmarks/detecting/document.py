@@ -63,6 +63,14 @@ def run_document(found: Outcome) -> Document:
     }
 
 
+def renewed(stored: Document, found: Document) -> Document:
+    """What is stored, with what was measured anew in its place; claims go by their names."""
+    named = {claim["claim"]: claim for claim in found["claims"]}
+    claims = [named.pop(claim["claim"], claim) for claim in stored["claims"]]
+    merged = {name: {**stored[name], **found[name]} for name in ("kinds", "calibration")}
+    return {**stored, **found, **merged, "claims": [*claims, *named.values()]}
+
+
 def tables(document: Mapping[str, Any]) -> dict[str, str]:
     """Every table of the page, by the name of its place."""
     return {

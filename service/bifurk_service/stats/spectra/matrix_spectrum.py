@@ -23,7 +23,7 @@ class MatrixSpectrum:
         rows, columns: of the matrix as it was read.
         singular_values: float64 [p], descending, in the weights' unit.
         raw: the noise bulk of the matrix as it is; in the weights' unit.
-        biwhitened: of the matrix with rows and columns brought to unit rms.
+        biwhitened: of the matrix with the scales of rows and columns evened out.
         raw_outliers, outliers: what lies beyond the two bulks.
         power_law: of the eigenvalues' tail, unit weight^2.
         top_vectors: float32 [p, r], r <= 16, leading singular vectors along the shorter side; None

@@ -49,7 +49,7 @@ class BulkFit:
         sigma: entry standard deviation of the noise.
         lower_edge, upper_edge: of the law, sigma sqrt(n) (1 -+ sqrt(p/n)) with p and n less what
             the outliers take.
-        lower_threshold, upper_threshold: what noise crosses in 0.5 % of matrices, each; no lower
+        lower_threshold, upper_threshold: what noise crosses in 0.25 % of matrices, each; no lower
             one for matrices that are nearly square.
         below, above: how many values lie beyond the thresholds.
         ks_distance: of the values in between to the law, in [0, 1].

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 
 KS_99: Final[dict[float, tuple[float, float]]] = {
-    1 / 64: (3.04, 0.26),
-    1 / 16: (3.11, 0.51),
-    1 / 4: (3.12, 0.46),
-    1 / 2: (3.15, 0.37),
-    3 / 4: (3.07, 0.46),
-    0.9: (3.02, 0.50),
-    1.0: (3.11, 0.42),
+    1 / 64: (2.75, 0.38),
+    1 / 16: (2.79, 0.47),
+    1 / 4: (2.77, 0.48),
+    1 / 2: (2.81, 0.45),
+    3 / 4: (2.82, 0.51),
+    0.9: (2.77, 0.56),
+    1.0: (2.79, 0.48),
 }
 """By p/n: level and slope of the line level + slope ln(p / 64), which p times the distance exceeds
 for 1 % of biwhitened Gaussian matrices. 1,000 draws a point, p of 32 to 256 (p n at most 2^18),

@@ -20,6 +20,7 @@ from bifurk_service.stats.spectra.noise_bulk import (
     BulkFit,
 )
 from bifurk_service.stats.spectra.power_law import PowerLaw, fit_power_law
+from bifurk_service.stats.spectra.shrinkage import shrunk
 from bifurk_service.stats.spectra.spectrum_pass import Pass, look_at
 from bifurk_service.stats.spectra.spectrum_statistics import (
     biwhitened_statistics,
@@ -188,7 +189,7 @@ def _biwhitened(
     if short < MINIMUM_SIDE:
         return TOO_SMALL
     scales = biwhitening_scales(matrix, squares=raw.squares, peak=peak)
-    return look_at(matrix, short=short, long=long, scales=scales)
+    return look_at(matrix, short=short, long=long, scales=shrunk(scales))
 
 
 def _in_unit(bulk: BulkFit | NoValue, exponent: int) -> BulkFit | NoValue:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-EDGE_PROBABILITY: Final = 0.005
+EDGE_PROBABILITY: Final = 0.0025
 """Share of noise matrices whose largest (or smallest) singular value crosses the threshold."""
-EDGE_QUANTILE: Final = 2.4224
+EDGE_QUANTILE: Final = 2.7998
 """The Tracy-Widom law of real matrices (beta = 1) exceeds this with ``EDGE_PROBABILITY``."""
 HARD_EDGE_ASPECT: Final = 0.9
 """Above this p/n the smallest singular value feels the wall at zero: another law, no verdict."""
