@@ -89,12 +89,12 @@ $(VENV)/.bench: $(VENV)/.test
 	@$(PIP) install -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py bench)
 	@touch $@
 
-# Prometheus, Alertmanager and Chromium are installed where this is root on Debian; elsewhere their
-# tests say that they are missing.
+# Prometheus, Alertmanager, PostgreSQL and Chromium are installed where this is root on Debian; elsewhere
+# their tests say that they are missing.
 system:
-	@if ! { command -v prometheus && command -v prometheus-alertmanager && command -v chromium; } >/dev/null \
+	@if ! { command -v prometheus && command -v prometheus-alertmanager && command -v chromium && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1 \
 	  && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo '== installing prometheus, its alertmanager and chromium'; \
+	  echo '== installing prometheus, its alertmanager, postgresql and chromium'; \
 	  apt-get update -qq >/dev/null && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager chromium >/dev/null; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager postgresql chromium >/dev/null; \
 	fi

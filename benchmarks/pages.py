@@ -215,7 +215,7 @@ def page_seconds(url: str, run_id: int) -> tuple[float, list[float]]:
         others = []
         for name in SWITCHES:
             started = time.perf_counter()
-            page.get_by_label("Statistic").select_option(name)
+            page.get_by_label("Statistic", exact=True).select_option(name)
             _drawn(page)
             others.append(time.perf_counter() - started)
         browser.close()

@@ -46,6 +46,7 @@ from bifurk_service.notify.followed import FollowedPolicy
 from bifurk_service.notify.sending import Sender
 from bifurk_service.pages import PAGES
 from bifurk_service.pages.courses import CourseCache
+from bifurk_service.pages.gardens import ColumnCache
 from bifurk_service.pages.problem_pages import problem_page
 from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.housekeeping import Housekeeper
@@ -91,7 +92,6 @@ def create_app(
     Args:
         settings: all of them. make_executor: what measures; a process pool where None.
     """
-    database = Database(settings.resolved_database_url)
     app = FastAPI(
         title="bifurk",
         version=bifurk.__version__,
@@ -107,24 +107,48 @@ def create_app(
         app.include_router(module.router)
     for router in PAGES:
         app.include_router(router)
-    app.add_api_route(
-        "/metrics",
-        get_metrics,
-        tags=["system"],
-        response_class=Response,
+    _wire(app, settings, make_executor, runs_pipeline=settings.pipeline, stored=True)
+    return app
+
+
+def create_worker(
+    settings: Settings, *, make_executor: Callable[[int], Executor] | None = None
+) -> FastAPI:
+    """The pipeline by itself; it takes in nothing and answers how it is.
+
+    Args:
+        settings: all of them. make_executor: what measures; a process pool where None.
+    """
+    app = FastAPI(
+        title="bifurk worker",
+        version=bifurk.__version__,
+        lifespan=_lifespan,
+        openapi_url=None,
     )
-    _wire(app, settings, database, make_executor)
+    install_problem_handlers(app, page_of=lambda _request, _problem: None)
+    app.add_middleware(Doorkeeper, allowed_hosts=_allowed_hosts(settings), answer=problem_response)
+    app.include_router(system.router)
+    _wire(app, settings, make_executor, runs_pipeline=True, stored=False)
     return app
 
 
 def _wire(
     app: FastAPI,
     settings: Settings,
-    database: Database,
     make_executor: Callable[[int], Executor] | None,
+    *,
+    runs_pipeline: bool,
+    stored: bool,
 ) -> None:
+    """Puts together what the routes work with.
+
+    Args:
+        runs_pipeline: whether this process does. stored: whether its metrics tell the stored state.
+    """
+    app.add_api_route("/metrics", get_metrics, tags=["system"], response_class=Response)
+    database = Database(settings.resolved_database_url)
     blobs = open_blobs(settings.resolved_blob_url)
-    metrics = ServiceMetrics(database, settings)
+    metrics = ServiceMetrics(database, settings, stored=stored)
     policy = FollowedPolicy(settings.alerts_file)
     notifier = Notifier(
         database,
@@ -167,12 +191,14 @@ def _wire(
 
     app.state.metrics = metrics
     app.state.courses = CourseCache()
+    app.state.columns = ColumnCache()
     app.state.services = Services(
         settings=settings,
         database=database,
         blobs=blobs,
         pipeline=pipeline,
         notifier=notifier,
+        runs_pipeline=runs_pipeline,
     )
     app.state.receiver = Receiver(
         database,
@@ -187,8 +213,9 @@ def _wire(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     house: Services = app.state.services
     await run_in_threadpool(house.database.check_current)
-    house.pipeline.start()
-    house.notifier.start()
+    if house.runs_pipeline:
+        house.pipeline.start()
+    house.notifier.start(telling=house.runs_pipeline)
     try:
         yield
     finally:

@@ -22,9 +22,11 @@ from bifurk_service.commands import (
     importing,
     open_folder,
     replay,
+    report,
     runs,
     tokens,
     top,
+    worker,
 )
 from bifurk_service.errors import BifurkError
 from bifurk_service.server import serve as run_server
@@ -57,6 +59,7 @@ def serve(
         _say("bifurk has stopped")
 
 
+app.command("worker")(worker.worker)
 app.command("open")(open_folder.open_folder)
 app.command("demo")(demo.demo)
 app.add_typer(runs.app, name="runs")
@@ -68,6 +71,7 @@ app.add_typer(channels.app, name="channels")
 app.command("replay")(replay.replay)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
+app.command("report")(report.report)
 app.add_typer(importing.app, name="import")
 app.command("doctor")(doctor.doctor)
 app.add_typer(tokens.app, name="token")

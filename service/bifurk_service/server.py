@@ -6,13 +6,14 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from bifurk.folder_lock import FolderInUseError, FolderLock
-from bifurk_service.app import create_app
+from bifurk_service.app import create_app, create_worker
 from bifurk_service.errors import SetupError
 from bifurk_service.settings import Settings
 from bifurk_service.store.engine import Database
@@ -33,8 +34,40 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
     Raises:
         SetupError: the address, the database, the disk or another server does not allow it.
     """
-    with _alone(settings):
-        server, listener = _prepare(settings)
+    if _is_sqlite(settings) and not settings.pipeline:
+        raise SetupError(
+            "BIFURK_PIPELINE=false leaves the pipeline to `bifurk worker`, and "
+            "SQLite is of one process; set BIFURK_DATABASE_URL to PostgreSQL"
+        )
+    _run(settings, create_app, on_ready, claims=settings.pipeline)
+
+
+def work(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
+    """Measures, judges and tells until interrupted; another process takes in.
+
+    Args:
+        settings: all of them. on_ready: told the address of its metrics once the socket listens.
+
+    Raises:
+        SetupError: the address, the database or another pipeline does not allow it.
+    """
+    if _is_sqlite(settings):
+        raise SetupError(
+            "SQLite is of one process: `bifurk serve` does all on it; a worker of its own needs "
+            "PostgreSQL in BIFURK_DATABASE_URL"
+        )
+    _run(settings, create_worker, on_ready, claims=True)
+
+
+def _run(
+    settings: Settings,
+    create: Callable[[Settings], FastAPI],
+    on_ready: Callable[[str], None],
+    *,
+    claims: bool,
+) -> None:
+    with _alone(settings, claims=claims):
+        server, listener = _prepare(settings, create)
         on_ready(_address(settings, listener))
         server.run(sockets=[listener])
 
@@ -46,8 +79,8 @@ def serving(settings: Settings) -> Iterator[str]:
     Raises:
         SetupError: the address, the database, the disk or another server does not allow it.
     """
-    with _alone(settings):
-        server, listener = _prepare(settings)
+    with _alone(settings, claims=settings.pipeline):
+        server, listener = _prepare(settings, create_app)
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listener]}, name="bifurk-server", daemon=True
         )
@@ -60,10 +93,15 @@ def serving(settings: Settings) -> Iterator[str]:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Holds the data folder: each of two servers on one SQLite would judge every snapshot."""
+def _alone(settings: Settings, *, claims: bool) -> Iterator[None]:
+    """Holds the data folder or the pipeline: each of two would judge every snapshot.
+
+    Args:
+        claims: whether this process runs the pipeline.
+    """
     if not _is_sqlite(settings):
-        yield
+        with _claimed(settings) if claims else nullcontext():
+            yield
         return
     _make_data_dir(settings)
     lock = _lock(settings.data_dir)
@@ -71,6 +109,16 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _claimed(settings: Settings) -> Iterator[None]:
+    database = Database(settings.resolved_database_url)
+    try:
+        with database.pipeline_claimed():
+            yield
+    finally:
+        database.close()
 
 
 def _lock(folder: Path) -> FolderLock:
@@ -96,12 +144,14 @@ def _holder(file: Path) -> str:
         return ""
 
 
-def _prepare(settings: Settings) -> tuple[uvicorn.Server, socket.socket]:
+def _prepare(
+    settings: Settings, create: Callable[[Settings], FastAPI]
+) -> tuple[uvicorn.Server, socket.socket]:
     prepare_schema(settings)
     _refuse_open_door(settings)
     listener = _listen(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        create(settings),
         log_level="warning",
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,

@@ -16,13 +16,18 @@ from bifurk_service.store.engine import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything that lives as long as the application."""
+    """Everything that lives as long as the application.
+
+    Attributes:
+        runs_pipeline: whether this process measures, judges and tells, or another does.
+    """
 
     settings: Settings
     database: Database
     blobs: BlobStore
     pipeline: Pipeline
     notifier: Notifier
+    runs_pipeline: bool
 
 
 def services(request: Request) -> Services:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1 << 20
@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     )
     database_url: str | None = Field(
         None, description="SQLAlchemy URL; without one, SQLite in `data_dir`."
+    )
+    database_url_file: Path | None = Field(
+        None, description="File that holds the database's URL, where that is a secret; it wins."
     )
     blob_url: str | None = Field(
         None, description="fsspec URL of the blobs; without one, a folder in `data_dir`."
@@ -46,6 +49,10 @@ class Settings(BaseSettings):
     )
     upload_timeout_seconds: float = Field(
         60.0, gt=0, description="How long the body of an upload may take to arrive."
+    )
+    pipeline: bool = Field(
+        default=True,
+        description="Whether `bifurk serve` measures, judges and tells; else `bifurk worker` does.",
     )
     measure_workers: int = Field(
         max(1, (os.cpu_count() or 2) // 2), ge=1, description="Worker processes that measure."
@@ -100,9 +107,21 @@ class Settings(BaseSettings):
         """Settings from arguments where given, else the environment, else the defaults."""
         return cls.model_validate({**cls().model_dump(), **arguments})
 
+    @field_validator("database_url_file")
+    @classmethod
+    def _is_readable(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                path.read_text(encoding="utf-8")
+            except OSError as error:
+                raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        return path
+
     @property
     def resolved_database_url(self) -> str:
-        """The database's URL, the default filled in."""
+        """The database's URL, read from its file, or the default filled in."""
+        if self.database_url_file is not None:
+            return self.database_url_file.read_text(encoding="utf-8").strip()
         return self.database_url or f"sqlite:///{(self.data_dir / 'bifurk.db').absolute()}"
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlparse
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ LAPTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 DEADLINE_MS = 30_000
 PROJECT = "browser"
-FAULT = TinyGpt(steps=140, fault_step=110)
+FAULT = TinyGpt(steps=110, fault_step=84)
 EVERY = 2
 HOSTILE = "<img src=x onerror=alert(1)>"
 """What a display name, a mark and a scalar's name may be: text."""
@@ -46,12 +47,17 @@ expect.set_options(timeout=DEADLINE_MS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """A server, and the ids of a run with a fault and of one that has nothing yet."""
+    """A server; ids of a run with a fault, of one that has nothing yet, and of the first's alerts.
+
+    Attributes:
+        alert: a warning, which tests leave as it is. doomed: what a test may resolve.
+    """
 
     server: Server
     run: int
     empty: int
     alert: int
+    doomed: int
 
     @property
     def url(self) -> str:
@@ -83,7 +89,9 @@ def _filled(server: Server, *, spool: Path) -> Watched:
     assert alerts, "the training's fault raised no warning"
     Caller(server).report(PROJECT, "empty")
     empty = _run_id(server, "empty")
-    return Watched(server=server, run=run, empty=empty, alert=alerts[0]["id"])
+    told = server.get(f"/api/v1/alerts?run={run}&severity=info&state=firing")["items"]
+    doomed = next(alert["id"] for alert in told if alert["parent"] is None)
+    return Watched(server=server, run=run, empty=empty, alert=alerts[0]["id"], doomed=doomed)
 
 
 def _train(url: str, spool: Path) -> None:
@@ -180,6 +188,16 @@ def _watch(visit: Visit) -> None:
     visit.page.on("console", on_console)
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     visit.page.on("request", on_request)
+
+
+def asked(page: Page) -> dict[str, str]:
+    """The page's query."""
+    return {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
+
+
+def fits(page: Page) -> bool:
+    """Whether the page is no wider than the window."""
+    return bool(page.locator("body").evaluate("body => body.scrollWidth <= innerWidth"))
 
 
 def _is_local(url: str, server: str) -> bool:

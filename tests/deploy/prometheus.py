@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback with the committed configuration, its target replaced."""
+"""A real Prometheus on loopback with the committed configuration, its addresses replaced."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 import urllib3
 import yaml
 
-from tests.server import DEADLINE_SECONDS, Server, wait_for
+from tests.server import DEADLINE_SECONDS, wait_for
 
 CONFIG = Path(__file__).parents[2] / "deploy/prometheus/prometheus.yml"
 
@@ -38,30 +39,45 @@ def promtool(*arguments: str, given: str = "") -> subprocess.CompletedProcess[st
     )
 
 
-def adapted_config(folder: Path, *, target: str, token: str) -> Path:
-    """The committed configuration, but for the target, its token and the pace."""
+def adapted_config(
+    folder: Path, targets: Mapping[str, str], *, token: str, alertmanager: str = ""
+) -> Path:
+    """The committed configuration, but for addresses, their token and the pace.
+
+    Args:
+        targets: host and port by job; a job without one is left out. alertmanager: its host and
+            port, if there is one.
+    """
     token_file = folder / "token"
     token_file.write_text(f"{token}\n")
     config = yaml.safe_load(CONFIG.read_text())
-    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-    [job] = config["scrape_configs"]
-    job["authorization"]["credentials_file"] = str(token_file)
-    job["static_configs"] = [{"targets": [target]}]
+    pace = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config["global"] = pace
+    config["rule_files"] = [str(CONFIG.parent / pattern) for pattern in config["rule_files"]]
+    alertmanagers = [alertmanager] if alertmanager else []
+    config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": alertmanagers}]}]
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    for name, target in targets.items():
+        jobs[name]["authorization"]["credentials_file"] = str(token_file)
+        jobs[name]["static_configs"] = [{"targets": [target]}]
+    config["scrape_configs"] = [jobs[name] for name in targets]
     path = folder / "prometheus.yml"
     path.write_text(yaml.safe_dump(config))
     return path
 
 
 class Prometheus:
-    """Scrapes one bifurk server every second, until stopped."""
+    """Scrapes every second and evaluates the committed rules, until stopped."""
 
-    def __init__(self, folder: Path, server: Server, *, token: str) -> None:
+    def __init__(
+        self, folder: Path, targets: Mapping[str, str], *, token: str, alertmanager: str = ""
+    ) -> None:
         folder.mkdir()
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = folder / "log"
         self._output = self._log.open("wb")
-        config = adapted_config(folder, target=urlsplit(server.url).netloc, token=token)
+        config = adapted_config(folder, targets, token=token, alertmanager=alertmanager)
         self._process = subprocess.Popen(
             [
                 found("prometheus"),

@@ -9,8 +9,7 @@ import pytest
 
 from bifurk_service.metrics import METRICS
 from bifurk_service.settings import Settings
-from tests.deploy.expressions import metric_names
-from tests.deploy.test_dashboard import EXPOSED
+from tests.deploy.expressions import EXPOSED, OF_PROMETHEUS, metric_names
 
 DOCS = Path(__file__).parents[2] / "docs"
 OPERATIONS = (DOCS / "operations.md").read_text()
@@ -35,7 +34,7 @@ def test_the_table_of_metrics_is_the_one_of_the_code() -> None:
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_expressions_to_watch_parse_and_name_metrics_of_the_table(expression: str) -> None:
-    names = metric_names(expression) - {"up"}
+    names = metric_names(expression) - OF_PROMETHEUS
     assert names <= EXPOSED
 
 

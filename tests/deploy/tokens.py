@@ -10,11 +10,11 @@ from pathlib import Path
 CLI = (sys.executable, "-c", "from bifurk_service.cli import main; main()")
 
 
-def create_token(data_dir: Path, scope: str, *options: str) -> str:
-    """A token for the server of this folder."""
+def create_token(data_dir: Path, scope: str, *options: str, **environment: str) -> str:
+    """A token for the server of this folder, or of the database that the environment names."""
     made = subprocess.run(
         [*CLI, "token", "create", f"for {scope}", "--scope", scope, *options],
-        env={**os.environ, "BIFURK_DATA_DIR": str(data_dir)},
+        env={**os.environ, "BIFURK_DATA_DIR": str(data_dir), **environment},
         capture_output=True,
         text=True,
         check=True,

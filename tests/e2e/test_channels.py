@@ -78,7 +78,7 @@ def test_an_alert_and_its_end_reach_a_webhook_and_people_behind_an_alertmanager(
 
     [direct] = receiver.wait_for(1)
     assert direct.json["alerts"][0]["annotations"]["summary"] == alert["sentence"]
-    link = f"https://bifurk.example.org/api/v1/alerts/{alert['id']}"
+    link = f"https://bifurk.example.org/alerts/{alert['id']}"
     assert direct.json["alerts"][0]["generatorURL"] == link
     [passed_on] = people.wait_for(1)
     assert passed_on.json["commonAnnotations"]["summary"] == alert["sentence"]

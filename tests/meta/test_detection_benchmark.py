@@ -89,3 +89,29 @@ def test_every_detector_has_its_families() -> None:
     from detecting.watching import BY_KIND
 
     assert set(BY_KIND) <= set(HELD)
+
+
+def test_a_part_measured_anew_takes_the_place_of_what_was_stored() -> None:
+    from detecting.document import renewed
+
+    stored = {
+        "kinds": {"a": 1, "b": 1},
+        "calibration": {"a": 1, "b": 1},
+        "claims": [{"claim": "a: x", "value": 1}, {"claim": "b: x", "value": 1}],
+        "runs": 1,
+    }
+    found = {
+        "kinds": {"b": 2},
+        "calibration": {"b": 2},
+        "claims": [{"claim": "b: x", "value": 2}, {"claim": "b: y", "value": 2}],
+    }
+    assert renewed(stored, found) == {
+        "kinds": {"a": 1, "b": 2},
+        "calibration": {"a": 1, "b": 2},
+        "claims": [
+            {"claim": "a: x", "value": 1},
+            {"claim": "b: x", "value": 2},
+            {"claim": "b: y", "value": 2},
+        ],
+        "runs": 1,
+    }

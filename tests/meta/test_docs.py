@@ -106,7 +106,7 @@ def shown(default: object) -> str:
     """A default as the pages write it."""
     if default is None:
         return "none"
-    return "empty" if default == () else f"`{default}`"
+    return "empty" if default in ((), "") else f"`{default}`"
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,6 @@ def notice(**changed: Any) -> Notice:
         tensors=("h.3.mlp.up.weight",),
         starts_at=1_800_000_000.0,
         ends_at=None,
-        url="https://bifurk.example.org/api/v1/alerts/7",
+        url="https://bifurk.example.org/alerts/7",
     )
     return replace(made, **changed)

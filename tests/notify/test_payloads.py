@@ -105,7 +105,7 @@ def test_slack_gets_text_in_which_names_are_no_markup() -> None:
     assert "<!channel>" not in text
     assert "&lt;!channel&gt; &amp; &lt;https://evil.example|here&gt;" in text
     assert not any(line.startswith("*Critical") for line in text.splitlines())
-    assert text.splitlines()[-1].startswith("<https://bifurk.example.org/api/v1/alerts/7|")
+    assert text.splitlines()[-1].startswith("<https://bifurk.example.org/alerts/7|")
 
 
 def test_only_a_few_tensors_are_named() -> None:

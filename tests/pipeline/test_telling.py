@@ -105,7 +105,7 @@ def test_an_alert_is_told_signed_and_then_its_end(desk: Desk) -> None:
     first, second = desk.receiver.received
     assert first.json["alerts"][0]["fingerprint"] == second.json["alerts"][0]["fingerprint"]
     assert first.headers["X-Bifurk-Signature"].startswith("t=1800000000,v1=")
-    assert first.json["alerts"][0]["generatorURL"].endswith(f"/api/v1/alerts/{alert}")
+    assert first.json["alerts"][0]["generatorURL"] == f"https://bifurk.example.org/alerts/{alert}"
     assert [state for *_, state in desk.outbox.states] == ["delivered", "delivered"]
     assert desk.observed == ["delivered", "delivered"]
 

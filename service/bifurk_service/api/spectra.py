@@ -57,9 +57,9 @@ def get_spectrum(
         visible_run(session, run_id, grant)
         tensor = get_tensor(session, run_id, tensor_id)
         snapshot = snapshot_at(session, run_id, step)
-        found = _newest(session, run_id, tensor, snapshot)
+        found = newest_spectrum(session, run_id, tensor, snapshot)
         if found is None:
-            raise _none(session, tensor, snapshot)
+            raise absent_spectrum(session, tensor, snapshot)
         tag = snapshot_tag(request, snapshot, parts_of(session, snapshot.id), str(found.step))
     if (unchanged := not_modified(request, tag)) is not None:
         return unchanged
@@ -74,14 +74,14 @@ def get_spectrum(
         count=found.singular_values.size,
         ranks=(kept + 1).tolist(),
         singular_values=found.singular_values[kept].tolist(),
-        curve=_curve(found),
+        curve=fitted_curve(found),
         raw=found.document["raw"],
         biwhitened=found.document["biwhitened"],
         power_law=found.document["power_law"],
     )
 
 
-def _newest(
+def newest_spectrum(
     session: Session, run_id: int, tensor: Tensor, snapshot: Snapshot
 ) -> StoredSpectrum | None:
     """Of the snapshot's attempt, or where that has none yet, of those that the run went on from."""
@@ -94,8 +94,8 @@ def _newest(
     return found
 
 
-def _none(session: Session, tensor: Tensor, snapshot: Snapshot) -> NotFoundError:
-    """Names the nearest step with a spectrum, and why there is none at this one."""
+def absent_spectrum(session: Session, tensor: Tensor, snapshot: Snapshot) -> NotFoundError:
+    """What to raise where there is none: why, and the nearest step that has one."""
     steps = np.array(spectrum_steps(session, tensor.id), dtype=np.int64)
     if steps.size:
         nearest = int(steps[np.argmin(np.abs(steps - snapshot.step))])
@@ -122,7 +122,7 @@ def _kept(size: int, points: int) -> NDArray[np.int64]:
     return np.concatenate((np.arange(largest, dtype=np.int64), rest))
 
 
-def _curve(found: StoredSpectrum) -> CurveAnswer | None:
+def fitted_curve(found: StoredSpectrum) -> CurveAnswer | None:
     """The law of the raw fit; none where that gave no verdict."""
     fit: Mapping[str, Any] = found.document["raw"]
     if "no_verdict" in fit:

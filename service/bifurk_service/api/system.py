@@ -23,14 +23,14 @@ def get_healthz() -> StateAnswer:
 
 @router.get("/readyz")
 def get_readyz(request: Request) -> StateAnswer:
-    """The database takes writes, and the pipeline's thread runs."""
+    """The database takes writes, and the pipeline's thread runs, if this process has it."""
     house = services(request)
     problems = []
     try:
         check_writable(house.database)
     except BifurkError as error:
         problems.append(error.detail)
-    if not house.pipeline.alive:
+    if house.runs_pipeline and not house.pipeline.alive:
         problems.append("the pipeline's thread has ended")
     if problems:
         raise NotReadyError("; ".join(problems), retry_after_seconds=RETRY_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from alembic import command
@@ -11,6 +12,7 @@ from alembic import command
 from bifurk_service.errors import SetupError
 from bifurk_service.settings import Settings
 from bifurk_service.store.engine import Database, alembic_config
+from bifurk_service.store.views import grant_views
 
 app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
@@ -30,6 +32,20 @@ def upgrade() -> None:
     finally:
         database.close()
     typer.echo("the database is up to date")
+
+
+@app.command()
+def grant(
+    role: Annotated[str, typer.Argument(help="A role of PostgreSQL.", show_default=False)],
+) -> None:
+    """Let a role of PostgreSQL read the views for dashboards, and nothing else."""
+    database = Database(Settings().resolved_database_url)
+    try:
+        database.check_current()
+        grant_views(database, role)
+    finally:
+        database.close()
+    typer.echo(f"{role} may read the views")
 
 
 @app.command()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
-from uuid import uuid4
 
 import numpy as np
 import typer
 
 from bifurk_service.commands.dataset import fetch_dataset
 from bifurk_service.commands.options import DEFAULT_URL, Token, Url
-from bifurk_service.commands.rest import Rest, RestError
+from bifurk_service.commands.rest import Rest
 from bifurk_service.commands.runs import RunName, find_run
+from bifurk_service.commands.whole_file import whole_file
 
 if TYPE_CHECKING:
     import xarray
@@ -37,7 +35,7 @@ def export(
     if file.suffix not in (PARQUET, NETCDF):
         raise typer.BadParameter(f"a file ends in {PARQUET} or {NETCDF}, got {file.name!r}")
     rest = Rest(url, token)
-    with _whole(file) as aside:
+    with whole_file(file) as aside:
         if file.suffix == PARQUET:
             found = find_run(rest, run)
             with aside.open("wb") as into:
@@ -53,16 +51,3 @@ def _write_netcdf(dataset: xarray.Dataset, path: Path) -> None:
         if coordinate.dtype == np.int64 and (wide or name != "step"):
             coordinate.encoding["dtype"] = "float64"
     dataset.to_netcdf(path, engine="scipy")
-
-
-@contextmanager
-def _whole(file: Path) -> Iterator[Path]:
-    """A path aside that takes the file's place when all went well, and is removed otherwise."""
-    aside = file.with_name(f".{uuid4().hex}{file.suffix}")
-    try:
-        yield aside
-        aside.replace(file)
-    except OSError as error:
-        raise RestError(f"{file} cannot be written: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)

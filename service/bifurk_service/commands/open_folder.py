@@ -83,10 +83,12 @@ def _settings(data_dir: Path) -> Settings:
         {
             "data_dir": data_dir,
             "database_url": None,
+            "database_url_file": None,
             "blob_url": None,
             "host": "127.0.0.1",
             "port": 0,
             "allowed_hosts": (),
+            "pipeline": True,
             "retention_days": None,
         }
     )

@@ -165,4 +165,4 @@ def _mark(plot: figure, axis: StepAxis, alerts: Sequence[AlertMark], theme: Them
     )
     tap = plot.select_one(TapTool)
     tap.renderers = [drawn]
-    tap.callback = OpenURL(url="@url{safe}", same_tab=True)
+    tap.callback = OpenURL(url="@url", same_tab=True)

@@ -23,9 +23,13 @@ MEASURE_BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 class ServiceMetrics:
-    """Counters of this process beside the stored state, in a registry of their own."""
+    """Counters of this process beside the stored state, in a registry of their own.
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    Args:
+        stored: whether the stored state is told too; one process a database is enough for that.
+    """
+
+    def __init__(self, database: Database, settings: Settings, *, stored: bool = True) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._parts = self._counter("bifurk_parts_total")
@@ -42,7 +46,8 @@ class ServiceMetrics:
             self._parts.labels(outcome)
         for outcome in OUTCOMES:
             self._snapshots.labels(outcome)
-        self._registry.register(StoredState(database, settings))
+        if stored:
+            self._registry.register(StoredState(database, settings))
 
     def part_received(self, outcome: str, size_bytes: int) -> None:
         """Counts a part: ``stored`` or ``repeated``."""

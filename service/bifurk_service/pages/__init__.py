@@ -1,6 +1,34 @@
 """The page: server-rendered, its figures built in Python; it reads what REST reads."""
 
-from bifurk_service.pages import assets, run, runs, sign_in
+from bifurk_service.pages import (
+    alert,
+    alert_evidence,
+    assets,
+    branches,
+    compare,
+    compare_figures,
+    report,
+    run,
+    runs,
+    sign_in,
+    tensor,
+    tensor_data,
+    tensor_step,
+)
 
-PAGES = (runs.router, run.router, sign_in.router, assets.router)
+PAGES = (
+    runs.router,
+    run.router,
+    report.router,
+    tensor.router,
+    tensor_step.router,
+    tensor_data.router,
+    alert.router,
+    alert_evidence.router,
+    branches.router,
+    compare.router,
+    compare_figures.router,
+    sign_in.router,
+    assets.router,
+)
 """Routers, in the order of their paths."""

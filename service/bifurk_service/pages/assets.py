@@ -15,7 +15,15 @@ from bifurk_service.errors import NotFoundError
 router = APIRouter(prefix="/assets", include_in_schema=False)
 
 TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-OWN: Final = ("page.css", "page.js", "figures.js", "icon.svg")
+OWN: Final = (
+    "page.css",
+    "page.js",
+    "figures.js",
+    "tensor.js",
+    "compare.js",
+    "report.js",
+    "icon.svg",
+)
 BOKEH: Final = ("bokeh.min.js",)
 A_DAY: Final = "public, max-age=86400"
 """Links name the version, so that a new version is asked for at once."""

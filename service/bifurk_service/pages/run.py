@@ -23,7 +23,7 @@ from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.figures.theme import COLORS
 from bifurk_service.pages.courses import course_cache
 from bifurk_service.pages.rendering import page, root_of
-from bifurk_service.pages.runs import loss_name
+from bifurk_service.pages.scalars import scalar_course
 from bifurk_service.pages.tables import csv_of
 from bifurk_service.pages.views import RunView
 from bifurk_service.services import services
@@ -34,8 +34,9 @@ from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert, Tensor
 from bifurk_service.store.queries import judged_steps
 from bifurk_service.store.runs import attempts_of
-from bifurk_service.store.series import find_tensors, scalar_names, scalar_points
+from bifurk_service.store.series import find_tensors, scalar_names
 from bifurk_service.store.snapshots import snapshot_counts
+from bifurk_service.store.tokens import Grant
 
 router = APIRouter(prefix="/runs/{run_id}", include_in_schema=False)
 
@@ -52,33 +53,38 @@ def get_run_page(
 ) -> HTMLResponse:
     """A run's page; the figures come by themselves."""
     with services(request).database.read() as session:
-        run = visible_run(session, run_id, grant)
-        attempts = attempts_of(session, run_id)
-        steps = judged_steps(session, attempts[-1].id) if attempts else []
-        tensors = find_tensors(session, run_id)
-        alerts = list_alerts(session, AlertFilter(run_id=run_id), after_id=0, limit=MOST_ALERTS)
-        context: dict[str, Any] = {
-            "run": run,
-            "attempts": attempts,
-            "counts": snapshot_counts(session, run_id),
-            "readiness": readiness(
-                judged=len(steps),
-                last_step=steps[-1] if steps else None,
-                interval_steps=steps[-1] - steps[-2] if len(steps) > 1 else None,
-            ),
-            "scalars": scalar_names(session, run_id),
-        }
+        context = read_run(session, grant, run_id)
     return page(
         request,
         "run.html",
         view=view,
-        tensors=tensors,
-        roles=sorted({tensor.role for tensor in tensors}),
         statistics=[name for name, one in BY_NAME.items() if one.nature is not Nature.CLASS],
-        alerts=[alert for alert in alerts if not alert.parent][::-1],
-        warned=WARNED,
         **context,
     )
+
+
+def read_run(session: Session, grant: Grant, run_id: int) -> dict[str, Any]:
+    """What the page of a run and its report say in words, by the names that templates use."""
+    run = visible_run(session, run_id, grant)
+    attempts = attempts_of(session, run_id)
+    steps = judged_steps(session, attempts[-1].id) if attempts else []
+    tensors = find_tensors(session, run_id)
+    alerts = list_alerts(session, AlertFilter(run_id=run_id), after_id=0, limit=MOST_ALERTS)
+    return {
+        "run": run,
+        "attempts": attempts,
+        "counts": snapshot_counts(session, run_id),
+        "readiness": readiness(
+            judged=len(steps),
+            last_step=steps[-1] if steps else None,
+            interval_steps=steps[-1] - steps[-2] if len(steps) > 1 else None,
+        ),
+        "scalars": scalar_names(session, run_id),
+        "tensors": tensors,
+        "roles": sorted({tensor.role for tensor in tensors}),
+        "alerts": [alert for alert in alerts if not alert.parent][::-1],
+        "warned": WARNED,
+    }
 
 
 @router.get("/figures/overview")
@@ -92,7 +98,7 @@ def get_overview(
         tensors = shown_tensors(session, run_id, view.role)
         ids = [tensor.id for tensor in tensors]
         courses = course_cache(request).courses(session, run_id, view.stat, ids)
-        scalar = _scalar(session, run_id, view.scalar)
+        scalar = scalar_course(session, run_id, view.scalar)
         rates = learning_rates(session, run_id)
         alerts = _alerts(session, run_id, view)
     axis = StepAxis.over(courses.steps, view.axis, first=view.first, last=view.last)
@@ -190,21 +196,3 @@ def _alerts(session: Session, run_id: int, view: RunView) -> list[StoredAlert]:
     severities = () if view.alerts == "all" else tuple(WARNED)
     wanted = AlertFilter(run_id=run_id, severities=severities, silenced=False, superseded=False)
     return list_alerts(session, wanted, after_id=0, limit=MOST_ALERTS)
-
-
-def _scalar(session: Session, run_id: int, asked: str) -> Course | None:
-    name = asked or loss_name(scalar_names(session, run_id))
-    points = scalar_points(session, run_id, name) if name else []
-    if not points:
-        return None
-
-    def column(values: Sequence[float | None]) -> np.ndarray:
-        return np.array([np.nan if one is None else one for one in values])
-
-    return Course(
-        name=name,
-        steps=np.array([point.step for point in points], dtype=np.int64),
-        values=column([point.mean for point in points]),
-        low=column([point.min for point in points]),
-        high=column([point.max for point in points]),
-    )

@@ -31,7 +31,7 @@ def notice_of(
         tensors=tuple(str(tensor["name"]) for tensor in alert.tensors),
         starts_at=alert.created_at,
         ends_at=(alert.resolved_at or now) if ended else None,
-        url=f"{public_url}/api/v1/alerts/{alert.id}" if public_url else "",
+        url=f"{public_url}/alerts/{alert.id}" if public_url else "",
         graver=reason == "graver",
         superseded=alert.superseded,
     )

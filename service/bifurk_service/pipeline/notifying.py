@@ -50,6 +50,7 @@ class Notifier:
         self._public_url = public_url.rstrip("/")
         self._observe = observe
         self._tellers: list[Teller] = []
+        self._telling = True
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="bifurk-notifier", daemon=True)
 
@@ -58,8 +59,9 @@ class Notifier:
         """Those in force, in the order of the file."""
         return self._policy.current.channels
 
-    def start(self) -> None:
-        """Starts the threads."""
+    def start(self, *, telling: bool = True) -> None:
+        """Starts the threads; without telling only the file is followed: another process tells."""
+        self._telling = telling
         self._seat()
         self._thread.start()
 
@@ -104,6 +106,8 @@ class Notifier:
                 log.exception("the notifier met an error and goes on")
 
     def _seat(self) -> None:
+        if not self._telling:
+            return
         self._look_through()
         self._tellers = [
             Teller(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -14,14 +16,20 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from bifurk_service.errors import SetupError, StorageError
+from bifurk_service.errors import InvalidError, SetupError, StorageError
 
 __all__ = ["Database", "Session", "alembic_config", "network_filesystem"]
 
 BUSY_TIMEOUT_SECONDS: Final = 5
+WRITER_LOCK: Final = 0x626966_75726B
+"""The one of PostgreSQL's advisory locks that every write holds."""
+PIPELINE_LOCK: Final = WRITER_LOCK + 1
+"""The one that the process with the pipeline holds for as long as it runs."""
+KEEPALIVE_SECONDS: Final = 30
+"""How soon PostgreSQL asks whether the machine of that process is still there."""
 NETWORK_FILESYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "lustre", "beegfs", "ceph", "gpfs"}
 )
@@ -33,6 +41,8 @@ class Database:
 
     SQLite admits one writer; a lock in front of it makes writers of this process wait in line
     instead of polling, and ``BEGIN IMMEDIATE`` keeps a reader from upgrading into a deadlock.
+    PostgreSQL would admit many; an advisory lock lets one at a time in from all processes, so that
+    what is read before it is written is still so, and ids are seen in the order they were given.
     """
 
     def __init__(self, url: str) -> None:
@@ -41,6 +51,12 @@ class Database:
         self._writer = threading.RLock()
         self.engine = _engine(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        reading = (
+            self.engine
+            if self._is_sqlite
+            else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
+        self._readings = sessionmaker(reading, expire_on_commit=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -50,7 +66,7 @@ class Database:
             StorageError: the database does not answer.
         """
         try:
-            with self._sessions() as session:
+            with self._readings() as session:
                 yield session
         except OperationalError as error:
             raise StorageError(
@@ -63,17 +79,51 @@ class Database:
 
         Raises:
             StorageError: the database could not take it (full disk, locked, gone).
+            InvalidError: it holds what no column takes.
         """
         with self._writer:
             try:
                 with self._sessions() as session, session.begin():
-                    if self._is_sqlite:
-                        session.connection(execution_options={"bifurk_write": True})
+                    self._begin_write(session)
                     yield session
             except OperationalError as error:
                 raise StorageError(
                     f"the database did not take it: {error.orig}", retry_after_seconds=5
                 ) from error
+            except DataError as error:
+                raise InvalidError(f"the database cannot hold it: {error.orig}") from error
+
+    def _begin_write(self, session: Session) -> None:
+        if self._is_sqlite:
+            session.connection(execution_options={"bifurk_write": True})
+            return
+        session.execute(text(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'"))
+        session.execute(text(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"))
+
+    @contextmanager
+    def pipeline_claimed(self) -> Iterator[None]:
+        """Holds the pipeline for this process; on SQLite the data folder's lock does.
+
+        Raises:
+            SetupError: another process has it, or the database does not answer.
+        """
+        if self._is_sqlite:
+            yield
+            return
+        with self._understood(), self.engine.connect() as plain:
+            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(text(f"SET tcp_keepalives_idle = {KEEPALIVE_SECONDS}"))
+            asked = text(f"SELECT pg_try_advisory_lock({PIPELINE_LOCK})")
+            if not connection.execute(asked).scalar_one():
+                raise SetupError(
+                    "another process runs this database's pipeline; one at a time does: stop it, "
+                    "or start this one with BIFURK_PIPELINE=false"
+                )
+            try:
+                yield
+            finally:
+                # Closed rather than given back to the pool: with the session goes its lock.
+                connection.invalidate()
 
     def upgrade(self) -> None:
         """Brings the schema up to this version's; raises ``SetupError`` if that cannot be."""
@@ -145,7 +195,9 @@ def _migrations() -> Path:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_timeout=5)
+        return create_engine(
+            url, pool_pre_ping=True, pool_timeout=5, json_serializer=_json_of_finite_numbers
+        )
     if parsed.database and parsed.database != ":memory:":
         folder = Path(parsed.database).parent
         if kind := network_filesystem(folder):
@@ -158,6 +210,22 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _json_of_finite_numbers(document: Any) -> str:
+    """PostgreSQL refuses NaN and infinities in JSON; they become null, as REST shows them."""
+    try:
+        return json.dumps(document, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(document), allow_nan=False)
+
+
+def _finite(document: Any) -> Any:
+    if isinstance(document, dict):
+        return {key: _finite(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_finite(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

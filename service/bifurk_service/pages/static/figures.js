@@ -37,7 +37,7 @@
     try {
       const answer = await fetch(addressOf(slot), { headers: { Accept: "application/json" } });
       if (turn !== slot.turn) return;
-      if (answer.status === 204) return clear(slot, "Nothing to draw yet.");
+      if (answer.status === 204) return clear(slot, slot.dataset.empty || "Nothing to draw yet.");
       const item = await answer.json();
       if (!answer.ok) return clear(slot, `${item.title}: ${item.detail}`);
       await embed(slot, item, turn);
@@ -46,8 +46,16 @@
     }
   }
 
+  function forget(slot) {
+    const drawn = documents.get(slot);
+    if (!drawn) return;
+    drawn.clear();
+    Bokeh.documents.splice(Bokeh.documents.indexOf(drawn), 1);
+    documents.delete(slot);
+  }
+
   function clear(slot, text) {
-    documents.get(slot)?.clear();
+    forget(slot);
     slot.querySelector(".canvas").replaceChildren();
     say(slot, text);
   }
@@ -58,11 +66,12 @@
     const canvas = slot.querySelector(".canvas");
     const height = canvas.offsetHeight;
     canvas.style.minHeight = `${height}px`;
-    documents.get(slot)?.clear();
+    forget(slot);
     canvas.replaceChildren(box);
     item.target_id = box.id;
-    const drawn = await Bokeh.embed.embed_item(item, box.id);
-    documents.set(slot, drawn.model?.document ?? Bokeh.documents.at(-1));
+    await Bokeh.embed.embed_item(item, box.id);
+    const isDrawn = (one) => one.roots().some((root) => root.id === item.root_id);
+    documents.set(slot, Bokeh.documents.find(isDrawn));
     followRange(slot);
     say(slot, "");
     canvas.style.minHeight = "";

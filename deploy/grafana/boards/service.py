@@ -1,0 +1,97 @@
+"""The service itself: is it up, does it keep up, how much does it keep, does it reach people."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders import stat, table, timeseries
+from grafana_foundation_sdk.models import units
+
+from deploy.grafana.boards.panels import (
+    RUN_LEGEND,
+    begin,
+    lines,
+    live_table,
+    number,
+    page_link,
+    red_from,
+)
+from deploy.grafana.boards.variables import page
+
+LATE_SECONDS = 300
+"""From which the rule `BifurkJudgedLate` holds."""
+
+
+def board() -> builders.Dashboard:
+    """The dashboard of the service."""
+    found = begin(
+        "bifurk: the service",
+        "Whether the service is well. What to do when it is not: docs/runbooks.md.",
+        [page()],
+    )
+    found.link(page_link("bifurk's page", "/"))
+    found.with_row(builders.Row("Now"))
+    for panel in _now():
+        found.with_panel(panel)
+    found.with_row(builders.Row("The pipeline"))
+    for over_time in _pipeline():
+        found.with_panel(over_time)
+    found.with_row(builders.Row("What comes in, what is kept, what goes out"))
+    for over_time in _ways():
+        found.with_panel(over_time)
+    return found
+
+
+def _now() -> list[stat.Panel | table.Panel]:
+    return [
+        number("Up", ('up{job=~"bifurk|bifurk-worker"}', "{{job}}")),
+        number("Waiting", ("bifurk_queue_snapshots", "snapshots")),
+        number("Oldest waits", ("bifurk_queue_age_seconds", "age"))
+        .unit(units.Seconds)
+        .thresholds(red_from(LATE_SECONDS)),
+        number("Version", ("bifurk_build_info", "{{version}}")),
+        live_table(
+            "What is wrong with it",
+            'sum by (alertname, severity, alertstate) (ALERTS{component="bifurk"}) or vector(0)',
+        ).description("Alerts of the rules in deploy/prometheus/rules; each has a runbook."),
+    ]
+
+
+def _pipeline() -> list[timeseries.Panel]:
+    measured = "sum by (le) (rate(bifurk_measure_seconds_bucket[$__rate_interval]))"
+    return [
+        lines("Snapshots per second", [("bifurk:snapshots:rate5m", "{{outcome}}")]),
+        lines(
+            "Seconds to measure a snapshot",
+            [
+                (f"histogram_quantile(0.5, {measured})", "median"),
+                (f"histogram_quantile(0.95, {measured})", "95 %"),
+            ],
+        ).unit(units.Seconds),
+        lines(
+            "Waiting",
+            [
+                ("bifurk_queue_age_seconds", "oldest, seconds"),
+                ("bifurk_queue_snapshots", "snapshots"),
+            ],
+        ),
+        lines("Runs that say nothing", [("bifurk:run_silence:seconds", RUN_LEGEND)])
+        .description("Of those that count as running.")
+        .unit(units.Seconds),
+    ]
+
+
+def _ways() -> list[timeseries.Panel]:
+    parts = "sum by (outcome) (rate(bifurk_parts_total[$__rate_interval]))"
+    received = "sum(rate(bifurk_part_bytes_total[$__rate_interval]))"
+    told = "sum by (channel, outcome) (rate(bifurk_notifications_total[$__rate_interval]))"
+    return [
+        lines("Parts per second", [(parts, "{{outcome}}")]),
+        lines("Bytes per second", [(received, "received")]).unit(units.BytesPerSecondIEC),
+        lines("Storage", [("bifurk_storage_bytes", "{{kind}}")]).unit(units.BytesIEC),
+        lines("Messages per second", [(told, "{{channel}} {{outcome}}")]),
+        lines(
+            "Snapshots dropped by clients, last hour",
+            [("bifurk:client_dropped:increase1h", RUN_LEGEND)],
+        ),
+        lines("Series left out of the metrics", [("bifurk_series_cut", "series")]),
+    ]

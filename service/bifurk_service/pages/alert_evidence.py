@@ -1,0 +1,198 @@
+"""The figures of an alert: what its tensors did around the onset, and which began when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from numpy.typing import NDArray
+
+from bifurk_service.api.freshness import CACHE_CONTROL
+from bifurk_service.api.grants import Reader
+from bifurk_service.api.parameters import AlertId
+from bifurk_service.figures.document import document
+from bifurk_service.figures.evidence import (
+    Onset,
+    draw_marks,
+    draw_onset,
+    evidence,
+    place_legend,
+)
+from bifurk_service.figures.lines import Course, lines
+from bifurk_service.figures.onset import OnsetRow, onsets
+from bifurk_service.figures.step_axis import StepAxis
+from bifurk_service.pages.alert_seen import (
+    affected_tensors,
+    branch_color,
+    seen_by,
+    title_of_seen,
+    value_scale_of,
+    visible_alert,
+    window,
+)
+from bifurk_service.pages.marks import run_marks
+from bifurk_service.pages.rendering import root_of
+from bifurk_service.pages.scalars import scalar_course
+from bifurk_service.pages.statistic_courses import statistic_courses
+from bifurk_service.pages.tables import csv_of
+from bifurk_service.pages.views import AlertView
+from bifurk_service.services import services
+
+router = APIRouter(prefix="/alerts/{alert_id}/figures", include_in_schema=False)
+
+MOST_ROWS: Final = 60
+"""Of the figure of onsets."""
+
+View = Annotated[AlertView, Query()]
+
+
+@router.get("/evidence")
+def get_evidence_figure(request: Request, grant: Reader, alert_id: AlertId, view: View) -> Response:
+    """The statistic of the affected tensors, the loss below it; onset and marks on both."""
+    with services(request).database.read() as session:
+        alert = visible_alert(session, alert_id, grant)
+        seen = seen_by(request, session, alert, view)
+        loss = scalar_course(session, alert.run_id)
+        marks = run_marks(session, alert)
+    every = [*seen.affected, *([loss] if loss else [])]
+    steps = np.unique(
+        np.concatenate([np.zeros(0, dtype=np.int64), *(course.steps for course in every)])
+    )
+    if not len(steps):
+        return Response(status_code=204)
+    low, high = window(steps, alert) if view.span == "around" else (steps[0], steps[-1])
+    axis = _axis(steps[(steps >= low) & (steps <= high)], view)
+    onset = Onset(
+        first=alert.onset_first_step,
+        last=alert.onset_last_step,
+        detected=alert.detected_step,
+        severity=alert.severity,
+    )
+    figures = []
+    if seen.statistic is not None and any(len(course.steps) for course in seen.affected):
+        figures.append(
+            evidence(
+                axis,
+                [_between(course, low, high) for course in seen.affected],
+                [_between(course, low, high) for course in seen.others],
+                title=title_of_seen(seen),
+                value_scale=value_scale_of(seen.statistic, view),
+                groups=seen.groups,
+                labels=seen.statistic.labels,
+                theme=view.theme,
+            )
+        )
+    if loss is not None:
+        shown = _between(loss, low, high)
+        figures.append(lines(axis, [shown], title=loss.name, theme=view.theme))
+    shown_marks = [mark for mark in marks if low <= mark.step <= high]
+    for place, plot in enumerate(figures):
+        draw_onset(plot, axis, onset, theme=view.theme)
+        if place == 0:
+            draw_marks(plot, axis, shown_marks, theme=view.theme)
+            place_legend(plot)
+    return _drawn(figures, view)
+
+
+@router.get("/evidence.csv")
+def get_evidence_data(request: Request, grant: Reader, alert_id: AlertId, view: View) -> Response:
+    """The statistic of all affected tensors over the whole run: a row a tensor and step."""
+    with services(request).database.read() as session:
+        alert = visible_alert(session, alert_id, grant)
+        name = view.stat or alert.statistic
+        tensors = affected_tensors(session, alert)
+        courses = statistic_courses(request, session, alert.run_id, name, tensors) if name else []
+    return csv_of(
+        f"alert-{alert_id}-{name}.csv",
+        ("tensor", "layer", "role", "step", name),
+        (
+            (tensor.name, tensor.layer, tensor.role, step, value)
+            for tensor, course in zip(tensors, courses, strict=False)
+            for step, value in zip(course.steps.tolist(), course.values.tolist(), strict=True)
+        ),
+    )
+
+
+@router.get("/onsets")
+def get_onsets_figure(request: Request, grant: Reader, alert_id: AlertId, view: View) -> Response:
+    """Onset intervals of the affected tensors, in their order."""
+    with services(request).database.read() as session:
+        alert = visible_alert(session, alert_id, grant)
+    if not alert.tensors:
+        return Response(status_code=204)
+    rows = [
+        _row(
+            one,
+            url=f"{root_of(request)}/runs/{alert.run_id}/tensors/{one['id']}",
+            color=branch_color(alert, one, view.theme),
+        )
+        for one in alert.tensors[:MOST_ROWS]
+    ]
+    plot = onsets(
+        rows,
+        detected=alert.detected_step,
+        severity=alert.severity,
+        theme=view.theme,
+    )
+    return _drawn([plot], view)
+
+
+@router.get("/onsets.csv")
+def get_onsets_data(request: Request, grant: Reader, alert_id: AlertId) -> Response:
+    """The affected tensors in the order of onset."""
+    with services(request).database.read() as session:
+        alert = visible_alert(session, alert_id, grant)
+    columns = (
+        "name", "layer", "role", "branch", "first_statistic", "onset_first_step",
+        "onset_last_step", "before", "after", "score",
+    )  # fmt: skip
+    return csv_of(
+        f"alert-{alert_id}-onsets.csv",
+        columns,
+        ([one.get(column) for column in columns] for one in alert.tensors),
+    )
+
+
+def _axis(steps: NDArray[np.int64], view: AlertView) -> StepAxis:
+    """Over the steps that are drawn; a look at none of them is given up."""
+    low, high = int(steps[0]), int(steps[-1])
+    first = low if view.first is None else min(max(view.first, low), high)
+    last = high if view.last is None else min(max(view.last, low), high)
+    return StepAxis.over(steps, view.axis, first=first, last=last)
+
+
+def _between(course: Course, low: int, high: int) -> Course:
+    kept = (course.steps >= low) & (course.steps <= high)
+    bands = (None if band is None else band[kept] for band in (course.low, course.high))
+    under, over = bands
+    return Course(
+        name=course.name,
+        steps=course.steps[kept],
+        values=course.values[kept],
+        low=under,
+        high=over,
+        color=course.color,
+    )
+
+
+def _row(one: Mapping[str, Any], *, url: str, color: str) -> OnsetRow:
+    moved = ", ".join(one["statistics"])
+    first = f"; first in {one['first_statistic']}" if one["first_statistic"] else ""
+    return OnsetRow(
+        name=one["name"],
+        first=one["onset_first_step"],
+        last=one["onset_last_step"],
+        text=f"{moved}{first}",
+        color=color,
+        url=url,
+    )
+
+
+def _drawn(figures: Sequence[Any], view: AlertView) -> Response:
+    return Response(
+        document(figures, theme=view.theme),
+        media_type="application/json",
+        headers={"Cache-Control": CACHE_CONTROL},
+    )

@@ -1,0 +1,195 @@
+"""A role's layers: their courses by branch after a fork, the order of onset, the profile."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from bifurk_service.api.freshness import CACHE_CONTROL
+from bifurk_service.api.grants import Reader, visible_run
+from bifurk_service.api.parameters import RunId
+from bifurk_service.figures.branches import ForkMark, profile, trajectories
+from bifurk_service.figures.document import document
+from bifurk_service.figures.onset import OnsetRow, onsets
+from bifurk_service.figures.step_axis import StepAxis
+from bifurk_service.figures.theme import COLORS, ThemeName
+from bifurk_service.pages.branch_courses import (
+    choose,
+    nearest,
+    profile_at,
+    shown_layers,
+    title_of_layers,
+    value_scale_of,
+)
+from bifurk_service.pages.forks import branch_in, branch_name, forks_of, layer_groups
+from bifurk_service.pages.rendering import page, root_of
+from bifurk_service.pages.tables import csv_of
+from bifurk_service.pages.views import BranchesView
+from bifurk_service.services import services
+from bifurk_service.stats.registry import BY_NAME, Nature
+from bifurk_service.store.imports import imported_statistics
+from bifurk_service.store.models import StoredAlert
+from bifurk_service.store.series import find_tensors
+
+router = APIRouter(prefix="/runs/{run_id}/branches", include_in_schema=False)
+
+View = Annotated[BranchesView, Query()]
+
+
+@router.get("")
+def get_branches_page(request: Request, grant: Reader, run_id: RunId, view: View) -> HTMLResponse:
+    """The page; the figures come by themselves."""
+    with services(request).database.read() as session:
+        run = visible_run(session, run_id, grant)
+        groups = layer_groups(find_tensors(session, run_id))
+        forks = forks_of(session, run_id)
+        own = [one.name for one in imported_statistics(session, run_id)]
+    chosen = choose(groups, forks, view)
+    return page(
+        request,
+        "branches.html",
+        run=run,
+        view=view,
+        groups=groups,
+        chosen=chosen,
+        forks=forks,
+        branch_in=branch_in,
+        branch_name=branch_name,
+        statistics=[n for n, one in BY_NAME.items() if one.nature is not Nature.CLASS] + own,
+    )
+
+
+@router.get("/figures/trajectories")
+def get_trajectories(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
+    """The layers' courses over steps."""
+    shown = shown_layers(request, grant, run_id, view)
+    if shown is None or not len(shown.steps):
+        return Response(status_code=204)
+    axis = StepAxis.over(shown.steps, view.axis, first=view.first, last=view.last)
+    plot = trajectories(
+        axis,
+        shown.layers,
+        title=title_of_layers(shown, view),
+        branches=shown.branches,
+        forks=[_mark(fork, root_of(request)) for fork in shown.forks],
+        value_scale=value_scale_of(view),
+        theme=view.theme,
+    )
+    return _drawn(plot, view)
+
+
+@router.get("/figures/trajectories.csv")
+def get_trajectories_data(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
+    """The layers' courses, whole: a row a layer and step."""
+    shown = shown_layers(request, grant, run_id, view)
+    layers = [] if shown is None else shown.layers
+    return csv_of(
+        f"{run_id}-branches.csv" if shown is None else f"{shown.run}-{shown.chosen.group.key}.csv",
+        ("tensor", "layer", "branch", "step", "value"),
+        (
+            (one.course.name, one.layer, one.branch, step, value)
+            for one in layers
+            for step, value in zip(
+                one.course.steps.tolist(), one.course.values.tolist(), strict=True
+            )
+        ),
+    )
+
+
+@router.get("/figures/depth")
+def get_depth_profile(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
+    """The statistic by depth at a step, and at the first that is looked at."""
+    shown = shown_layers(request, grant, run_id, view)
+    if shown is None or not len(shown.steps):
+        return Response(status_code=204)
+    last = view.at or ("" if view.last is None else str(view.last))
+    at = nearest(shown.steps, int(last) if last else None)
+    first = nearest(shown.steps, 0 if view.first is None else view.first)
+    plot = profile(
+        shown.layers,
+        profile_at(shown, at),
+        profile_at(shown, first) if first != at else None,
+        title=title_of_layers(shown, view),
+        branches=shown.branches,
+        value_scale=value_scale_of(view),
+        theme=view.theme,
+    )
+    return _drawn(plot, view)
+
+
+@router.get("/figures/depth.csv")
+def get_depth_profile_data(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
+    """The statistic by depth at every step: a row a step, a column a layer."""
+    shown = shown_layers(request, grant, run_id, view)
+    steps = [] if shown is None else shown.steps.tolist()
+    layers = [] if shown is None else shown.layers
+    return csv_of(
+        f"run-{run_id}-depth.csv",
+        ("step", *(one.course.name for one in layers)),
+        ((step, *profile_at(shown, step).values.tolist()) for step in steps if shown is not None),
+    )
+
+
+@router.get("/figures/order")
+def get_branch_order(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
+    """Which layers of a fork began when."""
+    shown = shown_layers(request, grant, run_id, view)
+    if shown is None or shown.chosen.fork is None:
+        return Response(status_code=204)
+    fork = shown.chosen.fork
+    rows = [
+        OnsetRow(
+            name=one["name"],
+            first=one["onset_first_step"],
+            last=one["onset_last_step"],
+            text=branch_name(fork, branch_in(fork, one)),
+            color=_color(branch_in(fork, one), view.theme),
+            url=f"{root_of(request)}/runs/{run_id}/tensors/{one['id']}",
+        )
+        for one in fork.tensors
+    ]
+    plot = onsets(
+        rows,
+        detected=fork.detected_step,
+        severity=fork.severity,
+        theme=view.theme,
+    )
+    return _drawn(plot, view)
+
+
+@router.get("/figures/order.csv")
+def get_branch_order_data(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
+    """The order of onset of a fork's layers."""
+    shown = shown_layers(request, grant, run_id, view)
+    fork = None if shown is None else shown.chosen.fork
+    columns = ("name", "layer", "onset_first_step", "onset_last_step", "before", "after")
+    rows = (
+        []
+        if fork is None
+        else [(*(one.get(name) for name in columns), branch_in(fork, one)) for one in fork.tensors]
+    )
+    return csv_of(f"run-{run_id}-order.csv", (*columns, "branch"), rows)
+
+
+def _color(branch: int | None, theme: ThemeName) -> str:
+    colors = COLORS[theme]
+    return colors.muted if branch is None else colors.lines[branch]
+
+
+def _mark(fork: StoredAlert, root: str) -> ForkMark:
+    return ForkMark(
+        step=fork.detected_step,
+        severity=fork.severity,
+        sentence=fork.sentence,
+        url=f"{root}/alerts/{fork.id}",
+    )
+
+
+def _drawn(plot: object, view: BranchesView) -> Response:
+    return Response(
+        document([plot], theme=view.theme),
+        media_type="application/json",
+        headers={"Cache-Control": CACHE_CONTROL},
+    )

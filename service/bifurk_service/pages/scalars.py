@@ -1,0 +1,32 @@
+"""Logged scalars as the courses that figures draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bifurk_service.figures.lines import Course
+from bifurk_service.pages.runs import loss_name
+from bifurk_service.store.engine import Session
+from bifurk_service.store.series import scalar_names, scalar_points
+
+
+def scalar_course(session: Session, run_id: int, asked: str = "") -> Course | None:
+    """A scalar's means with the band of its extremes; the loss where none is asked for."""
+    name = asked or loss_name(scalar_names(session, run_id))
+    points = scalar_points(session, run_id, name) if name else []
+    if not points:
+        return None
+    return Course(
+        name=name,
+        steps=np.array([point.step for point in points], dtype=np.int64),
+        values=_column([point.mean for point in points]),
+        low=_column([point.min for point in points]),
+        high=_column([point.max for point in points]),
+    )
+
+
+def _column(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if one is None else one for one in values], dtype=np.float64)

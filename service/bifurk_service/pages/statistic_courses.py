@@ -1,0 +1,55 @@
+"""A statistic's courses for figures of lines, of the table's statistics and of a run's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from fastapi import Request
+
+from bifurk_service.api.parameters import check_statistics
+from bifurk_service.figures.lines import Course
+from bifurk_service.pages.courses import course_cache
+from bifurk_service.stats.registry import BY_NAME, Statistic
+from bifurk_service.store.engine import Session
+from bifurk_service.store.imports import imported_series, imported_statistics
+from bifurk_service.store.models import Tensor
+
+
+def statistic_named(session: Session, run_id: int, name: str) -> Statistic:
+    """A statistic of the table, or one that the run brought.
+
+    Raises:
+        InvalidError: it is neither.
+    """
+    if name not in BY_NAME:
+        for own in imported_statistics(session, run_id):
+            if own.name == name:
+                return own
+        check_statistics(name)
+    return BY_NAME[name]
+
+
+def statistic_courses(
+    request: Request, session: Session, run_id: int, statistic: str, tensors: Sequence[Tensor]
+) -> list[Course]:
+    """One course a tensor, in order, over the steps at which it has a value; empty without any."""
+    ids = [tensor.id for tensor in tensors]
+    if statistic not in BY_NAME:
+        own = imported_series(session, run_id, statistic, ids)
+        return [
+            Course(name=tensor.name, steps=series.steps, values=series.values)
+            for tensor, series in zip(tensors, own, strict=True)
+        ]
+    found = course_cache(request).courses(session, run_id, statistic, ids)
+    known = np.isfinite(found.values)
+    return [
+        Course(name=tensor.name, steps=found.steps[mask], values=row[mask])
+        for tensor, row, mask in zip(tensors, found.values, known, strict=True)
+    ]
+
+
+def title_of(statistic: Statistic) -> str:
+    """Its name and unit, as figures are titled."""
+    shown = statistic.unit not in ("", "1", "as imported")
+    return f"{statistic.name} ({statistic.unit})" if shown else statistic.name

@@ -1,0 +1,146 @@
+"""The data behind a tensor's figures, as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+
+from bifurk_service.api.grants import Reader
+from bifurk_service.api.parameters import RunId, TensorId
+from bifurk_service.pages.tables import csv_of
+from bifurk_service.pages.tensor_figures import Planted
+from bifurk_service.pages.tensor_reading import plant
+from bifurk_service.pages.tensor_step import Asked, asked, density_at
+from bifurk_service.pages.views import TensorView
+from bifurk_service.services import services
+from bifurk_service.store.tensor_courses import course_spectrum_steps, leading_values
+
+router = APIRouter(prefix="/runs/{run_id}/tensors/{tensor_id}/figures", include_in_schema=False)
+
+ALL_VALUES = 1 << 20
+"""Singular values of one matrix: more than any has."""
+SPECTRA_AT_ONCE = 50
+"""Read for a download before they are sent."""
+
+
+@router.get("/garden.csv")
+def get_tensor_garden_data(
+    request: Request,
+    grant: Reader,
+    run_id: RunId,
+    tensor_id: TensorId,
+    view: Annotated[TensorView, Query()],
+) -> Response:
+    """The densities that the garden shows: a row a step and bin."""
+    found = asked(request, grant, run_id, tensor_id, view)
+    rows: Iterator[tuple[object, ...]] = iter(())
+    if found.grid is not None:
+        planted = plant(request, run_id, found.tensor, found.course, grid=found.grid, view=view)
+        rows = _cells(planted)
+    return csv_of(f"{_name(found)}-garden.csv", ("step", "low", "high", "density"), rows)
+
+
+def _cells(planted: Planted) -> Iterator[tuple[object, ...]]:
+    edges = planted.grid.edges.tolist()
+    for step, column in zip(planted.steps.tolist(), planted.densities.T, strict=True):
+        for low, high, value in zip(edges[:-1], edges[1:], column.tolist(), strict=True):
+            yield step, low, high, _known(value)
+
+
+@router.get("/statistics.csv")
+def get_tensor_statistics_data(
+    request: Request,
+    grant: Reader,
+    run_id: RunId,
+    tensor_id: TensorId,
+    view: Annotated[TensorView, Query()],
+) -> Response:
+    """The statistics that the page draws, at every step: a row a step."""
+    found = asked(request, grant, run_id, tensor_id, view)
+    names = list(found.course.values)
+    table = np.array(list(found.course.values.values())).T
+    return csv_of(
+        f"{_name(found)}-statistics.csv",
+        ("step", *names),
+        (
+            (step, *map(_known, row.tolist()))
+            for step, row in zip(found.course.steps.tolist(), table, strict=True)
+        ),
+    )
+
+
+@router.get("/spectra.csv")
+def get_tensor_spectra_data(
+    request: Request,
+    grant: Reader,
+    run_id: RunId,
+    tensor_id: TensorId,
+    view: Annotated[TensorView, Query()],
+) -> Response:
+    """Every stored singular value: a row a step and rank."""
+    found = asked(request, grant, run_id, tensor_id, view)
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        database = services(request).database
+        with database.read() as session:
+            steps = course_spectrum_steps(session, run_id, tensor_id)
+        for start in range(0, len(steps), SPECTRA_AT_ONCE):
+            some = steps[start : start + SPECTRA_AT_ONCE]
+            with database.read() as session:
+                spectra = leading_values(session, run_id, tensor_id, some, count=ALL_VALUES)
+            for one in spectra:
+                edge = one.document["raw"].get("upper_threshold")
+                for rank, value in enumerate(one.values.tolist(), start=1):
+                    yield one.step, rank, value, edge
+
+    return csv_of(f"{_name(found)}-spectra.csv", ("step", "rank", "singular_value", "edge"), rows())
+
+
+@router.get("/histogram.csv")
+def get_tensor_histogram_data(
+    request: Request,
+    grant: Reader,
+    run_id: RunId,
+    tensor_id: TensorId,
+    view: Annotated[TensorView, Query()],
+) -> Response:
+    """The histogram's bins."""
+    found = asked(request, grant, run_id, tensor_id, view)
+    values = density_at(request, found, view)
+    edges = found.own_grid.edges.tolist() if found.own_grid is not None else []
+    drawn_values = [] if values is None else values.tolist()
+    return csv_of(
+        f"{_name(found)}-histogram.csv",
+        ("low", "high", "density"),
+        zip(edges[:-1], edges[1:], drawn_values, strict=False),
+    )
+
+
+@router.get("/spectrum.csv")
+def get_tensor_spectrum_data(
+    request: Request,
+    grant: Reader,
+    run_id: RunId,
+    tensor_id: TensorId,
+    view: Annotated[TensorView, Query()],
+) -> Response:
+    """The singular values at a step."""
+    found = asked(request, grant, run_id, tensor_id, view)
+    one = found.at.spectrum if found.at is not None else None
+    values = [] if one is None else one.singular_values.tolist()
+    return csv_of(
+        f"{_name(found)}-spectrum.csv",
+        ("step", "rank", "singular_value"),
+        ((one.step if one else None, rank, value) for rank, value in enumerate(values, start=1)),
+    )
+
+
+def _name(found: Asked) -> str:
+    return f"{found.run.run}-{found.tensor.name}"
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,174 @@
+"""A tensor at one step: the histogram of its values, and its spectrum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from numpy.typing import NDArray
+
+from bifurk_service.api.grants import Reader, visible_run
+from bifurk_service.api.parameters import RunId, TensorId
+from bifurk_service.api.spectra import fitted_curve
+from bifurk_service.figures.histogram import gaussian_curve, histogram
+from bifurk_service.figures.spectrum import NoiseCurve, spectrum
+from bifurk_service.pages.gardens import Grid, column_cache, read_columns
+from bifurk_service.pages.tensor import drawn
+from bifurk_service.pages.tensor_course import TensorCourse, grid_of, read_course
+from bifurk_service.pages.tensor_figures import UNITS
+from bifurk_service.pages.tensor_reading import (
+    OneStep,
+    nearest_step,
+    read_step,
+    reconstructed,
+)
+from bifurk_service.pages.views import TensorView
+from bifurk_service.services import services
+from bifurk_service.store.models import Tensor
+from bifurk_service.store.queries import RunSummary, get_tensor
+from bifurk_service.store.spectra import StoredSpectrum
+
+router = APIRouter(prefix="/runs/{run_id}/tensors/{tensor_id}/figures", include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Asked:
+    """A run, a tensor, its course, and it at a step; None before anything is measured.
+
+    ``grid`` is the garden's, ``own_grid`` that of the one step.
+    """
+
+    run: RunSummary
+    tensor: Tensor
+    course: TensorCourse
+    grid: Grid | None
+    own_grid: Grid | None
+    at: OneStep | None
+
+
+def asked(request: Request, grant: Reader, run_id: int, tensor_id: int, view: TensorView) -> Asked:
+    """Reads what a figure of one step is drawn from."""
+    with services(request).database.read() as session:
+        run = visible_run(session, run_id, grant)
+        tensor = get_tensor(session, run_id, tensor_id)
+        course = read_course(session, run_id, tensor_id)
+        step = nearest_step(course.steps, view.step)
+        at = None if step is None else read_step(session, run_id, tensor, step, view)
+    return Asked(
+        run=run,
+        tensor=tensor,
+        course=course,
+        grid=grid_of(course, view),
+        own_grid=grid_of(course.between(step, step), view),
+        at=at,
+    )
+
+
+@router.get("/histogram")
+def get_tensor_histogram(
+    request: Request,
+    grant: Reader,
+    run_id: RunId,
+    tensor_id: TensorId,
+    view: Annotated[TensorView, Query()],
+) -> Response:
+    """The values at a step against the Gaussian of their mean and deviation."""
+    found = asked(request, grant, run_id, tensor_id, view)
+    values = density_at(request, found, view)
+    if values is None or found.own_grid is None or found.at is None:
+        return Response(status_code=204)
+    grid, at = found.own_grid, found.at
+    how = ", from quantiles" if found.tensor.piece_of else ""
+    return drawn(
+        [
+            histogram(
+                grid.edges,
+                values,
+                _gaussian(at, grid),
+                title=f"Values at step {at.snapshot.step:,}{how}",
+                value_label=UNITS[grid.unit],
+                density_scale=view.density,
+                theme=view.theme,
+            )
+        ],
+        view,
+    )
+
+
+@router.get("/spectrum")
+def get_tensor_spectrum(
+    request: Request,
+    grant: Reader,
+    run_id: RunId,
+    tensor_id: TensorId,
+    view: Annotated[TensorView, Query()],
+) -> Response:
+    """The newest spectrum at or before a step against the Marchenko-Pastur curve."""
+    at = asked(request, grant, run_id, tensor_id, view).at
+    if at is None or at.spectrum is None:
+        return Response(status_code=204)
+    found = at.spectrum
+    fit = fitted_curve(found)
+    curve = None
+    if fit is not None:
+        curve = NoiseCurve(
+            values=np.array(fit.values),
+            density=np.array(fit.density),
+            threshold=float(found.document["raw"]["upper_threshold"]),
+        )
+    outliers = [one["value"] for one in found.document["raw"].get("outliers", ())]
+    return drawn(
+        [
+            spectrum(
+                found.singular_values,
+                curve,
+                outliers,
+                title=_title(found, at.snapshot.step),
+                verdict=_verdict(found),
+                theme=view.theme,
+            )
+        ],
+        view,
+    )
+
+
+def density_at(request: Request, found: Asked, view: TensorView) -> NDArray[np.float64] | None:
+    """Of the step at hand, over its own bins; None where there is nothing to draw."""
+    if found.at is None or found.own_grid is None:
+        return None
+    if found.tensor.piece_of is None:
+        columns = read_columns(
+            column_cache(request),
+            services(request),
+            [found.at.snapshot],
+            found.tensor,
+            found.own_grid,
+        )
+    else:
+        step = found.at.snapshot.step
+        columns = reconstructed(found.course.between(step, step), found.own_grid, view).densities
+    return columns[:, 0] if columns.size and np.isfinite(columns).all() else None
+
+
+def _gaussian(at: OneStep, grid: Grid) -> NDArray[np.float64] | None:
+    mean, std = at.values["mean"], at.values["std"]
+    if mean is None or std is None:
+        return None
+    return gaussian_curve(grid.low, grid.high, mean=mean, std=std, unit=grid.unit)
+
+
+def _title(found: StoredSpectrum, asked_step: int) -> str:
+    newest = f", the newest up to step {asked_step:,}" if found.step != asked_step else ""
+    return f"Spectrum at step {found.step:,}{newest}"
+
+
+def _verdict(found: StoredSpectrum) -> str:
+    raw, white = found.document["raw"], found.document["biwhitened"]
+    if "no_verdict" in raw:
+        return str(raw["no_verdict"])
+    beyond = f"{raw['above']} above the edge of noise"
+    if "no_verdict" not in white:
+        beyond += f"; {white['above']} biwhitened"
+    return beyond

@@ -1,0 +1,124 @@
+"""A PostgreSQL cluster of the tests' own, on loopback; it goes with all it holds when stopped."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bifurk_service.store.engine import Database
+from tests.deploy.prometheus import free_port
+from tests.server import DEADLINE_SECONDS, wait_for
+
+DEBIAN = Path("/usr/lib/postgresql")
+"""Debian keeps the server's programs out of the path, a folder a version."""
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """A cluster for as long as the context is open."""
+    cluster = Postgres()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+class Postgres:
+    """`postgres` on a free port; user postgres, no password, nothing is synced to the disk.
+
+    It refuses to run as root: there it runs as another user, in a folder that is that user's.
+    """
+
+    def __init__(self) -> None:
+        programs = _programs()
+        self._folder = Path(tempfile.mkdtemp(prefix="bifurk-postgres-"))
+        self._user = _another_user() if os.geteuid() == 0 else None
+        if self._user is not None:
+            os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
+        self.port = free_port()
+        self._log = (self._folder / "log").open("wb")
+        data = self._folder / "data"
+        arguments = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "--no-locale"]
+        self._start([programs / "initdb", "-D", data, *arguments]).wait(DEADLINE_SECONDS)
+        served = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
+        options = [word for setting in served for word in ("-c", setting)]
+        self._process = self._start(
+            [programs / "postgres", "-D", data, "-p", str(self.port), *options]
+        )
+        wait_for(self._answers, "PostgreSQL")
+
+    def database(self, name: str) -> str:
+        """The URL of a new database."""
+        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
+
+    def bifurk(self, name: str) -> str:
+        """The URL of a new database with bifurk's schema."""
+        url = self.database(name)
+        database = Database(url)
+        database.upgrade()
+        database.close()
+        return url
+
+    def address(self, database: str, *, user: str = "postgres") -> str:
+        """Where libpq finds a database."""
+        return f"host=127.0.0.1 port={self.port} user={user} dbname={database}"
+
+    def stop(self) -> None:
+        """Ends it at once, whoever is connected."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(DEADLINE_SECONDS)
+        self._log.close()
+        shutil.rmtree(self._folder)
+
+    def _start(self, command: list[str | Path]) -> subprocess.Popen[bytes]:
+        user = self._user
+        return subprocess.Popen(
+            command,
+            cwd=self._folder,
+            stdout=self._log,
+            stderr=self._log,
+            user=None if user is None else user.pw_uid,
+            group=None if user is None else user.pw_gid,
+            extra_groups=None if user is None else [],
+        )
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, (self._folder / "log").read_text()
+        try:
+            psycopg.connect(self.address("postgres")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def _programs() -> Path:
+    """The folder of initdb. Without it the test fails in CI, and elsewhere is skipped."""
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    versions = [path for path in DEBIAN.glob("*/bin") if (path / "initdb").exists()]
+    if versions:
+        return max(versions, key=lambda path: int(path.parent.name))
+    reason = "PostgreSQL is not installed; Debian has it in the package postgresql"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _another_user() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")

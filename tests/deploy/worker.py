@@ -1,0 +1,57 @@
+"""`bifurk worker` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from functools import cached_property
+from pathlib import Path
+
+import urllib3
+
+from tests.server import DEADLINE_SECONDS, wait_for
+
+
+class Worker:
+    """Measures, judges and tells, until stopped."""
+
+    def __init__(self, data_dir: Path, environment: dict[str, str]) -> None:
+        self.log = data_dir.parent / f"{data_dir.name}-worker.log"
+        self._output = self.log.open("wb")
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from bifurk_service.cli import main; main()",
+                *("worker", "--port", "0"),
+            ],
+            stdout=self._output,
+            stderr=self._output,
+            env={**os.environ, **environment, "BIFURK_DATA_DIR": str(data_dir)},
+        )
+
+    @cached_property
+    def url(self) -> str:
+        """The address of its metrics, once it has said it."""
+        return str(wait_for(self._announced, "the worker's address"))
+
+    def request(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
+        """Status and text of a GET."""
+        answer = urllib3.request("GET", self.url + path, headers=headers, retries=False, timeout=30)
+        return answer.status, answer.data.decode()
+
+    def stop(self) -> None:
+        """Ends it as Ctrl-C does; again is no error."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(timeout=DEADLINE_SECONDS)
+        self._output.close()
+
+    def _announced(self) -> str | None:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the worker ended:\n{self.log.read_text()}")
+        found = re.search(r"worker listens on (\S+)", self.log.read_text())
+        return found[1] if found else None

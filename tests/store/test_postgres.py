@@ -1,0 +1,147 @@
+"""PostgreSQL: one schema, one writer at a time over all processes, one pipeline."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+
+import pytest
+from alembic import command
+from sqlalchemy import inspect, select
+
+from bifurk_service.errors import InvalidError, SetupError, StorageError
+from bifurk_service.store import engine as engine_module
+from bifurk_service.store.engine import Database, alembic_config
+from bifurk_service.store.events import append_event
+from bifurk_service.store.models import Base, Event, Project, Run
+from tests.deploy.postgres import Postgres, running_postgres
+
+SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Postgres]:
+    with running_postgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def url(cluster: Postgres) -> str:
+    return cluster.database("store")
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    database = Database(url)
+    database.upgrade()
+    yield database
+    with database.engine.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+    database.close()
+
+
+@pytest.fixture
+def other(database: Database) -> Iterator[Database]:
+    """The same database as another process has it."""
+    other = Database(database.url)
+    yield other
+    other.close()
+
+
+def add_project(database: Database, slug: str) -> None:
+    with database.write() as session:
+        session.add(Project(slug=slug, created_at=0.0))
+
+
+def projects(database: Database) -> list[str]:
+    with database.read() as session:
+        return list(session.scalars(select(Project.slug).order_by(Project.slug)))
+
+
+def test_the_migrations_give_the_schema_that_the_models_declare(database: Database) -> None:
+    command.check(alembic_config(database.url))
+
+
+def test_the_migrations_go_down_and_up_again(database: Database) -> None:
+    command.downgrade(alembic_config(database.url), "base")
+    assert set(inspect(database.engine).get_table_names()) == {"alembic_version"}
+    assert inspect(database.engine).get_view_names() == []
+    database.upgrade()
+    assert set(Base.metadata.tables) < set(inspect(database.engine).get_table_names())
+
+
+def test_a_reader_sees_one_state_whatever_is_written_meanwhile(
+    database: Database, other: Database
+) -> None:
+    with database.read() as session:
+        assert list(session.scalars(select(Project.slug))) == []
+        add_project(other, "meanwhile")
+        assert list(session.scalars(select(Project.slug))) == []
+    assert projects(database) == ["meanwhile"]
+
+
+def test_writers_of_two_processes_wait_in_line(database: Database, other: Database) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with database.write() as session:
+            session.add(Project(slug="first", created_at=0.0))
+            begun.set()
+            assert go_on.wait(SECONDS)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert begun.wait(SECONDS)
+    threading.Timer(0.2, go_on.set).start()
+    with other.write() as session:
+        seen = list(session.scalars(select(Project.slug)))
+    holder.join()
+    assert seen == ["first"], "the second began when the first had committed, and saw it"
+
+
+def test_a_writer_that_waits_too_long_says_to_try_again(
+    database: Database, other: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT_SECONDS", 0.1)
+    with (
+        database.write(),
+        pytest.raises(StorageError, match="lock timeout") as refused,
+    ):
+        add_project(other, "late")
+    assert refused.value.retry_after_seconds
+    assert projects(database) == []
+
+
+def test_numbers_that_are_none_are_null_in_documents(database: Database) -> None:
+    data = {"a": math.nan, "b": [1.5, -math.inf], "c": {"d": math.inf}}
+    with database.write() as session:
+        project = Project(slug="p", created_at=0.0)
+        session.add(project)
+        session.flush()
+        run = Run(project_id=project.id, slug="r", created_at=0.0, updated_at=0.0)
+        session.add(run)
+        session.flush()
+        append_event(session, run_id=run.id, kind="snapshot", data=data, now=0.0)
+    with database.read() as session:
+        [event] = session.scalars(select(Event))
+    assert event.data == {"a": None, "b": [1.5, None], "c": {"d": None}}
+
+
+@pytest.mark.parametrize("slug", ["with \0 inside", "x" * 129])
+def test_what_no_column_holds_is_the_request_s_fault(database: Database, slug: str) -> None:
+    with pytest.raises(InvalidError, match="cannot hold it"):
+        add_project(database, slug)
+    assert projects(database) == []
+
+
+def test_one_process_at_a_time_has_the_pipeline(database: Database, other: Database) -> None:
+    with (
+        database.pipeline_claimed(),
+        pytest.raises(SetupError, match="another process runs this database's pipeline"),
+        other.pipeline_claimed(),
+    ):
+        pytest.fail("two have it")
+    with other.pipeline_claimed():
+        add_project(database, "p")
