@@ -44,10 +44,11 @@ from bifurk_service.metrics import CONTENT_TYPE, ServiceMetrics
 from bifurk_service.notify.addresses import AddressError, Destinations
 from bifurk_service.notify.followed import FollowedPolicy
 from bifurk_service.notify.sending import Sender
-from bifurk_service.pages import PAGES
+from bifurk_service.pages import PAGES, SIGNING
 from bifurk_service.pages.courses import CourseCache
 from bifurk_service.pages.gardens import ColumnCache
 from bifurk_service.pages.problem_pages import problem_page
+from bifurk_service.pages.turns import Turns, in_turn
 from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.loop import Pipeline
@@ -106,6 +107,8 @@ def create_app(
     for module in (ingest, imports, *READING):
         app.include_router(module.router)
     for router in PAGES:
+        app.include_router(router, dependencies=[Depends(in_turn)])
+    for router in SIGNING:
         app.include_router(router)
     _wire(app, settings, make_executor, runs_pipeline=settings.pipeline, stored=True)
     return app
@@ -191,6 +194,7 @@ def _wire(
 
     app.state.metrics = metrics
     app.state.courses = CourseCache()
+    app.state.turns = Turns()
     app.state.columns = ColumnCache()
     app.state.services = Services(
         settings=settings,

@@ -39,7 +39,7 @@ def test_the_page_tells_what_happened_and_what_it_may_mean(served: Served, admin
     for told in (
         alert["sentence"],
         "branch_split at step",
-        "not measured",
+        "in 10,000 snapshots of a series",
         "The layers of one role parted into two groups",
         f"/runs/{served.forked}/tensors/{alert['tensors'][0]['id']}",
         f"/runs/{served.forked}/branches?role=mlp.up",

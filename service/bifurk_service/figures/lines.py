@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool, Span
@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 
 from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.figures.theme import COLORS, HEIGHT_LINES, ThemeName
+from bifurk_service.stats.thinning import thin
 
 ValueScale: TypeAlias = Literal["linear", "log"]
+
+MOST_POINTS: Final = 2_000
+"""Of a line: more than a screen is wide, and every extreme is among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,26 +63,29 @@ def lines(
         values = course.values
         if value_scale == "log":
             values = np.where(values > 0, values, np.nan)
-        source = ColumnDataSource(
-            {
-                "x": axis.place(course.steps),
-                "y": values,
-                "step": course.steps,
-                "name": [course.name] * len(course.steps),
-            }
-        )
+        kept = thin(values, MOST_POINTS)
+        steps = course.steps[kept]
+        source = ColumnDataSource({"x": axis.place(steps), "y": values[kept], "step": steps})
         named = {"legend_label": course.name} if len(courses) > 1 else {}
         if course.low is not None and course.high is not None:
             plot.varea(
-                axis.place(course.steps), course.low, course.high, fill_color=color, fill_alpha=0.18
+                axis.place(steps),
+                course.low[kept],
+                course.high[kept],
+                fill_color=color,
+                fill_alpha=0.18,
             )
-        drawn.append(plot.line("x", "y", source=source, color=color, line_width=1.6, **named))
+        drawn.append(
+            plot.line(
+                "x", "y", source=source, name=course.name, color=color, line_width=1.6, **named
+            )
+        )
         if len(course.steps) == 1:
             drawn.append(plot.scatter("x", "y", source=source, color=color, size=5))
     plot.add_tools(
         HoverTool(
             renderers=drawn,
-            tooltips=[("", "@name"), ("step", "@step{0,0}"), ("value", "@y{0.00000 a}")],
+            tooltips=[("", "$name"), ("step", "@step{0,0}"), ("value", "@y{0.00000 a}")],
             mode="mouse",
         )
     )

@@ -28,7 +28,7 @@ PAGES = (
     branches.router,
     compare.router,
     compare_figures.router,
-    sign_in.router,
-    assets.router,
 )
-"""Routers, in the order of their paths."""
+"""Routers, in the order of their paths; a few of their requests are answered at a time."""
+SIGNING = (sign_in.router, assets.router)
+"""What costs next to nothing, and waits for nobody."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeAlias
-from urllib.parse import parse_qs
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
@@ -18,6 +17,7 @@ from bifurk_service.domain import AlertState
 from bifurk_service.errors import InvalidError
 from bifurk_service.pages.alert_seen import visible_alert
 from bifurk_service.pages.forks import FORKS
+from bifurk_service.pages.forms import Form
 from bifurk_service.pages.marks import details_text
 from bifurk_service.pages.meaning import Look
 from bifurk_service.pages.meanings import MEANINGS
@@ -36,21 +36,11 @@ from bifurk_service.store.runs import attempt_slug
 
 router = APIRouter(include_in_schema=False)
 
-MOST_FORM_BYTES: Final = 32 << 10
 MOST_CHANGES: Final = 500
 """Of the history, the first; REST has all."""
 MOST_ROWS: Final = 200
 """Tensors in the table; the data has all."""
 MOVES: Final = {"acknowledge": AlertState.ACKNOWLEDGED, "resolve": AlertState.RESOLVED}
-
-
-async def posted(request: Request) -> dict[str, str]:
-    """The fields of a form, each one's last value."""
-    body = (await request.body())[:MOST_FORM_BYTES].decode("utf-8", "replace")
-    return {name: values[-1] for name, values in parse_qs(body).items()}
-
-
-Form: TypeAlias = Annotated[dict[str, str], Depends(posted)]
 
 
 @router.get("/alerts/{alert_id}")

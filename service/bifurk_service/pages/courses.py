@@ -11,7 +11,7 @@ from typing import Final, cast
 import numpy as np
 from fastapi import Request
 
-from bifurk_service.store.courses import Courses, read_courses
+from bifurk_service.store.courses import Courses, measured_until, read_courses
 from bifurk_service.store.engine import Session
 from bifurk_service.store.series import timeline
 
@@ -28,16 +28,26 @@ class _Key:
     stretches: tuple[tuple[int, int], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Kept:
+    """Courses as of a step, and how many snapshots were measured up to it."""
+
+    courses: Courses
+    measured: int
+    last: int
+
+
 class CourseCache:
     """The courses read last, the least recently used given up first; thread-safe.
 
-    What was read of a snapshot is final once a later one is measured; the last step is read again.
+    Snapshots are measured in no certain order: what was read is added to only where no snapshot
+    has been measured since that belongs before its end, and read again whole where one has.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[_Key, Courses] = OrderedDict()
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
 
     def courses(
         self, session: Session, run_id: int, statistic: str, tensor_ids: Sequence[int]
@@ -55,23 +65,31 @@ class CourseCache:
         with self._lock:
             self._kept[key] = found
             self._kept.move_to_end(key)
-            while self._bytes() > self._most_bytes and len(self._kept) > 1:
+            while self._bytes() > self._most_bytes and self._kept:
                 self._kept.popitem(last=False)
-        return found
+        return found.courses
 
-    def _read(self, session: Session, key: _Key, known: Courses | None) -> Courses:
-        if known is None or len(known.steps) < 2:
-            return read_courses(session, key.run_id, key.statistic, key.tensor_ids)
-        settled = len(known.steps) - 1
-        after = int(known.steps[settled - 1])
-        new = read_courses(session, key.run_id, key.statistic, key.tensor_ids, after=after)
-        return Courses(
-            steps=np.concatenate((known.steps[:settled], new.steps)),
-            values=np.concatenate((known.values[:, :settled], new.values), axis=1),
-        )
+    def _read(self, session: Session, key: _Key, known: _Kept | None) -> _Kept:
+        measured, last = measured_until(session, key.run_id)
+        if known is not None:
+            if (measured, last) == (known.measured, known.last):
+                return known
+            if measured_until(session, key.run_id, known.last)[0] != known.measured:
+                known = None
+        after = known.last if known else -1
+        courses = read_courses(session, key.run_id, key.statistic, key.tensor_ids, after=after)
+        if known is not None:
+            courses = Courses(
+                steps=np.concatenate((known.courses.steps, courses.steps)),
+                values=np.concatenate((known.courses.values, courses.values), axis=1),
+            )
+        return _Kept(courses=courses, measured=measured, last=last)
 
     def _bytes(self) -> int:
-        return sum(found.values.nbytes for found in self._kept.values())
+        return sum(
+            kept.courses.values.nbytes + kept.courses.steps.nbytes + 8 * len(key.tensor_ids)
+            for key, kept in self._kept.items()
+        )
 
 
 def course_cache(request: Request) -> CourseCache:

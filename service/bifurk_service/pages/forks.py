@@ -11,7 +11,7 @@ from bifurk_service.detect.branch_split import BranchSplit
 from bifurk_service.detect.layer_departure import LayerDeparture
 from bifurk_service.detect.role_groups import role_groups
 from bifurk_service.domain import TensorInfo
-from bifurk_service.store.alert_lists import AlertFilter, list_alerts
+from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert, Tensor
 
@@ -23,7 +23,6 @@ FORKS: Final[Mapping[str, tuple[str, str]]] = {
 LEAST_LAYERS: Final = 2
 MOST_FORKS: Final = 200
 """Of one page, the newest of a run's."""
-MOST_ALERTS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,7 +66,7 @@ def layer_groups(tensors: Sequence[Tensor]) -> list[LayerGroup]:
 def forks_of(session: Session, run_id: int) -> list[StoredAlert]:
     """The alerts that parted layers of a run, newest first."""
     wanted = AlertFilter(run_id=run_id, kinds=tuple(FORKS))
-    return list_alerts(session, wanted, after_id=0, limit=MOST_ALERTS)[::-1][:MOST_FORKS]
+    return newest_alerts(session, wanted, limit=MOST_FORKS)
 
 
 def concerns(fork: StoredAlert, group: LayerGroup) -> bool:

@@ -91,7 +91,11 @@ class ColumnCache:
             if found is not None:
                 self._kept.move_to_end(key)
                 return found
-        read = _read(house, snapshot, tensor, grid)
+        try:
+            read = _read(house, snapshot, tensor, grid)
+        except StorageError:
+            # Perhaps only for now: it is not kept.
+            return np.full(grid.bins, np.nan, dtype=np.float32)
         with self._lock:
             self._kept[key] = read
             while len(self._kept) > self._most:
@@ -174,8 +178,8 @@ def _read(house: Services, snapshot: Snapshot, tensor: Tensor, grid: Grid) -> ND
         if nothing_to_draw(found, grid.unit) is not None:
             return nothing
         drawn = density(found, bins=grid.bins, unit=grid.unit, low=grid.low, high=grid.high)
-    except (NotFoundError, StorageError, ValueError):
-        # Not carried, no longer kept, damaged, or finer than float64: a gap, not an end.
+    except (NotFoundError, ValueError):
+        # Not carried, no longer kept, or finer than float64: a gap, not an end.
         return nothing
     return drawn.density.astype(np.float32)
 

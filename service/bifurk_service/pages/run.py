@@ -28,7 +28,7 @@ from bifurk_service.pages.tables import csv_of
 from bifurk_service.pages.views import RunView
 from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME, Nature
-from bifurk_service.store.alert_lists import AlertFilter, list_alerts
+from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
 from bifurk_service.store.courses import Courses, learning_rates
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert, Tensor
@@ -43,7 +43,7 @@ router = APIRouter(prefix="/runs/{run_id}", include_in_schema=False)
 MOST_COLUMNS: Final = 600
 """Of a heatmap: about one a pixel of a laptop's screen at half its width."""
 MOST_ALERTS: Final = 500
-"""Of one page; the command line and REST have all."""
+"""Of one page, the newest of warnings and of the rest; the command line and REST have all."""
 WARNED: Final = frozenset({Severity.WARNING.value, Severity.CRITICAL.value})
 
 
@@ -69,7 +69,14 @@ def read_run(session: Session, grant: Grant, run_id: int) -> dict[str, Any]:
     attempts = attempts_of(session, run_id)
     steps = judged_steps(session, attempts[-1].id) if attempts else []
     tensors = find_tensors(session, run_id)
-    alerts = list_alerts(session, AlertFilter(run_id=run_id), after_id=0, limit=MOST_ALERTS)
+    warnings, infos = (
+        newest_alerts(
+            session,
+            AlertFilter(run_id=run_id, severities=severities, children=False),
+            limit=MOST_ALERTS,
+        )
+        for severities in (tuple(WARNED), (Severity.INFO.value,))
+    )
     return {
         "run": run,
         "attempts": attempts,
@@ -82,7 +89,8 @@ def read_run(session: Session, grant: Grant, run_id: int) -> dict[str, Any]:
         "scalars": scalar_names(session, run_id),
         "tensors": tensors,
         "roles": sorted({tensor.role for tensor in tensors}),
-        "alerts": [alert for alert in alerts if not alert.parent][::-1],
+        "alerts": [*warnings, *infos],
+        "is_cut": MOST_ALERTS in (len(warnings), len(infos)),
         "warned": WARNED,
     }
 
@@ -195,4 +203,4 @@ def _mark(alert: StoredAlert, rows: dict[int, int], root: str) -> AlertMark:
 def _alerts(session: Session, run_id: int, view: RunView) -> list[StoredAlert]:
     severities = () if view.alerts == "all" else tuple(WARNED)
     wanted = AlertFilter(run_id=run_id, severities=severities, silenced=False, superseded=False)
-    return list_alerts(session, wanted, after_id=0, limit=MOST_ALERTS)
+    return newest_alerts(session, wanted, limit=MOST_ALERTS)

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from bifurk_service.api.grants import Reader
-from bifurk_service.figures.sparkline import sparkline
+from bifurk_service.figures.sparkline import POINTS, sparkline
 from bifurk_service.pages.rendering import page
 from bifurk_service.pages.views import RunsView
 from bifurk_service.services import services
 from bifurk_service.store.engine import Session
 from bifurk_service.store.queries import search_runs
 from bifurk_service.store.runs import attempts_of
-from bifurk_service.store.series import scalar_names, scalar_points
+from bifurk_service.store.series import scalar_names, scalar_sketch
 from bifurk_service.store.snapshots import snapshot_counts
 
 router = APIRouter(include_in_schema=False)
@@ -51,8 +51,7 @@ def _facts(session: Session, run_id: int) -> tuple[int, int, str]:
     """Snapshots that came and that were lost, and the loss drawn small; "" without one."""
     lost = sum(sum(attempt.dropped.values()) for attempt in attempts_of(session, run_id))
     name = loss_name(scalar_names(session, run_id))
-    points = scalar_points(session, run_id, name) if name else []
-    values = [float("nan") if point.mean is None else point.mean for point in points]
+    values = scalar_sketch(session, run_id, name, points=POINTS) if name else []
     return sum(snapshot_counts(session, run_id).values()), lost, sparkline(values)
 
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from http import HTTPStatus
 from typing import Annotated, Final
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from bifurk_service.access import COOKIE
+from bifurk_service.pages.forms import Form
 from bifurk_service.pages.rendering import page, root_of
 from bifurk_service.services import services
 from bifurk_service.store.tokens import find_grant
 
 router = APIRouter(include_in_schema=False)
 
-MOST_FORM_BYTES: Final = 4096
 A_MONTH_SECONDS: Final = 30 * 86400
 
 
@@ -28,10 +27,9 @@ def get_sign_in(request: Request, next: Annotated[str, Query(max_length=2048)] =
 
 
 @router.post("/sign-in")
-async def post_sign_in(request: Request) -> Response:
+def post_sign_in(request: Request, form: Form) -> Response:
     """Takes a token; the browser goes on to where it came from."""
-    form = parse_qs((await request.body())[:MOST_FORM_BYTES].decode("utf-8", "replace"))
-    token, onward = form.get("token", [""])[0].strip(), form.get("next", ["/"])[0]
+    token, onward = form.get("token", "").strip(), form.get("next", "/")
     with services(request).database.read() as session:
         grant = find_grant(session, token, now=time.time()) if token else None
     if grant is None:

@@ -33,7 +33,7 @@ def csv_of(
 def _text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(columns)
+    writer.writerow([_harmless(column) for column in columns])
     for place, row in enumerate(rows, start=1):
         writer.writerow([_harmless(value) for value in row])
         if place % ROWS_A_PIECE == 0:

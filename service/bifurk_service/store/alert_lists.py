@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.store.models import Project, Run, StoredAlert
@@ -35,7 +35,12 @@ def list_alerts(
     session: Session, wanted: AlertFilter, *, after_id: int, limit: int
 ) -> list[StoredAlert]:
     """Alerts in the order they were raised, filtered."""
-    query = select(StoredAlert).where(StoredAlert.id > after_id)
+    query = _filtered(wanted).where(StoredAlert.id > after_id).order_by(StoredAlert.id)
+    return list(session.scalars(query.limit(limit)))
+
+
+def _filtered(wanted: AlertFilter) -> Select[StoredAlert]:
+    query = select(StoredAlert)
     if wanted.run_id is not None:
         query = query.where(StoredAlert.run_id == wanted.run_id)
     if wanted.project is not None:
@@ -60,7 +65,13 @@ def list_alerts(
     ):
         if held is not None:
             query = query.where(holds if held else ~holds)
-    return list(session.scalars(query.order_by(StoredAlert.id).limit(limit)))
+    return query
+
+
+def newest_alerts(session: Session, wanted: AlertFilter, *, limit: int) -> list[StoredAlert]:
+    """The alerts raised last, newest first, filtered."""
+    query = _filtered(wanted).order_by(StoredAlert.id.desc()).limit(limit)
+    return list(session.scalars(query))
 
 
 def alerts_of(session: Session, run_id: int) -> list[StoredAlert]:

@@ -17,6 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DatabaseError, DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from bifurk_service.errors import InvalidError, SetupError, StorageError
@@ -24,6 +25,9 @@ from bifurk_service.errors import InvalidError, SetupError, StorageError
 __all__ = ["Database", "Session", "alembic_config", "network_filesystem"]
 
 BUSY_TIMEOUT_SECONDS: Final = 5
+MOST_CONNECTIONS: Final = 60
+"""More than threads that answer requests, so that none of them waits for another's connection."""
+ALL_IN_USE: Final = "every connection to the database is in use"
 WRITER_LOCK: Final = 0x626966_75726B
 """The one of PostgreSQL's advisory locks that every write holds."""
 PIPELINE_LOCK: Final = WRITER_LOCK + 1
@@ -72,6 +76,8 @@ class Database:
             raise StorageError(
                 f"the database does not answer: {error.orig}", retry_after_seconds=5
             ) from error
+        except PoolTimeoutError as error:
+            raise StorageError(ALL_IN_USE, retry_after_seconds=5) from error
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -90,6 +96,8 @@ class Database:
                 raise StorageError(
                     f"the database did not take it: {error.orig}", retry_after_seconds=5
                 ) from error
+            except PoolTimeoutError as error:
+                raise StorageError(ALL_IN_USE, retry_after_seconds=5) from error
             except DataError as error:
                 raise InvalidError(f"the database cannot hold it: {error.orig}") from error
 
@@ -206,7 +214,9 @@ def _engine(url: str) -> Engine:
                 "use a local folder, or PostgreSQL through BIFURK_DATABASE_URL"
             )
         folder.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, max_overflow=MOST_CONNECTIONS
+    )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,22 +109,30 @@ def statistic_courses(
     """Several statistics of some tensors between two steps, both included, a tensor at a time."""
     stretches = timeline(session, run_id)
     for tensor_id in tensor_ids:
-        rows = [
-            row
-            for stretch in stretches
-            for row in session.execute(
-                stretch_query(
-                    statistics, tensor_id, stretch, first_step=first_step, last_step=last_step
+        rows = np.concatenate(
+            [
+                _rows(
+                    session,
+                    stretch_query(
+                        statistics, tensor_id, stretch, first_step=first_step, last_step=last_step
+                    ),
+                    columns=1 + len(statistics),
                 )
-            )
-        ]
-        yield StatisticCourses(
-            tensor_id=tensor_id,
-            steps=np.array([row[0] for row in rows], dtype=np.int64),
-            values=np.array([row[1:] for row in rows], dtype=np.float64).reshape(
-                len(rows), len(statistics)
-            ),
+                for stretch in stretches
+            ]
+            or [np.zeros((0, 1 + len(statistics)))]
         )
+        yield StatisticCourses(
+            tensor_id=tensor_id, steps=rows[:, 0].astype(np.int64), values=rows[:, 1:]
+        )
+
+
+def _rows(
+    session: Session, query: Select[*tuple[Any, ...]], *, columns: int
+) -> NDArray[np.float64]:
+    """Rows as the driver gives them, float64 [n, columns], NaN for null; exact up to 2^53."""
+    found = session.connection().execute(query).cursor.fetchall()
+    return np.array(found, dtype=np.float64).reshape(-1, columns)
 
 
 def stretch_query(
@@ -173,6 +182,25 @@ def scalar_points(session: Session, run_id: int, name: str) -> list[SeriesPoint]
             query = query.where(SeriesPoint.step < stretch.end)
         points.extend(session.scalars(query))
     return points
+
+
+def scalar_sketch(session: Session, run_id: int, name: str, *, points: int) -> list[float]:
+    """A logged scalar's means at evenly spread snapshots, about ``points`` or up to twice as many.
+
+    In the order of attempts and steps, NaN without a value.
+    """
+    chosen = [Series.run_id == run_id, Series.name == name]
+    joined = select(SeriesPoint.mean).join(Series, SeriesPoint.series_id == Series.id)
+    count = select(func.count()).select_from(joined.where(*chosen).subquery())
+    stride = max(session.scalar(count) or 0, points) // points
+    order = (SeriesPoint.attempt_id, SeriesPoint.step)
+    place = func.row_number().over(order_by=order).label("place")
+    numbered = joined.add_columns(place).where(*chosen).subquery()
+    query = select(numbered.c.mean).where(numbered.c.place % stride == 0)
+    return [
+        math.nan if mean is None else mean
+        for mean in session.scalars(query.order_by(numbered.c.place))
+    ]
 
 
 def _like(glob: str) -> str:

@@ -120,14 +120,20 @@
     if (!button) return;
     const run = form?.dataset.stream;
     let source, due, changed = false;
-    const refresh = () => {
-      due = undefined;
-      if (document.hidden || !source) { changed = true; return; }
+    // The next look waits for this one, and twice as long as it took: a slow server is left in peace.
+    let rest = REFRESH_MS;
+    const refresh = async () => {
+      if (document.hidden || !source) { changed = true; due = undefined; return; }
       changed = false;
-      drawAll();
-      renew();
+      const began = performance.now();
+      await Promise.allSettled([drawAll(), renew()]);
+      rest = Math.max(REFRESH_MS, 2 * (performance.now() - began));
+      due = undefined;
+      if (changed) news();
     };
-    const news = () => { due ??= setTimeout(refresh, REFRESH_MS); };
+    const news = () => {
+      if (due === undefined) due = setTimeout(refresh, rest); else changed = true;
+    };
     const start = () => {
       source = new EventSource(`${prefix}/api/v1/stream${run ? `?run=${run}` : ""}`);
       for (const kind of ["snapshot", "alert", "attempt"]) source.addEventListener(kind, news);
