@@ -103,6 +103,7 @@ def test_the_stream_has_no_head(open_server: Server) -> None:
     assert (status, headers["allow"]) == (405, "GET")
 
 
-def test_the_root_leads_to_the_interface(anyone: Caller) -> None:
-    status, _ = anyone.request("GET", "/")
-    assert status == 307
+def test_the_root_is_the_list_of_runs(anyone: Caller) -> None:
+    status, page = anyone.request("GET", "/")
+    assert status == 200
+    assert "<h1>Runs</h1>" in page
