@@ -16,8 +16,8 @@ from bifurk_service.figures.evidence import (
     draw_marks,
     draw_onset,
     evidence,
-    place_legend,
 )
+from bifurk_service.figures.legend import place_legend
 from bifurk_service.figures.lines import Course
 from bifurk_service.figures.onset import OnsetRow, onsets
 from bifurk_service.figures.shades import shades

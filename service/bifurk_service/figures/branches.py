@@ -19,7 +19,8 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from bifurk_service.figures.evidence import LEAST_POINTS, MOST_POINTS, course_hover, place_legend
+from bifurk_service.figures.evidence import LEAST_POINTS, MOST_POINTS, course_hover
+from bifurk_service.figures.legend import place_legend
 from bifurk_service.figures.lines import Course, ValueScale
 from bifurk_service.figures.shades import shades
 from bifurk_service.figures.step_axis import TOOLS, StepAxis

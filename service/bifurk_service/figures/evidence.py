@@ -31,10 +31,7 @@ LEAST_POINTS: Final = 200
 DASHES: Final = ("dotted", "dashed", "dotdash", "dashdot", "solid")
 FAINT: Final = 0.4
 """How opaque what stands for contrast is."""
-LONG_LABEL: Final = 16
-"""Letters of a legend's label, beyond which two do not fit side by side on a phone."""
 MOST_LETTERS: Final = 40
-LEGEND_ROW_PIXELS: Final = 21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,23 +132,6 @@ def course_hover(drawn: Sequence[GlyphRenderer]) -> HoverTool:
         renderers=list(drawn),
         tooltips=[("", "$name"), ("step", "@step{0,0}"), ("value", "@y{0.00000 a}")],
     )
-
-
-def place_legend(plot: figure) -> None:
-    """Puts the legend beneath the frame, once all is drawn: on a phone it takes no width there."""
-    if not plot.legend:
-        return
-    legend = plot.legend[0]
-    longest = max(len(item.label.value) for item in legend.items)
-    legend.update(
-        click_policy="hide",
-        orientation="horizontal",
-        ncols=1 if longest > LONG_LABEL else 2,
-        location="top_left",
-        margin=0,
-    )
-    plot.add_layout(legend, "below")
-    plot.height += LEGEND_ROW_PIXELS * -(-len(legend.items) // legend.ncols)
 
 
 def _short(name: str) -> str:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 
-from bifurk_service.api.freshness import CACHE_CONTROL
 from bifurk_service.api.grants import Reader
 from bifurk_service.api.parameters import AlertId
-from bifurk_service.figures.document import document
 from bifurk_service.figures.evidence import (
     Onset,
     draw_marks,
     draw_onset,
     evidence,
-    place_legend,
 )
+from bifurk_service.figures.legend import place_legend
 from bifurk_service.figures.lines import Course, lines
 from bifurk_service.figures.onset import OnsetRow, onsets
 from bifurk_service.figures.step_axis import StepAxis
@@ -32,6 +30,7 @@ from bifurk_service.pages.alert_seen import (
     visible_alert,
     window,
 )
+from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.marks import run_marks
 from bifurk_service.pages.rendering import root_of
 from bifurk_service.pages.scalars import scalar_course
@@ -93,7 +92,7 @@ def get_evidence_figure(request: Request, grant: Reader, alert_id: AlertId, view
         if place == 0:
             draw_marks(plot, axis, shown_marks, theme=view.theme)
             place_legend(plot)
-    return _drawn(figures, view)
+    return drawn(figures, theme=view.theme)
 
 
 @router.get("/evidence.csv")
@@ -136,7 +135,7 @@ def get_onsets_figure(request: Request, grant: Reader, alert_id: AlertId, view: 
         severity=alert.severity,
         theme=view.theme,
     )
-    return _drawn([plot], view)
+    return drawn([plot], theme=view.theme)
 
 
 @router.get("/onsets.csv")
@@ -187,12 +186,4 @@ def _row(one: Mapping[str, Any], *, url: str, color: str) -> OnsetRow:
         text=f"{moved}{first}",
         color=color,
         url=url,
-    )
-
-
-def _drawn(figures: Sequence[Any], view: AlertView) -> Response:
-    return Response(
-        document(figures, theme=view.theme),
-        media_type="application/json",
-        headers={"Cache-Control": CACHE_CONTROL},
     )

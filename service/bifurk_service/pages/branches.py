@@ -7,11 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from bifurk_service.api.freshness import CACHE_CONTROL
 from bifurk_service.api.grants import Reader, visible_run
 from bifurk_service.api.parameters import RunId
 from bifurk_service.figures.branches import ForkMark, profile, trajectories
-from bifurk_service.figures.document import document
 from bifurk_service.figures.onset import OnsetRow, onsets
 from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.figures.theme import COLORS, ThemeName
@@ -23,6 +21,7 @@ from bifurk_service.pages.branch_courses import (
     title_of_layers,
     value_scale_of,
 )
+from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.forks import branch_in, branch_name, forks_of, layer_groups
 from bifurk_service.pages.rendering import page, root_of
 from bifurk_service.pages.tables import csv_of
@@ -77,7 +76,7 @@ def get_trajectories(request: Request, grant: Reader, run_id: RunId, view: View)
         value_scale=value_scale_of(view),
         theme=view.theme,
     )
-    return _drawn(plot, view)
+    return drawn([plot], theme=view.theme)
 
 
 @router.get("/figures/trajectories.csv")
@@ -116,7 +115,7 @@ def get_depth_profile(request: Request, grant: Reader, run_id: RunId, view: View
         value_scale=value_scale_of(view),
         theme=view.theme,
     )
-    return _drawn(plot, view)
+    return drawn([plot], theme=view.theme)
 
 
 @router.get("/figures/depth.csv")
@@ -156,7 +155,7 @@ def get_branch_order(request: Request, grant: Reader, run_id: RunId, view: View)
         severity=fork.severity,
         theme=view.theme,
     )
-    return _drawn(plot, view)
+    return drawn([plot], theme=view.theme)
 
 
 @router.get("/figures/order.csv")
@@ -184,12 +183,4 @@ def _mark(fork: StoredAlert, root: str) -> ForkMark:
         severity=fork.severity,
         sentence=fork.sentence,
         url=f"{root}/alerts/{fork.id}",
-    )
-
-
-def _drawn(plot: object, view: BranchesView) -> Response:
-    return Response(
-        document([plot], theme=view.theme),
-        media_type="application/json",
-        headers={"Cache-Control": CACHE_CONTROL},
     )

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from bokeh.plotting import figure
 from fastapi import APIRouter, Query, Request, Response
 
-from bifurk_service.api.freshness import CACHE_CONTROL
 from bifurk_service.api.grants import Reader
 from bifurk_service.api.parameters import check_statistics
 from bifurk_service.figures.baseline import HeldCourse, against_band
@@ -20,13 +18,13 @@ from bifurk_service.figures.comparison import (
     plain_plot,
     profiles,
 )
-from bifurk_service.figures.document import document
 from bifurk_service.figures.lines import ValueScale
 from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.pages.baselines import good_runs, held_against
 from bifurk_service.pages.compared import Compared, compared
 from bifurk_service.pages.compared_courses import compared_courses, profile_values
 from bifurk_service.pages.compared_densities import compared_densities
+from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.statistic_courses import title_of
 from bifurk_service.pages.tables import csv_of
 from bifurk_service.pages.tensor_figures import UNITS
@@ -44,10 +42,10 @@ ALIGNED_BY = {"tokens": "tokens seen", "loss": "lowest mean loss so far"}
 def get_compared_densities(request: Request, grant: Reader, view: View) -> Response:
     """The values of the chosen tensor at both sides, over the same bins."""
     found = _compared(request, grant, view)
-    drawn = None if found is None else compared_densities(services(request), found, view)
-    if found is None or drawn is None:
+    read = None if found is None else compared_densities(services(request), found, view)
+    if found is None or read is None:
         return Response(status_code=204)
-    edges, both = drawn
+    edges, both = read
     sides = [
         Side(name=name, values=values)
         for name, values in zip(found.labels, both, strict=True)
@@ -61,7 +59,7 @@ def get_compared_densities(request: Request, grant: Reader, view: View) -> Respo
         density_scale=view.density,
         theme=view.theme,
     )
-    return _drawn([plot], view)
+    return drawn([plot], theme=view.theme)
 
 
 @router.get("/densities.csv")
@@ -95,7 +93,7 @@ def get_compared_profiles(request: Request, grant: Reader, view: View) -> Respon
         value_scale=_value_scale(view),
         theme=view.theme,
     )
-    return _drawn([plot], view)
+    return drawn([plot], theme=view.theme)
 
 
 @router.get("/profiles.csv")
@@ -138,7 +136,7 @@ def get_compared_courses(request: Request, grant: Reader, view: View) -> Respons
             value_scale=_value_scale(view),
         )
     draw_courses(plot, courses, value_scale=_value_scale(view), theme=view.theme)
-    return _drawn([plot], view)
+    return drawn([plot], theme=view.theme)
 
 
 @router.get("/courses.csv")
@@ -186,7 +184,7 @@ def get_baseline(request: Request, grant: Reader, view: View) -> Response:
         value_scale=_value_scale(view),
         theme=view.theme,
     )
-    return _drawn([plot], view)
+    return drawn([plot], theme=view.theme)
 
 
 @router.get("/baseline.csv")
@@ -232,11 +230,3 @@ def _value_scale(view: CompareView) -> ValueScale:
     if view.values == "auto":
         return "log" if BY_NAME[view.stat].log_scale else "linear"
     return view.values
-
-
-def _drawn(figures: list[figure], view: CompareView) -> Response:
-    return Response(
-        document(figures, theme=view.theme),
-        media_type="application/json",
-        headers={"Cache-Control": CACHE_CONTROL},
-    )

@@ -9,19 +9,18 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from bifurk_service.api.freshness import CACHE_CONTROL
 from bifurk_service.api.grants import Reader, visible_run
 from bifurk_service.api.parameters import RunId, check_statistics
 from bifurk_service.detect.readiness import readiness
 from bifurk_service.domain import Severity
 from bifurk_service.figures.change import change_since_first
 from bifurk_service.figures.columns import columns_of
-from bifurk_service.figures.document import document
 from bifurk_service.figures.heatmap import AlertMark, heatmap
 from bifurk_service.figures.lines import Course, StepMark, lines
 from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.figures.theme import COLORS
 from bifurk_service.pages.courses import course_cache
+from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.rendering import page, root_of
 from bifurk_service.pages.scalars import scalar_course
 from bifurk_service.pages.tables import csv_of
@@ -123,13 +122,7 @@ def get_overview(
     rate = Course(name="learning rate", steps=rates.steps, values=rates.rates)
     if np.isfinite(rates.rates).any():
         figures.append(lines(axis, [rate], title=rate.name, marks=marks, theme=view.theme))
-    if not figures:
-        return Response(status_code=204)
-    return Response(
-        document(figures, theme=view.theme),
-        media_type="application/json",
-        headers={"Cache-Control": CACHE_CONTROL},
-    )
+    return drawn(figures, theme=view.theme)
 
 
 @router.get("/figures/overview.csv")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Final
 
 import numpy as np
@@ -10,15 +9,14 @@ from bokeh.plotting import figure
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from bifurk_service.api.freshness import CACHE_CONTROL
 from bifurk_service.api.grants import Reader, visible_run
 from bifurk_service.api.parameters import RunId, TensorId
 from bifurk_service.domain import Severity
-from bifurk_service.figures.document import document
 from bifurk_service.figures.fork_marks import Fork
 from bifurk_service.figures.lines import StepMark
 from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.figures.theme import COLORS
+from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.gardens import spread_steps
 from bifurk_service.pages.rendering import page, root_of
 from bifurk_service.pages.tensor_course import grid_of, read_course
@@ -118,19 +116,8 @@ def get_tensor_garden(
     if over_steps is not None:
         figures.append(over_steps)
     figures.extend(motion_of(axis, course.thinned(view.axis), marks, view.theme))
-    if not figures:
-        return Response(status_code=204)
     mark_step(figures, axis, step, view.theme)
-    return drawn(figures, view)
-
-
-def drawn(figures: Sequence[figure], view: TensorView) -> Response:
-    """Figures as an answer."""
-    return Response(
-        document(figures, theme=view.theme),
-        media_type="application/json",
-        headers={"Cache-Control": CACHE_CONTROL},
-    )
+    return drawn(figures, theme=view.theme)
 
 
 def _spectra(

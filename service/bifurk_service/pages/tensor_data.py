@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from bifurk_service.api.grants import Reader
-from bifurk_service.api.parameters import RunId, TensorId
 from bifurk_service.pages.tables import csv_of
 from bifurk_service.pages.tensor_figures import Planted
 from bifurk_service.pages.tensor_reading import plant
-from bifurk_service.pages.tensor_step import Asked, asked, density_at
-from bifurk_service.pages.views import TensorView
+from bifurk_service.pages.tensor_step import Asked, AskedOf, density_at
 from bifurk_service.services import services
 from bifurk_service.store.tensor_courses import course_spectrum_steps, leading_values
 
@@ -27,18 +23,13 @@ SPECTRA_AT_ONCE = 50
 
 
 @router.get("/garden.csv")
-def get_tensor_garden_data(
-    request: Request,
-    grant: Reader,
-    run_id: RunId,
-    tensor_id: TensorId,
-    view: Annotated[TensorView, Query()],
-) -> Response:
+def get_tensor_garden_data(request: Request, found: AskedOf) -> Response:
     """The densities that the garden shows: a row a step and bin."""
-    found = asked(request, grant, run_id, tensor_id, view)
     rows: Iterator[tuple[object, ...]] = iter(())
     if found.grid is not None:
-        planted = plant(request, run_id, found.tensor, found.course, grid=found.grid, view=view)
+        planted = plant(
+            request, found.run.id, found.tensor, found.course, grid=found.grid, view=found.view
+        )
         rows = _cells(planted)
     return csv_of(f"{_name(found)}-garden.csv", ("step", "low", "high", "density"), rows)
 
@@ -51,15 +42,8 @@ def _cells(planted: Planted) -> Iterator[tuple[object, ...]]:
 
 
 @router.get("/statistics.csv")
-def get_tensor_statistics_data(
-    request: Request,
-    grant: Reader,
-    run_id: RunId,
-    tensor_id: TensorId,
-    view: Annotated[TensorView, Query()],
-) -> Response:
+def get_tensor_statistics_data(found: AskedOf) -> Response:
     """The statistics that the page draws, at every step: a row a step."""
-    found = asked(request, grant, run_id, tensor_id, view)
     names = list(found.course.values)
     table = np.array(list(found.course.values.values())).T
     return csv_of(
@@ -73,15 +57,9 @@ def get_tensor_statistics_data(
 
 
 @router.get("/spectra.csv")
-def get_tensor_spectra_data(
-    request: Request,
-    grant: Reader,
-    run_id: RunId,
-    tensor_id: TensorId,
-    view: Annotated[TensorView, Query()],
-) -> Response:
+def get_tensor_spectra_data(request: Request, found: AskedOf) -> Response:
     """Every stored singular value: a row a step and rank."""
-    found = asked(request, grant, run_id, tensor_id, view)
+    run_id, tensor_id = found.run.id, found.tensor.id
 
     def rows() -> Iterator[tuple[object, ...]]:
         database = services(request).database
@@ -100,16 +78,9 @@ def get_tensor_spectra_data(
 
 
 @router.get("/histogram.csv")
-def get_tensor_histogram_data(
-    request: Request,
-    grant: Reader,
-    run_id: RunId,
-    tensor_id: TensorId,
-    view: Annotated[TensorView, Query()],
-) -> Response:
+def get_tensor_histogram_data(request: Request, found: AskedOf) -> Response:
     """The histogram's bins."""
-    found = asked(request, grant, run_id, tensor_id, view)
-    values = density_at(request, found, view)
+    values = density_at(request, found)
     edges = found.own_grid.edges.tolist() if found.own_grid is not None else []
     drawn_values = [] if values is None else values.tolist()
     return csv_of(
@@ -120,15 +91,8 @@ def get_tensor_histogram_data(
 
 
 @router.get("/spectrum.csv")
-def get_tensor_spectrum_data(
-    request: Request,
-    grant: Reader,
-    run_id: RunId,
-    tensor_id: TensorId,
-    view: Annotated[TensorView, Query()],
-) -> Response:
+def get_tensor_spectrum_data(found: AskedOf) -> Response:
     """The singular values at a step."""
-    found = asked(request, grant, run_id, tensor_id, view)
     one = found.at.spectrum if found.at is not None else None
     values = [] if one is None else one.singular_values.tolist()
     return csv_of(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
 
 from bifurk_service.api.grants import Reader, visible_run
@@ -14,8 +14,8 @@ from bifurk_service.api.parameters import RunId, TensorId
 from bifurk_service.api.spectra import fitted_curve
 from bifurk_service.figures.histogram import gaussian_curve, histogram
 from bifurk_service.figures.spectrum import NoiseCurve, spectrum
+from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.gardens import Grid, column_cache, read_columns
-from bifurk_service.pages.tensor import drawn
 from bifurk_service.pages.tensor_course import TensorCourse, grid_of, read_course
 from bifurk_service.pages.tensor_figures import UNITS
 from bifurk_service.pages.tensor_reading import (
@@ -37,7 +37,7 @@ router = APIRouter(prefix="/runs/{run_id}/tensors/{tensor_id}/figures", include_
 class Asked:
     """A run, a tensor, its course, and it at a step; None before anything is measured.
 
-    ``grid`` is the garden's, ``own_grid`` that of the one step.
+    ``grid`` is the garden's, ``own_grid`` that of the one step, ``view`` how it is looked at.
     """
 
     run: RunSummary
@@ -46,10 +46,17 @@ class Asked:
     grid: Grid | None
     own_grid: Grid | None
     at: OneStep | None
+    view: TensorView
 
 
-def asked(request: Request, grant: Reader, run_id: int, tensor_id: int, view: TensorView) -> Asked:
-    """Reads what a figure of one step is drawn from."""
+def asked(
+    request: Request,
+    grant: Reader,
+    run_id: RunId,
+    tensor_id: TensorId,
+    view: Annotated[TensorView, Query()],
+) -> Asked:
+    """A dependency: reads what the figures of a tensor are drawn from."""
     with services(request).database.read() as session:
         run = visible_run(session, run_id, grant)
         tensor = get_tensor(session, run_id, tensor_id)
@@ -63,20 +70,17 @@ def asked(request: Request, grant: Reader, run_id: int, tensor_id: int, view: Te
         grid=grid_of(course, view),
         own_grid=grid_of(course.between(step, step), view),
         at=at,
+        view=view,
     )
 
 
+AskedOf: TypeAlias = Annotated[Asked, Depends(asked)]
+
+
 @router.get("/histogram")
-def get_tensor_histogram(
-    request: Request,
-    grant: Reader,
-    run_id: RunId,
-    tensor_id: TensorId,
-    view: Annotated[TensorView, Query()],
-) -> Response:
+def get_tensor_histogram(request: Request, found: AskedOf) -> Response:
     """The values at a step against the Gaussian of their mean and deviation."""
-    found = asked(request, grant, run_id, tensor_id, view)
-    values = density_at(request, found, view)
+    values, view = density_at(request, found), found.view
     if values is None or found.own_grid is None or found.at is None:
         return Response(status_code=204)
     grid, at = found.own_grid, found.at
@@ -93,20 +97,14 @@ def get_tensor_histogram(
                 theme=view.theme,
             )
         ],
-        view,
+        theme=view.theme,
     )
 
 
 @router.get("/spectrum")
-def get_tensor_spectrum(
-    request: Request,
-    grant: Reader,
-    run_id: RunId,
-    tensor_id: TensorId,
-    view: Annotated[TensorView, Query()],
-) -> Response:
+def get_tensor_spectrum(asked_of: AskedOf) -> Response:
     """The newest spectrum at or before a step against the Marchenko-Pastur curve."""
-    at = asked(request, grant, run_id, tensor_id, view).at
+    at, view = asked_of.at, asked_of.view
     if at is None or at.spectrum is None:
         return Response(status_code=204)
     found = at.spectrum
@@ -130,11 +128,11 @@ def get_tensor_spectrum(
                 theme=view.theme,
             )
         ],
-        view,
+        theme=view.theme,
     )
 
 
-def density_at(request: Request, found: Asked, view: TensorView) -> NDArray[np.float64] | None:
+def density_at(request: Request, found: Asked) -> NDArray[np.float64] | None:
     """Of the step at hand, over its own bins; None where there is nothing to draw."""
     if found.at is None or found.own_grid is None:
         return None
@@ -148,7 +146,9 @@ def density_at(request: Request, found: Asked, view: TensorView) -> NDArray[np.f
         )
     else:
         step = found.at.snapshot.step
-        columns = reconstructed(found.course.between(step, step), found.own_grid, view).densities
+        columns = reconstructed(
+            found.course.between(step, step), found.own_grid, found.view
+        ).densities
     return columns[:, 0] if columns.size and np.isfinite(columns).all() else None
 
 
