@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tests.api.filling import Filled
@@ -41,6 +42,19 @@ def test_a_file_that_is_there_is_replaced_only_by_force(
     forced = bifurk("report", "tests/run", "--force", "--stat", "rms", "--url", server.url)
     assert forced.returncode == 0, forced.stderr
     assert "rms, change since its first value" in kept.read_text()
+
+
+def test_a_pipe_or_a_folder_is_not_replaced_even_by_force(
+    bifurk: Run, server: Server, filled: Filled, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        refused = bifurk("report", "tests/run", "-o", name, "--force", "--url", server.url)
+        assert refused.returncode == 1
+        assert f"{name} is no regular file" in refused.stderr
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
 
 
 def test_what_goes_wrong_is_one_line_and_leaves_nothing(

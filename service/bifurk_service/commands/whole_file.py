@@ -15,8 +15,10 @@ def whole_file(file: Path) -> Iterator[Path]:
     """A path aside that takes the file's place when all went well, and is removed otherwise.
 
     Raises:
-        RestError: it cannot be written.
+        RestError: it cannot be written, or what is there is a folder, a device or a pipe.
     """
+    if file.exists() and not file.is_file():
+        raise RestError(f"{file} is no regular file, and is not replaced by one; name another")
     aside = file.with_name(f".{uuid4().hex}{file.suffix}")
     try:
         yield aside

@@ -66,8 +66,8 @@ def get_compared_densities(request: Request, grant: Reader, view: View) -> Respo
 def get_compared_densities_data(request: Request, grant: Reader, view: View) -> Response:
     """The bins: a row a bin, a density a side."""
     found = _compared(request, grant, view)
-    drawn = None if found is None else compared_densities(services(request), found, view)
-    edges, both = drawn or (np.zeros(1), (None, None))
+    read = None if found is None else compared_densities(services(request), found, view)
+    edges, both = read or (np.zeros(1), (None, None))
     this, other = (np.full(len(edges) - 1, np.nan) if one is None else one for one in both)
     names = ("this", "other") if found is None else found.labels
     rows = zip(edges[:-1].tolist(), edges[1:].tolist(), this.tolist(), other.tolist(), strict=True)
