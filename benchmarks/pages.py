@@ -1,12 +1,14 @@
 """How long people wait for the page: a run of 200 tensors and 5,000 snapshots, in a real browser.
 
-The statistics are random walks, written straight into the store; a real server reads them and
-Chromium draws. A figure counts as drawn when Bokeh has said that its document is idle. REST is
-asked for one role, one tensor and one layer in turn, as the command line and scripts do.
+The statistics are random walks, written straight into the store and condensed as the pipeline does
+while it judges; a real server reads them and Chromium draws. A figure counts as drawn when Bokeh
+has said that its document is idle. REST is asked for one role, one tensor and one layer in turn, as
+the command line and scripts do.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -25,6 +27,7 @@ from claims import Claim, options, report
 from playwright.sync_api import Page, sync_playwright
 from sqlalchemy import insert
 
+from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.server import prepare_schema
 from bifurk_service.settings import Settings
 from bifurk_service.stats.table import STATISTIC_NAMES
@@ -94,6 +97,7 @@ def fill(data_dir: Path) -> int:
         run_id, attempt_id = run.id, attempt.id
         ids = [tensor.id for tensor in tensors]
         attempt.last_step, attempt.state = steps[-1], "finished"
+        attempt.cursor = SNAPSHOTS - 1
         session.execute(insert(Snapshot), [_snapshot(attempt, n, s) for n, s in enumerate(steps)])
         loss = Series(run_id=run_id, name="loss")
         session.add(loss)
@@ -109,6 +113,7 @@ def fill(data_dir: Path) -> int:
         ]
         with database.write() as session:
             session.execute(insert(TENSOR_STATS), rows)
+    condense_due(database, most_seconds=math.inf)
     database.close()
     return run_id
 

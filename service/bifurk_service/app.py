@@ -49,6 +49,7 @@ from bifurk_service.pages.courses import CourseCache
 from bifurk_service.pages.gardens import ColumnCache
 from bifurk_service.pages.problem_pages import problem_page
 from bifurk_service.pages.turns import Turns, in_turn
+from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.loop import Pipeline
@@ -175,6 +176,10 @@ def _wire(
             notifier.wake()
 
     pipeline = Pipeline(
+    def chores() -> None:
+        housekeeper.run(time.time())
+        condense_due(database)
+
         database,
         blobs,
         Workers(settings.measure_workers, make_executor),
@@ -183,7 +188,7 @@ def _wire(
             budget_seconds=settings.spectra_budget_seconds,
             vectors_every=settings.spectra_vectors_every,
         ),
-        chores=lambda: housekeeper.run(time.time()),
+        chores=chores,
         observe=observe,
         policy=policy,
     )

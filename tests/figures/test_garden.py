@@ -15,6 +15,7 @@ from bifurk_service.figures.document import document
 from bifurk_service.figures.fork_marks import TOLD, Fork
 from bifurk_service.figures.garden import FAN, Planting, garden
 from bifurk_service.figures.step_axis import StepAxis
+from bifurk_service.stats.spans import single_steps
 
 STEPS = np.array([0, 10, 20, 30], dtype=np.int64)
 FORK = Fork(step=20, severity="warning", sentence="<b>it</b> forked", url="/alerts/7")
@@ -22,7 +23,7 @@ FORK = Fork(step=20, severity="warning", sentence="<b>it</b> forked", url="/aler
 
 def planting(densities: Any = None, **others: Any) -> Planting:
     densities = np.full((5, 4), 0.2) if densities is None else densities
-    pictures = [columns_of(STEPS, densities, columns=100, scale="linear")]
+    pictures = [columns_of(single_steps(STEPS, densities), columns=100, scale="linear")]
     fields: dict[str, Any] = {
         "low": -1.0,
         "high": 1.0,
@@ -89,7 +90,9 @@ def test_a_tensor_without_a_density_is_drawn_empty(value: float, density: Any) -
 
 def test_one_snapshot_is_drawn() -> None:
     one = planting(
-        pictures=[columns_of(STEPS[:1], np.full((5, 1), 0.5), columns=9, scale="linear")],
+        pictures=[
+            columns_of(single_steps(STEPS[:1], np.full((5, 1), 0.5)), columns=9, scale="linear")
+        ],
         steps=STEPS[:1],
         fan={"quantile_p50": np.array([0.0])},
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bifurk_service.figures.step_axis import StepScale, place
+from bifurk_service.stats.spans import Spans
+
+MOST_COLUMNS_A_SPAN: Final = 2
+"""A stretch that is read as one value is drawn no wider than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,31 +31,30 @@ class Columns:
     steps: NDArray[np.int64]
 
 
-def columns_of(
-    steps: NDArray[np.int64], values: NDArray[np.float64], *, columns: int, scale: StepScale
-) -> Columns:
+def columns_of(spans: Spans, *, columns: int, scale: StepScale) -> Columns:
     """Draws courses into columns.
 
-    A column shows, of the snapshots that fall into it, each course's value that lies farthest from
-    that course's median, so that no spike is lost; a column without one shows the last before it.
+    A column shows, of the spans that begin in it, each course's value that lies farthest from that
+    course's median, so that no spike is lost; a column without one shows the last before it.
 
     Args:
-        steps: int64 [N], ascending, at least one. values: float64 [T, N].
+        spans: of T courses, at least one.
         columns: at most so many; no more than the closest two steps need.
     """
-    places = place(steps, scale)
-    left, right = float(places[0]), float(places[-1])
+    places = place(spans.first, scale)
+    left, right = float(places[0]), float(place(spans.last[-1:], scale)[0])
     if right == left:
-        return Columns(left=left - 0.5, right=right + 0.5, values=values[:, -1:], steps=steps[-1:])
-    spacing = float(np.diff(places).min())
+        only = spans.high[:, -1:]
+        return Columns(left=left - 0.5, right=right + 0.5, values=only, steps=spans.last[-1:])
+    spacing = float(np.diff(places).min()) if len(places) > 1 else right - left
     count = int(min(columns, np.ceil((right - left) / spacing) + 1))
     # The first snapshot stands in the middle of the first column, the last in that of the last.
     width = (right - left) / max(count - 1, 1)
     column = np.minimum(np.floor((places - left) / width + 0.5).astype(np.int64), count - 1)
     starts = np.flatnonzero(np.diff(column, prepend=-1))
-    extremes = _extremes(values, starts)
+    extremes = _extremes(spans, starts)
     filled = np.searchsorted(column[starts], np.arange(count), side="right") - 1
-    last_steps = steps[np.append(starts[1:], len(steps)) - 1]
+    last_steps = spans.last[np.append(starts[1:], len(places)) - 1]
     return Columns(
         left=left - width / 2,
         right=right + width / 2,
@@ -58,14 +63,33 @@ def columns_of(
     )
 
 
-def _extremes(values: NDArray[np.float64], starts: NDArray[np.intp]) -> NDArray[np.float64]:
+def narrow_enough(
+    last: int, *, columns: int, scale: StepScale
+) -> Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]:
+    """Which stretches, from steps [M] to steps [M], one value may stand for in a picture.
+
+    Args:
+        last: the step that the picture ends with; it begins with 0. columns: it has at most.
+    """
+    width = float(place([last], scale)[0]) / columns
+
+    def narrow(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+        extent = place(ends, scale) - place(starts, scale)
+        found: NDArray[np.bool_] = extent <= MOST_COLUMNS_A_SPAN * width
+        return found
+
+    return narrow
+
+
+def _extremes(spans: Spans, starts: NDArray[np.intp]) -> NDArray[np.float64]:
     """Of every stretch the value farthest from its course's median, [T, len(starts)]."""
+    values = spans.middles()
     known = np.isfinite(values)
     middle = np.zeros(len(values))
     some = known.any(axis=1)
     middle[some] = np.nanmedian(np.where(known, values, np.nan)[some], axis=1)
-    low = np.minimum.reduceat(np.where(known, values, np.inf), starts, axis=1)
-    high = np.maximum.reduceat(np.where(known, values, -np.inf), starts, axis=1)
+    low = np.minimum.reduceat(np.where(known, spans.low, np.inf), starts, axis=1)
+    high = np.maximum.reduceat(np.where(known, spans.high, -np.inf), starts, axis=1)
     farther = high - middle[:, None] >= middle[:, None] - low
     found: NDArray[np.float64] = np.where(farther, high, low)
     return np.where(np.isfinite(found), found, np.nan)

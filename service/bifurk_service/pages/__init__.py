@@ -7,6 +7,7 @@ from bifurk_service.pages import (
     branches,
     compare,
     compare_figures,
+    overview,
     report,
     run,
     runs,
@@ -19,6 +20,7 @@ from bifurk_service.pages import (
 PAGES = (
     runs.router,
     run.router,
+    overview.router,
     report.router,
     tensor.router,
     tensor_step.router,

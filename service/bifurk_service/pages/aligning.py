@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from bifurk_service.pages.runs import loss_name
 from bifurk_service.store.engine import Session
-from bifurk_service.store.models import SeriesPoint
-from bifurk_service.store.series import scalar_names, scalar_points
+from bifurk_service.store.series import ScalarPoint, scalar_names, scalar_points
 
 TOKENS: Final = ("tokens", "tokens_seen", "train/tokens", "train/tokens_seen")
 """Scalars that count tokens so far, the likeliest first; then whatever has tokens in its name."""
@@ -49,7 +48,7 @@ def placed_at(
 
 
 def _column(
-    points: Sequence[SeriesPoint], field: str
+    points: Sequence[ScalarPoint], field: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     known = [(one.step, value) for one in points if (value := getattr(one, field)) is not None]
     return (

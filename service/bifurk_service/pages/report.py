@@ -19,8 +19,9 @@ from bifurk_service.domain import Severity
 from bifurk_service.figures.theme import ThemeName
 from bifurk_service.pages.alert_evidence import get_evidence_figure
 from bifurk_service.pages.assets import asset
+from bifurk_service.pages.overview import get_overview
 from bifurk_service.pages.rendering import page, root_of
-from bifurk_service.pages.run import get_overview, read_run
+from bifurk_service.pages.run import read_run
 from bifurk_service.pages.views import AlertView, RunView
 from bifurk_service.services import services
 from bifurk_service.store.models import StoredAlert

@@ -11,6 +11,7 @@ from bifurk_service.api.parameters import check_statistics
 from bifurk_service.figures.lines import Course
 from bifurk_service.pages.courses import course_cache
 from bifurk_service.stats.registry import BY_NAME, Statistic
+from bifurk_service.store.courses import Courses, on_common_steps
 from bifurk_service.store.engine import Session
 from bifurk_service.store.imports import imported_series, imported_statistics
 from bifurk_service.store.models import Tensor
@@ -47,6 +48,22 @@ def statistic_courses(
         Course(name=tensor.name, steps=found.steps[mask], values=row[mask])
         for tensor, row, mask in zip(tensors, found.values, known, strict=True)
     ]
+
+
+def statistic_matrix(
+    request: Request, session: Session, run_id: int, statistic: str, tensors: Sequence[Tensor]
+) -> Courses:
+    """The courses over the steps at which any of the tensors has a value.
+
+    Raises:
+        InvalidError: the run has no such statistic.
+    """
+    ids = [tensor.id for tensor in tensors]
+    if statistic in BY_NAME:
+        return course_cache(request).courses(session, run_id, statistic, ids)
+    statistic_named(session, run_id, statistic)
+    own = imported_series(session, run_id, statistic, ids)
+    return on_common_steps([series.steps for series in own], [series.values for series in own])
 
 
 def title_of(statistic: Statistic) -> str:

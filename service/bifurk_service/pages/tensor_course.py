@@ -15,6 +15,7 @@ from bifurk_service.pages.gardens import Grid
 from bifurk_service.pages.views import TensorView
 from bifurk_service.stats.distributions.density import DensityUnit
 from bifurk_service.stats.distributions.from_quantiles import PROBABILITIES
+from bifurk_service.stats.spans import single_steps
 from bifurk_service.store.engine import Session
 from bifurk_service.store.series import statistic_courses
 
@@ -51,9 +52,8 @@ class TensorCourse:
         """The course in at most ``MOST_POINTS`` points on the axis, extremes kept."""
         if len(self.steps) <= MOST_POINTS:
             return self
-        drawn = columns_of(
-            self.steps, np.array(list(self.values.values())), columns=MOST_POINTS, scale=scale
-        )
+        spans = single_steps(self.steps, np.array(list(self.values.values())))
+        drawn = columns_of(spans, columns=MOST_POINTS, scale=scale)
         _, kept = np.unique(drawn.steps, return_index=True)
         return TensorCourse(
             steps=drawn.steps[kept],

@@ -23,6 +23,7 @@ from bifurk_service.pages.tensor_course import TensorCourse, fan_of
 from bifurk_service.pages.views import TensorView
 from bifurk_service.stats.distributions.density import DensityUnit
 from bifurk_service.stats.distributions.peaks import peaks
+from bifurk_service.stats.spans import single_steps
 from bifurk_service.store.tensor_courses import LeadingValues
 
 PICTURE_COLUMNS: Final = 480
@@ -162,19 +163,14 @@ def mark_step(figures: Sequence[figure], axis: StepAxis, step: int, theme: Theme
 def _pictures(planted: Planted, view: TensorView) -> list[Columns]:
     if not len(planted.steps):
         return []
-    every = [columns_of(planted.steps, planted.densities, columns=PICTURE_COLUMNS, scale=view.axis)]
+    spans = single_steps(planted.steps, planted.densities)
+    every = [columns_of(spans, columns=PICTURE_COLUMNS, scale=view.axis)]
     first = planted.steps[0] if view.first is None else view.first
     last = planted.steps[-1] if view.last is None else view.last
     near = (planted.steps >= first) & (planted.steps <= last)
     if 1 < near.sum() < len(near):
-        every.append(
-            columns_of(
-                planted.steps[near],
-                planted.densities[:, near],
-                columns=PICTURE_COLUMNS,
-                scale=view.axis,
-            )
-        )
+        spans = single_steps(planted.steps[near], planted.densities[:, near])
+        every.append(columns_of(spans, columns=PICTURE_COLUMNS, scale=view.axis))
     return every
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,10 +22,16 @@ def thin(values: NDArray[np.float64], points: int) -> NDArray[np.int64]:
         raise ValueError(f"at least 4 points, got {points}")
     if values.size <= points:
         return np.arange(values.size, dtype=np.int64)
-    edges = np.linspace(0, values.size, (points - 2) // 2 + 1).astype(np.int64)
-    kept = {0, values.size - 1}
-    for start, end in pairwise(edges):
-        stretch = values[start:end]
-        if not np.isnan(stretch).all():
-            kept.update((int(start + np.nanargmin(stretch)), int(start + np.nanargmax(stretch))))
-    return np.array(sorted(kept), dtype=np.int64)
+    starts = np.linspace(0, values.size, (points - 2) // 2 + 1).astype(np.int64)[:-1]
+    lowest, highest = _first_lowest(values, starts), _first_lowest(-values, starts)
+    return np.unique(np.concatenate(([0], lowest, highest, [values.size - 1])))
+
+
+def _first_lowest(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each stretch the first index of its smallest value; none of a stretch that is all NaN."""
+    stretch = np.zeros(values.size, dtype=np.int64)
+    stretch[starts[1:]] = 1
+    stretch = stretch.cumsum()
+    at = np.flatnonzero(values == np.fmin.reduceat(values, starts)[stretch])
+    _, first = np.unique(stretch[at], return_index=True)
+    return at[first]

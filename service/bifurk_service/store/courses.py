@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot
@@ -37,37 +37,74 @@ def read_courses(
         for stretch in timeline(session, run_id)
         if stretch.end is None or stretch.end > after + 1
     ]
+    parts = [_read(session, statistic, tensor_ids, one, after + 1, None) for one in stretches]
     return _aligned(
-        [
-            np.concatenate(
-                [_course(session, statistic, tensor_id, one, after) for one in stretches]
-                or [np.zeros((0, 2))]
-            )
-            for tensor_id in tensor_ids
-        ]
+        [np.concatenate(rows) for rows in zip(*parts, strict=True)] or _none(tensor_ids)
     )
 
 
-def _course(
-    session: Session, statistic: str, tensor_id: int, stretch: Stretch, after: int
-) -> NDArray[np.float64]:
-    """Steps and values of one tensor in one stretch, float64 [n, 2]; infinity for null."""
-    query = stretch_query((statistic,), tensor_id, stretch, first_step=after + 1)
+def read_stretch(
+    session: Session,
+    statistic: str,
+    tensor_ids: Sequence[int],
+    stretch: Stretch,
+    *,
+    first_step: int,
+    last_step: int,
+) -> Courses:
+    """A registered statistic in a part of one stretch of a timeline, both ends included."""
+    return _aligned(_read(session, statistic, tensor_ids, stretch, first_step, last_step))
+
+
+def _read(
+    session: Session,
+    statistic: str,
+    tensor_ids: Sequence[int],
+    stretch: Stretch,
+    first_step: int,
+    last_step: int | None,
+) -> list[NDArray[np.float64]]:
+    """Steps and values of each tensor in one stretch, float64 [n, 2]; infinity for null."""
+    query = stretch_query(
+        (statistic,),
+        bindparam("tensor_id"),
+        stretch,
+        first_step=first_step,
+        last_step=last_step,
+    )
     value = func.coalesce(TENSOR_STATS.c[statistic], math.inf)
-    rows = session.connection().execute(query.with_only_columns(TENSOR_STATS.c.step, value))
-    raw = cast("Iterable[tuple[float, float]]", rows.cursor)
-    return np.fromiter(chain.from_iterable(raw), dtype=np.float64).reshape(-1, 2)
+    prepared = query.with_only_columns(TENSOR_STATS.c.step, value)
+    connection = session.connection()
+    return [_pairs(connection.execute(prepared, {"tensor_id": one}).cursor) for one in tensor_ids]
+
+
+def _pairs(cursor: object) -> NDArray[np.float64]:
+    rows = cast("Iterable[tuple[float, float]]", cursor)
+    return np.fromiter(chain.from_iterable(rows), dtype=np.float64).reshape(-1, 2)
+
+
+def _none(tensor_ids: Sequence[int]) -> list[NDArray[np.float64]]:
+    return [np.zeros((0, 2)) for _ in tensor_ids]
+
+
+def on_common_steps(
+    steps: Sequence[NDArray[np.int64]], values: Sequence[NDArray[np.float64]]
+) -> Courses:
+    """Series of steps and values, [n] each, over the steps that any of them has."""
+    common = np.unique(np.concatenate(steps)) if steps else np.zeros(0, dtype=np.int64)
+    found = np.full((len(steps), len(common)), np.nan)
+    for row, (own, course) in enumerate(zip(steps, values, strict=True)):
+        found[row, np.searchsorted(common, own)] = course
+    return Courses(steps=common, values=found)
 
 
 def _aligned(found: Sequence[NDArray[np.float64]]) -> Courses:
-    """Series of steps and values, [n, 2] each, on the steps that any of them has."""
-    every = [rows[:, 0].astype(np.int64) for rows in found]
-    steps = np.unique(np.concatenate(every)) if every else np.zeros(0, dtype=np.int64)
-    values = np.full((len(found), len(steps)), np.nan)
-    for row, (own, rows) in enumerate(zip(every, found, strict=True)):
-        values[row, np.searchsorted(steps, own)] = rows[:, 1]
-    values[np.isinf(values)] = np.nan
-    return Courses(steps=steps, values=values)
+    """Series of steps and values, [n, 2] each; infinity for null."""
+    courses = on_common_steps(
+        [rows[:, 0].astype(np.int64) for rows in found], [rows[:, 1] for rows in found]
+    )
+    courses.values[np.isinf(courses.values)] = np.nan
+    return courses
 
 
 def measured_until(session: Session, run_id: int, step: int | None = None) -> tuple[int, int]:

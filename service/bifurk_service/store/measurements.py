@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from bifurk_service.domain import TensorInfo
 from bifurk_service.stats.measure import Measured
 from bifurk_service.stats.table import STATISTIC_NAMES
+from bifurk_service.store.condensing import forget_condensed
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot, Tensor
 from bifurk_service.store.snapshots import MEASURED
 
@@ -65,6 +66,7 @@ def keep_measured(
     ]
     if rows:
         session.execute(insert(TENSOR_STATS), rows)
+    forget_condensed(session, session.get_one(Attempt, snapshot.attempt_id), snapshot.sequence)
     snapshot.state = MEASURED
     snapshot.measured_at = now
     snapshot.spectra_skipped = measured.skipped

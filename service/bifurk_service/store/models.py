@@ -77,7 +77,7 @@ class Attempt(Base):
 
     ``cursor`` is the last sequence judging has passed, -1 before the first; ``first_sequence`` the
     snapshot that motion since the first is measured against; ``source`` what its snapshots came
-    from: client or import.
+    from: client or import; ``condensed`` the first sequence that no row of ``extremes`` tells of.
     """
 
     __tablename__ = "attempts"
@@ -109,6 +109,7 @@ class Tensor(Base):
     ``piece_of`` is the fused tensor that this one is a piece of (the queries of a fused QKV): a
     piece has statistics and spectra where full values came, and is not sent by itself.
     """
+    condensed: Mapped[int] = mapped_column(server_default="0", default=0)
 
     __tablename__ = "tensors"
     __table_args__ = (UniqueConstraint("run_id", "name"), NEVER_AGAIN)
@@ -420,6 +421,23 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(WORD)
+class ExtremesRow(Base):
+    """The least and greatest values of one statistic in consecutive snapshots of an attempt.
+
+    ``data`` are little-endian float64 [bins, 2, T] of the run's first T tensors by id, NaN without
+    a value; how many snapshots a bin spans is its ``level``'s matter.
+    """
+
+    __tablename__ = "extremes"
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    level: Mapped[int] = mapped_column(primary_key=True)
+    statistic: Mapped[str] = mapped_column(WORD, primary_key=True)
+    block: Mapped[int] = mapped_column(primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
     data: Mapped[dict[str, Any]]
     created_at: Mapped[float] = mapped_column(index=True)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, func, select
+from sqlalchemy import BindParameter, Select, func, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Series, SeriesPoint, Snapshot, Tensor
@@ -40,6 +40,18 @@ class StatisticCourses:
     tensor_id: int
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarPoint:
+    """One interval of a logged scalar, up to a snapshot; None where a value was not finite."""
+
+    step: int
+    last: float | None
+    mean: float | None
+    min: float | None
+    max: float | None
+    count: int
 
 
 def timeline(session: Session, run_id: int) -> list[Stretch]:
@@ -137,7 +149,7 @@ def _rows(
 
 def stretch_query(
     statistics: Sequence[str],
-    tensor_id: int,
+    tensor_id: int | BindParameter[int],
     stretch: Stretch,
     *,
     first_step: int | None = None,
@@ -164,12 +176,13 @@ def scalar_names(session: Session, run_id: int) -> list[str]:
     )
 
 
-def scalar_points(session: Session, run_id: int, name: str) -> list[SeriesPoint]:
+def scalar_points(session: Session, run_id: int, name: str) -> list[ScalarPoint]:
     """A logged scalar's intervals along the run's timeline."""
-    points: list[SeriesPoint] = []
+    columns = [getattr(SeriesPoint, field.name) for field in fields(ScalarPoint)]
+    points: list[ScalarPoint] = []
     for stretch in timeline(session, run_id):
         query = (
-            select(SeriesPoint)
+            select(*columns)
             .join(Series, SeriesPoint.series_id == Series.id)
             .where(
                 Series.run_id == run_id,
@@ -180,7 +193,8 @@ def scalar_points(session: Session, run_id: int, name: str) -> list[SeriesPoint]
         )
         if stretch.end is not None:
             query = query.where(SeriesPoint.step < stretch.end)
-        points.extend(session.scalars(query))
+        rows = session.connection().execute(query).cursor.fetchall()
+        points.extend(ScalarPoint(*row) for row in rows)
     return points
 
 

@@ -1,0 +1,46 @@
+"""A little condensing at a time, between other work: figures of long runs are drawn from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from bifurk_service.store.condensing import attempts_to_condense, condense, keep_condensed
+from bifurk_service.store.engine import Database
+
+MOST_SECONDS: Final = 0.5
+"""Between two looks at what has arrived; a large store of an older version takes many of them."""
+
+
+def condense_due(
+    database: Database,
+    *,
+    most_seconds: float = MOST_SECONDS,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> int:
+    """Condenses what judging has passed, at least one row where one is due.
+
+    Returns:
+        How many stretches of snapshots were condensed.
+    """
+    until = monotonic() + most_seconds
+    with database.read() as session:
+        attempts = attempts_to_condense(session)
+    done = 0
+    for attempt_id in attempts:
+        while _condense_next(database, attempt_id):
+            done += 1
+            if monotonic() >= until:
+                return done
+    return done
+
+
+def _condense_next(database: Database, attempt_id: int) -> bool:
+    """The reading is the long part, and keeps nobody from writing."""
+    with database.read() as session:
+        condensed = condense(session, attempt_id)
+    if condensed is None:
+        return False
+    with database.write() as session:
+        return keep_condensed(session, attempt_id, condensed)
