@@ -99,6 +99,8 @@ def create_app(
         version=bifurk.__version__,
         summary="How a model's weights move while it trains: statistics, alerts, series.",
         root_path=settings.root_path,
+        docs_url=None,
+        redoc_url=None,
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
         responses=DOCUMENTED,
@@ -175,11 +177,11 @@ def _wire(
         if outcome == "judged":
             notifier.wake()
 
-    pipeline = Pipeline(
     def chores() -> None:
         housekeeper.run(time.time())
         condense_due(database)
 
+    pipeline = Pipeline(
         database,
         blobs,
         Workers(settings.measure_workers, make_executor),

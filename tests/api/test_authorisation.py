@@ -71,9 +71,13 @@ NEEDS = {
     "resolve_alert": "admin",
     "try_channel": "admin",
     "patch_run": "admin",
+    "put_tag": "admin",
+    "delete_tag": "admin",
     "delete_run": "admin",
+    "get_interface": ANYBODY,
     "get_runs_page": "read",
     "get_run_page": "read",
+    "post_tags": "admin",
     "get_overview": "read",
     "get_overview_data": "read",
     "get_tensor_page": "read",
@@ -85,6 +89,7 @@ NEEDS = {
     "get_tensor_histogram_data": "read",
     "get_tensor_spectrum": "read",
     "get_tensor_spectrum_data": "read",
+    "get_alerts_page": "read",
     "get_alert_page": "read",
     "post_alert_page": "admin",
     "get_evidence_figure": "read",
@@ -116,8 +121,8 @@ NEEDS = {
 FOR_ALL_PROJECTS = {"get_stats", "get_profile_stats", "get_detectors", "get_stream"}
 """What a token confined to another project may call: it tells nothing of this one."""
 OF_ALL_PROJECTS = {"get_metrics", "get_channels", "try_channel"}
-DESCRIPTIONS = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
-"""FastAPI's own, which say what the interface is and nothing of what it holds."""
+DESCRIPTIONS = {"/openapi.json"}
+"""FastAPI's own, which says what the interface is and nothing of what it holds."""
 SCOPES = {"write": {"write"}, "read": {"read"}, "admin": {"write", "read", "admin"}}
 QUERIES = {
     "get_series": "?stat=std",
@@ -164,6 +169,7 @@ def concrete(path: str, filled: Filled) -> str:
         "alert_id": filled.alert,
         "channel": CHANNEL,
         "name": "page.css",
+        "tag": "seen",
     }
     return path.replace("{name:path}", "loss").format(**values)
 

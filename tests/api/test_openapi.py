@@ -13,6 +13,8 @@ OPERATIONS = {
     "get_runs": "GET /api/v1/runs",
     "get_run": "GET /api/v1/runs/{run_id}",
     "patch_run": "PATCH /api/v1/runs/{run_id}",
+    "put_tag": "PUT /api/v1/runs/{run_id}/tags/{tag}",
+    "delete_tag": "DELETE /api/v1/runs/{run_id}/tags/{tag}",
     "delete_run": "DELETE /api/v1/runs/{run_id}",
     "get_tensors": "GET /api/v1/runs/{run_id}/tensors",
     "get_snapshots": "GET /api/v1/runs/{run_id}/snapshots",
@@ -95,4 +97,6 @@ def test_every_operation_but_the_probes_says_that_it_takes_a_token(
 
 
 def test_the_interface_can_be_browsed(anyone: Caller) -> None:
-    assert "swagger" in anyone.get("/docs")
+    text = anyone.get("/docs")
+    assert all(where.partition(" ")[2] in text for where in OPERATIONS.values())
+    assert "//" not in text.replace("application/", ""), "it asks no other host for anything"

@@ -27,6 +27,7 @@ def test_runs_are_listed_as_lines_for_other_programs(
         "STEP",
         "ALERTS",
         "LAST HEARD OF",
+        "TAGS",
     ]
     assert line.split("\t")[:6] == [str(filled.run), "tests", "run", "finished", "50", "1 critical"]
 
@@ -84,6 +85,30 @@ def test_a_run_whose_name_is_a_number_is_found(bifurk: Run, server: Server, fill
     Caller(server).report("years", "202699")
     shown = document(bifurk("runs", "show", "202699", "--json", "--url", server.url))
     assert (shown["project"], shown["run"]) == ("years", "202699")
+
+
+def test_a_run_is_tagged_listed_by_its_tags_and_untagged(
+    bifurk: Run, server: Server, filled: Filled
+) -> None:
+    Caller(server).report("tagging", "run")
+    at = ("--url", server.url)
+    tagged = bifurk("runs", "tag", "tagging/run", "größe:12m", "lr=3e-4", *at)
+    assert tagged.stdout == "tagging/run: größe:12m lr=3e-4\n"
+    both = ("--tag", "lr=3e-4", "--tag", "größe:12m")
+    [found] = document(bifurk("runs", "ls", *both, "--json", *at))
+    assert found["run"] == "run"
+    assert bifurk("runs", "ls", *both, *at).stdout.splitlines()[1].endswith("größe:12m lr=3e-4")
+    assert "lr=3e-4" in bifurk("runs", "show", "tagging/run", *at).stdout
+    untagged = bifurk("runs", "tag", "tagging/run", "--remove", "lr=3e-4", "never-there", *at)
+    assert untagged.stdout == "tagging/run: größe:12m\n"
+    assert document(bifurk("runs", "ls", *both, "--json", *at)) == []
+
+
+def test_what_is_no_tag_is_refused_in_words(bifurk: Run, server: Server, filled: Filled) -> None:
+    refused = bifurk("runs", "tag", "tests/run", "two words", "--url", server.url)
+    assert refused.returncode == 1
+    assert "expected a tag of 1 to 64 letters" in refused.stderr
+    assert "'two words'" in refused.stderr
 
 
 def test_a_run_is_deleted_only_when_somebody_says_so(

@@ -35,6 +35,16 @@ OfRun: TypeAlias = Annotated[
 Step: TypeAlias = Annotated[
     int | None, Query(ge=0, le=LARGEST, description="A stored step; without one, the last.")
 ]
+Tag: TypeAlias = Annotated[
+    Text,
+    Path(
+        max_length=256,
+        description="Up to 64 letters, digits and `._-:=+`, a letter or digit first.",
+    ),
+]
+Tags: TypeAlias = Annotated[
+    list[Text], Query(max_length=32, description="Only what has all of these.")
+]
 Slug: TypeAlias = Annotated[Text | None, Query(max_length=128)]
 Glob: TypeAlias = Annotated[
     Text | None, Query(max_length=512, description="Of the name: `*` and `?`.")

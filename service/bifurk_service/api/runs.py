@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from bifurk_service.api.grants import Admin, Reader, visible_run
 from bifurk_service.api.pagination import Cursor, Limit, decode_cursor, next_cursor
-from bifurk_service.api.parameters import Glob, Layer, Role, RunId, Slug
+from bifurk_service.api.parameters import Glob, Layer, Role, RunId, Slug, Tag, Tags
 from bifurk_service.api.schemas import (
     AttemptAnswer,
     MarkAnswer,
@@ -36,6 +36,7 @@ from bifurk_service.store.queries import (
 )
 from bifurk_service.store.series import find_tensors, scalar_names
 from bifurk_service.store.snapshots import snapshot_counts
+from bifurk_service.store.tags import add_tag, checked_tag, remove_tag
 from bifurk_service.store.tokens import Grant
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
@@ -63,6 +64,7 @@ def get_runs(
     *,
     project: Slug = None,
     run: Slug = None,
+    tag: Tags = [],  # noqa: B006 - FastAPI's form of a repeated parameter
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[RunAnswer]:
@@ -76,6 +78,7 @@ def get_runs(
             limit=limit,
             project=grant.project or project,
             name=run,
+            tags=[checked_tag(one) for one in tag],
         )
     return Page(
         items=[RunAnswer.model_validate(summary) for summary in found],
@@ -99,6 +102,24 @@ def patch_run(request: Request, grant: Admin, run_id: RunId, change: RunChange) 
         for name in change.model_fields_set:
             setattr(run, name, getattr(change, name))
         session.flush()
+        return _detail(session, grant, run_id)
+
+
+@router.put("/runs/{run_id}/tags/{tag}")
+def put_tag(request: Request, grant: Admin, run_id: RunId, tag: Tag) -> RunDetailAnswer:
+    """Puts a tag on a run; one that it has already stays."""
+    with services(request).database.write() as session:
+        visible_run(session, run_id, grant)
+        add_tag(session, run_id, tag)
+        return _detail(session, grant, run_id)
+
+
+@router.delete("/runs/{run_id}/tags/{tag}")
+def delete_tag(request: Request, grant: Admin, run_id: RunId, tag: Tag) -> RunDetailAnswer:
+    """Takes a tag off a run; the run is as it was where it had none of that name."""
+    with services(request).database.write() as session:
+        visible_run(session, run_id, grant)
+        remove_tag(session, run_id, tag)
         return _detail(session, grant, run_id)
 
 

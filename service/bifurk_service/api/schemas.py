@@ -45,6 +45,7 @@ class RunAnswer(Shape):
     last_step: int | None
     overhead_ratio: float | None = Field(description="Share of the training time the hook took.")
     alerts: dict[str, int] = Field(description="Alerts neither resolved nor silenced, by severity.")
+    tags: list[str] = Field(description="Words to find it by, in order.")
 
 
 class AttemptAnswer(Shape):

@@ -78,6 +78,10 @@ class Rest:
             if cursor is None:
                 return
 
+    def put(self, path: str) -> Json:
+        """The JSON object that answers a PUT without a body."""
+        return self._json("PUT", path, {})
+
     def delete(self, path: str) -> None:
         """Deletes what is at a path."""
         self._exchange("DELETE", path, {})

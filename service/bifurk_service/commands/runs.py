@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from typing import Annotated, Final
+from urllib.parse import quote
 
 import typer
 
@@ -11,7 +12,7 @@ from bifurk_service.commands.options import DEFAULT_URL, AsJson, Token, Url
 from bifurk_service.commands.output import show_facts, show_json, show_table, when
 from bifurk_service.commands.rest import Json, Rest, RestError
 
-app = typer.Typer(help="Runs on a server: list, look into, delete.", no_args_is_help=True)
+app = typer.Typer(help="Runs on a server: list, look into, tag, delete.", no_args_is_help=True)
 
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="An id, a name, or PROJECT/NAME.", show_default=False)
@@ -24,17 +25,20 @@ NOT_FOUND: Final = 404
 def list_runs(
     *,
     project: Annotated[str | None, typer.Option(help="Only this project's.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Only with this tag; repeat for more.")
+    ] = None,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     token: Token = None,
 ) -> None:
     """List runs, oldest first."""
-    found = list(Rest(url, token).items("/api/v1/runs", project=project))
+    found = list(Rest(url, token).items("/api/v1/runs", project=project, tag=tag))
     if as_json:
         show_json(found)
         return
     show_table(
-        ("ID", "PROJECT", "RUN", "STATE", "STEP", "ALERTS", "LAST HEARD OF"),
+        ("ID", "PROJECT", "RUN", "STATE", "STEP", "ALERTS", "LAST HEARD OF", "TAGS"),
         [
             (
                 run["id"],
@@ -44,6 +48,7 @@ def list_runs(
                 run["last_step"],
                 alert_counts(run),
                 when(run["updated_at"]),
+                " ".join(run["tags"]),
             )
             for run in found
         ],
@@ -68,6 +73,32 @@ def show(
     for attempt in run["attempts"]:
         typer.echo("")
         show_facts(_attempt_facts(attempt))
+
+
+@app.command("tag")
+def change_tags(
+    name: RunName,
+    tags: Annotated[list[str], typer.Argument(metavar="TAGS", help="Words to find it by.")],
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Take them off again.")] = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Tag a run, and list it by `bifurk runs ls --tag TAG` from then on."""
+    rest = Rest(url, token)
+    run = find_run(rest, name)
+    for tag in tags:
+        path = f"/api/v1/runs/{run['id']}/tags/{quote(tag, safe='')}"
+        if remove:
+            rest.delete(path)
+        else:
+            rest.put(path)
+    tagged = rest.get(f"/api/v1/runs/{run['id']}")
+    if as_json:
+        show_json(tagged)
+        return
+    typer.echo(f"{tagged['project']}/{tagged['run']}: {' '.join(tagged['tags']) or 'no tag'}")
 
 
 @app.command("rm")
@@ -118,6 +149,7 @@ def _facts(run: Json) -> list[tuple[str, object]]:
         ("id", run["id"]),
         ("run", f"{run['project']}/{run['run']}"),
         ("name", run["display_name"]),
+        ("tags", " ".join(run["tags"]) or None),
         ("state", run["state"]),
         ("last step", run["last_step"]),
         ("last heard of", when(run["updated_at"])),

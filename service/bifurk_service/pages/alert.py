@@ -13,8 +13,10 @@ from pydantic import ValidationError
 from bifurk_service.api.grants import Admin, Reader, who
 from bifurk_service.api.parameters import AlertId
 from bifurk_service.api.schemas import AlertNote
+from bifurk_service.detect import leaves_baseline
 from bifurk_service.domain import AlertState
 from bifurk_service.errors import InvalidError
+from bifurk_service.pages.alert_band import against_good
 from bifurk_service.pages.alert_seen import visible_alert
 from bifurk_service.pages.forks import FORKS
 from bifurk_service.pages.forms import Form
@@ -36,8 +38,8 @@ from bifurk_service.store.runs import attempt_slug
 
 router = APIRouter(include_in_schema=False)
 
-MOST_CHANGES: Final = 500
-"""Of the history, the first; REST has all."""
+MOST_CHANGES: Final = 100
+"""Of the history, on one page."""
 MOST_ROWS: Final = 200
 """Tensors in the table; the data has all."""
 MOVES: Final = {"acknowledge": AlertState.ACKNOWLEDGED, "resolve": AlertState.RESOLVED}
@@ -54,7 +56,7 @@ def get_alert_page(
         run = run_summary(session, alert.run_id)
         context: dict[str, Any] = {
             "attempt": attempt_slug(session, alert.attempt_id),
-            "history": history_of(session, alert_id, after_id=0, limit=MOST_CHANGES),
+            "history": history_of(session, alert_id, after_id=view.after, limit=MOST_CHANGES + 1),
             "resolved_by": resolved_by(session, alert),
             "parent": _parent(session, alert),
             "children": children_of(session, alert),
@@ -72,6 +74,8 @@ def get_alert_page(
         checkpoint=None if alert.checkpoint is None else _mark(alert.checkpoint),
         meaning=MEANINGS.get(alert.kind),
         looks=_looks(alert, root_of(request)),
+        most_changes=MOST_CHANGES,
+        runs_again=bool(alert.tensors) and alert.kind != leaves_baseline.KIND,
         is_fork=alert.kind in FORKS,
         has_branches=any(one.get("branch") is not None for one in alert.tensors),
         rule=silencing_rule(
@@ -142,12 +146,14 @@ def _place(look: Look, alert: StoredAlert, root: str) -> tuple[str, str]:
     if look.at == "evidence":
         named = f"{statistic} of these tensors" if look.statistic and first else "the evidence"
         return f"{root}/alerts/{alert.id}?{query({'stat': statistic or None})}#evidence", named
-    if look.at == "branches" and first is not None:
+    if look.at == "branches" and first is not None and first["layer"] is not None:
         asked = {"role": first["role"], "stat": known, "alert": alert.id}
         return f"{run}/branches?{query(asked)}", f"{statistic} by layer"
     if look.at == "tensor" and first is not None:
         asked = {"step": alert.detected_step}
         return f"{run}/tensors/{first['id']}?{query(asked)}", first["name"]
+    if look.at == "baseline":
+        return f"{root}/compare?{query(against_good(alert, known))}", "against the good runs"
     if look.at == "heatmap":
         return f"{run}?{query({'stat': known, 'alerts': 'all'})}", f"{statistic} of all tensors"
     return run, "the run"

@@ -19,6 +19,7 @@ OWN: Final = (
     "page.css",
     "page.js",
     "figures.js",
+    "live.js",
     "tensor.js",
     "compare.js",
     "report.js",

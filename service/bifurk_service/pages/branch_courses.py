@@ -74,6 +74,9 @@ def choose(
     """What a view asks for; None where no role has two layers.
 
     Where it leaves the choice: the newest fork, its layers and its statistic.
+
+    Raises:
+        NotFoundError: no group is of the role asked for.
     """
     if not groups:
         return None
@@ -91,7 +94,7 @@ def shown_layers(
     """Reads it; None where no role has two layers."""
     with services(request).database.read() as session:
         run = visible_run(session, run_id, grant)
-        forks = forks_of(session, run_id)
+        forks = forks_of(session, run_id, view.alert)
         chosen = choose(layer_groups(find_tensors(session, run_id)), forks, view)
         if chosen is None:
             return None

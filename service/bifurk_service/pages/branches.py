@@ -22,7 +22,7 @@ from bifurk_service.pages.branch_courses import (
     value_scale_of,
 )
 from bifurk_service.pages.drawing import drawn
-from bifurk_service.pages.forks import branch_in, branch_name, forks_of, layer_groups
+from bifurk_service.pages.forks import MOST_FORKS, branch_in, branch_name, forks_of, layer_groups
 from bifurk_service.pages.rendering import page, root_of
 from bifurk_service.pages.tables import csv_of
 from bifurk_service.pages.views import BranchesView
@@ -43,7 +43,7 @@ def get_branches_page(request: Request, grant: Reader, run_id: RunId, view: View
     with services(request).database.read() as session:
         run = visible_run(session, run_id, grant)
         groups = layer_groups(find_tensors(session, run_id))
-        forks = forks_of(session, run_id)
+        forks = forks_of(session, run_id, view.alert)
         own = [one.name for one in imported_statistics(session, run_id)]
     chosen = choose(groups, forks, view)
     return page(
@@ -54,6 +54,7 @@ def get_branches_page(request: Request, grant: Reader, run_id: RunId, view: View
         groups=groups,
         chosen=chosen,
         forks=forks,
+        most_forks=MOST_FORKS,
         branch_in=branch_in,
         branch_name=branch_name,
         statistics=[n for n, one in BY_NAME.items() if one.nature is not Nature.CLASS] + own,

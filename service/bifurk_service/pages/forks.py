@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bifurk_service.detect.branch_split import BranchSplit
 from bifurk_service.detect.layer_departure import LayerDeparture
 from bifurk_service.detect.role_groups import role_groups
 from bifurk_service.domain import TensorInfo
+from bifurk_service.errors import NotFoundError
 from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert, Tensor
@@ -63,10 +64,26 @@ def layer_groups(tensors: Sequence[Tensor]) -> list[LayerGroup]:
     return sorted(groups, key=lambda group: len(group.tensors[0].shape) < 2)
 
 
-def forks_of(session: Session, run_id: int) -> list[StoredAlert]:
-    """The alerts that parted layers of a run, newest first."""
+def forks_of(session: Session, run_id: int, asked: str = "") -> list[StoredAlert]:
+    """The alerts that parted layers of a run, newest first.
+
+    Args:
+        asked: the id of one that must be among them; anything else asks for none.
+
+    Raises:
+        NotFoundError: the alert asked for is none of them.
+    """
     wanted = AlertFilter(run_id=run_id, kinds=tuple(FORKS))
-    return newest_alerts(session, wanted, limit=MOST_FORKS)
+    found = newest_alerts(session, wanted, limit=MOST_FORKS)
+    if not asked.isdigit() or any(str(fork.id) == asked for fork in found):
+        return found
+    older = newest_alerts(session, replace(wanted, before_id=int(asked) + 1), limit=1)
+    if not older or str(older[0].id) != asked:
+        raise NotFoundError(
+            f"no alert {asked} parted layers of this run; without it, the newest that did is shown",
+            where="alert",
+        )
+    return [*found, *older]
 
 
 def concerns(fork: StoredAlert, group: LayerGroup) -> bool:
@@ -79,8 +96,17 @@ def group_of(groups: Sequence[LayerGroup], asked: str, fork: StoredAlert | None)
     """The group asked for by role or name; else that of a fork; else the first.
 
     Of a role's several groups the one that the fork concerns comes first.
+
+    Raises:
+        NotFoundError: no group is of the role asked for.
     """
     named = [group for group in groups if asked in (group.key, group.role, group.name)]
+    if asked and not named:
+        roles = ", ".join(dict.fromkeys(group.role for group in groups))
+        raise NotFoundError(
+            f"no two layers of this run have a tensor of role {asked!r}; those of {roles} do",
+            where="role",
+        )
     if fork is not None:
         for group in named or groups:
             if concerns(fork, group):

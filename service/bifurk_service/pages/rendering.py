@@ -102,8 +102,9 @@ def share(value: float | None) -> str:
 
 
 def query(values: Mapping[str, object]) -> str:
-    """A query string of what is not None."""
-    return urlencode({name: value for name, value in values.items() if value is not None})
+    """A query string of what is not None; a list is repeated."""
+    given = {name: value for name, value in values.items() if value is not None}
+    return urlencode(given, doseq=True)
 
 
 def asjson(value: object) -> str:

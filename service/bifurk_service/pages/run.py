@@ -17,6 +17,7 @@ from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME, Nature
 from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
 from bifurk_service.store.engine import Session
+from bifurk_service.store.imports import imported_statistics
 from bifurk_service.store.queries import judged_steps
 from bifurk_service.store.runs import attempts_of
 from bifurk_service.store.series import find_tensors, scalar_names
@@ -28,7 +29,7 @@ router = APIRouter(prefix="/runs/{run_id}", include_in_schema=False)
 MOST_COLUMNS: Final = 600
 """Of a heatmap: about one a pixel of a laptop's screen at half its width."""
 MOST_ALERTS: Final = 500
-"""Of one page, the newest of warnings and of the rest; the command line and REST have all."""
+"""Of one page, the newest of warnings and of the rest; the list of alerts has all."""
 WARNED: Final = frozenset({Severity.WARNING.value, Severity.CRITICAL.value})
 
 
@@ -39,11 +40,13 @@ def get_run_page(
     """A run's page; the figures come by themselves."""
     with services(request).database.read() as session:
         context = read_run(session, grant, run_id)
+        own = [one.name for one in imported_statistics(session, run_id)]
     return page(
         request,
         "run.html",
         view=view,
-        statistics=[name for name, one in BY_NAME.items() if one.nature is not Nature.CLASS],
+        may_change="admin" in grant.scopes,
+        statistics=[name for name, one in BY_NAME.items() if one.nature is not Nature.CLASS] + own,
         **context,
     )
 
@@ -75,6 +78,7 @@ def read_run(session: Session, grant: Grant, run_id: int) -> dict[str, Any]:
         "tensors": tensors,
         "roles": sorted({tensor.role for tensor in tensors}),
         "alerts": [*warnings, *infos],
+        "most_alerts": MOST_ALERTS,
         "is_cut": MOST_ALERTS in (len(warnings), len(infos)),
         "warned": WARNED,
     }

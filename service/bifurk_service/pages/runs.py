@@ -17,6 +17,7 @@ from bifurk_service.store.queries import search_runs
 from bifurk_service.store.runs import attempts_of
 from bifurk_service.store.series import scalar_names, scalar_sketch
 from bifurk_service.store.snapshots import snapshot_counts
+from bifurk_service.store.tags import checked_tag
 
 router = APIRouter(include_in_schema=False)
 
@@ -33,6 +34,7 @@ def get_runs_page(
             session,
             text=view.search.strip(),
             state=view.state,
+            tags=[checked_tag(tag) for tag in view.tag],
             project=grant.project,
             before_id=view.before,
             limit=RUNS_A_PAGE,

@@ -50,13 +50,48 @@ class RunsView(BaseModel):
 
     Attributes:
         search: in project, run and display name. state: of the newest attempt.
-        before: runs made before this id, for the next page.
+        tag: all of them are the run's. before: runs made before this id, for the next page.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     search: Annotated[Text, Field(max_length=128)] = ""
     state: Literal["", "running", "finished", "failed", "lost"] = ""
+    tag: Annotated[tuple[Text, ...], Field(max_length=32)] = ()
     before: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
+
+    def toggled(self, tag: str) -> dict[str, object]:
+        """The query of the same list with a tag asked for, or no longer."""
+        tags = [one for one in self.tag if one != tag]
+        if len(tags) == len(self.tag):
+            tags.append(tag)
+        return {"search": self.search or None, "state": self.state or None, "tag": tags}
+
+
+class AlertsView(BaseModel):
+    """The list of alerts.
+
+    Attributes:
+        search: in the sentence and the run's name. severity, kind: "" for any.
+        state: ``unresolved`` is firing or acknowledged. project, run: whose; "" for all.
+        parts: whether parts of other alerts are listed as well; silenced: whether what a rule
+            keeps from people is. before: alerts raised before this id, for the next page.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    search: Annotated[Text, Field(max_length=128)] = ""
+    severity: Literal["", "critical", "warning", "info"] = ""
+    state: Literal["", "unresolved", "firing", "acknowledged", "resolved"] = ""
+    kind: Annotated[Text, Field(max_length=64)] = ""
+    project: Annotated[Text, Field(max_length=128)] = ""
+    run: RunIdText = ""
+    parts: Literal["hidden", "shown"] = "hidden"
+    silenced: Literal["hidden", "shown"] = "shown"
+    before: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
+
+    def but(self, **changed: object) -> dict[str, object]:
+        """The query of the same list from its start, with some of it changed; defaults left out."""
+        own = self.model_dump(exclude_defaults=True, exclude={"before"})
+        return {name: value for name, value in (own | changed).items() if value != ""}
 
 
 class TensorView(View):
@@ -82,12 +117,14 @@ class AlertView(View):
         stat: of the evidence; "" for the one the alert speaks of. values: how they are placed;
             auto is what the statistic is judged on. span: how much of the run is drawn.
         others: whether tensors of the same roles stand behind, for contrast.
+        after: changes of its history after this one, by id, for the next page of them.
     """
 
     stat: Annotated[Text, Field(max_length=512)] = ""
     values: Literal["auto", "linear", "log"] = "auto"
     span: Literal["around", "run"] = "around"
     others: Literal["shown", "hidden"] = "shown"
+    after: Annotated[int, Field(ge=0, le=LARGEST)] = 0
 
 
 class BranchesView(View):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy.orm import Session, defer
 
 from bifurk_service.store.models import Project, Run, StoredAlert
 
@@ -18,6 +18,7 @@ class AlertFilter:
     Attributes:
         silenced, superseded: whether a rule keeps it from people; whether a later attempt went
             over its stretch again. children: whether it is a part of another.
+        text: in the sentence, or the run's name or display name. before_id: with smaller ids.
     """
 
     run_id: int | None = None
@@ -29,6 +30,8 @@ class AlertFilter:
     silenced: bool | None = None
     superseded: bool | None = None
     children: bool | None = None
+    text: str = ""
+    before_id: int | None = None
 
 
 def list_alerts(
@@ -44,11 +47,12 @@ def _filtered(wanted: AlertFilter) -> Select[StoredAlert]:
     if wanted.run_id is not None:
         query = query.where(StoredAlert.run_id == wanted.run_id)
     if wanted.project is not None:
-        query = (
-            query.join(Run, StoredAlert.run_id == Run.id)
-            .join(Project, Run.project_id == Project.id)
-            .where(Project.slug == wanted.project)
-        )
+        own = select(Run.id).join(Project, Run.project_id == Project.id)
+        query = query.where(StoredAlert.run_id.in_(own.where(Project.slug == wanted.project)))
+    if wanted.text:
+        query = query.where(_says(wanted.text))
+    if wanted.before_id is not None:
+        query = query.where(StoredAlert.id < wanted.before_id)
     for column, allowed in (
         (StoredAlert.kind, wanted.kinds),
         (StoredAlert.severity, wanted.severities),
@@ -68,9 +72,18 @@ def _filtered(wanted: AlertFilter) -> Select[StoredAlert]:
     return query
 
 
+def _says(text: str) -> ColumnElement[bool]:
+    """What holds for alerts whose sentence, or whose run's name, holds a text."""
+    named = select(Run.id).where(
+        or_(*(name.icontains(text, autoescape=True) for name in (Run.slug, Run.display_name)))
+    )
+    return or_(StoredAlert.sentence.icontains(text, autoescape=True), StoredAlert.run_id.in_(named))
+
+
 def newest_alerts(session: Session, wanted: AlertFilter, *, limit: int) -> list[StoredAlert]:
-    """The alerts raised last, newest first, filtered."""
+    """The alerts raised last, newest first, filtered; without what they rest on."""
     query = _filtered(wanted).order_by(StoredAlert.id.desc()).limit(limit)
+    query = query.options(defer(StoredAlert.evidence, raiseload=True))
     return list(session.scalars(query))
 
 

@@ -72,6 +72,14 @@ class Run(Base):
     retention_days: Mapped[float | None]
 
 
+class RunTag(Base):
+    """A word by which people find a run again."""
+
+    __tablename__ = "run_tags"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(WORD, primary_key=True, index=True)
+
+
 class Attempt(Base):
     """One process lifetime of a run, from start or resume to its end.
 
@@ -101,6 +109,7 @@ class Attempt(Base):
     optimizer_settings: Mapped[dict[str, Any]]
     client: Mapped[dict[str, Any]]
     source: Mapped[str] = mapped_column(WORD, server_default="client", default="client")
+    condensed: Mapped[int] = mapped_column(server_default="0", default=0)
 
 
 class Tensor(Base):
@@ -109,7 +118,6 @@ class Tensor(Base):
     ``piece_of`` is the fused tensor that this one is a piece of (the queries of a fused QKV): a
     piece has statistics and spectra where full values came, and is not sent by itself.
     """
-    condensed: Mapped[int] = mapped_column(server_default="0", default=0)
 
     __tablename__ = "tensors"
     __table_args__ = (UniqueConstraint("run_id", "name"), NEVER_AGAIN)
@@ -413,14 +421,6 @@ class ProfileValue(Base):
     no_value: Mapped[str | None] = mapped_column(Text)
 
 
-class Event(Base):
-    """What happened, for the stream; its id is the stream's event id."""
-
-    __tablename__ = "events"
-    __table_args__ = (NEVER_AGAIN,)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
-    kind: Mapped[str] = mapped_column(WORD)
 class ExtremesRow(Base):
     """The least and greatest values of one statistic in consecutive snapshots of an attempt.
 
@@ -438,6 +438,14 @@ class ExtremesRow(Base):
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class Event(Base):
+    """What happened, for the stream; its id is the stream's event id."""
+
+    __tablename__ = "events"
+    __table_args__ = (NEVER_AGAIN,)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(WORD)
     data: Mapped[dict[str, Any]]
     created_at: Mapped[float] = mapped_column(index=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import and_, false, func, or_, select, true
@@ -21,6 +21,7 @@ from bifurk_service.store.models import (
     Tensor,
 )
 from bifurk_service.store.series import timeline
+from bifurk_service.store.tags import has_tag_with, tagged, tags_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class RunSummary:
     last_step: int | None
     overhead_ratio: float | None
     alerts: dict[str, int]
+    tags: list[str]
 
 
 def list_projects(
@@ -76,12 +78,13 @@ def list_runs(
     project: str | None = None,
     name: str | None = None,
     run_ids: Sequence[int] | None = None,
+    tags: Sequence[str] = (),
 ) -> list[RunSummary]:
-    """Runs in the order they were made; of one project or name where given."""
+    """Runs in the order they were made; of one project or name, with all of some tags."""
     query = (
         select(Run, Project.slug)
         .join(Project, Run.project_id == Project.id)
-        .where(Run.id > after_id)
+        .where(Run.id > after_id, *tagged(tags))
         .order_by(Run.id)
         .limit(limit)
     )
@@ -94,8 +97,13 @@ def list_runs(
     rows = session.execute(query).all()
     ids = [run.id for run, _ in rows]
     newest = _newest_attempts(session, ids)
-    alerts = _unresolved(session, ids)
-    return [_summary(run, slug, newest.get(run.id), alerts.get(run.id, {})) for run, slug in rows]
+    alerts, own_tags = _unresolved(session, ids), tags_of(session, ids)
+    return [
+        _summary(
+            run, slug, newest.get(run.id), alerts.get(run.id, {}), tags=own_tags.get(run.id, [])
+        )
+        for run, slug in rows
+    ]
 
 
 def search_runs(
@@ -103,15 +111,16 @@ def search_runs(
     *,
     text: str = "",
     state: str = "",
+    tags: Sequence[str] = (),
     project: str | None = None,
     before_id: int | None = None,
     limit: int,
 ) -> list[RunSummary]:
-    """Runs, newest first, whose project, name or display name holds a text.
+    """Runs, newest first, whose project, name, display name or one of its tags holds a text.
 
     Args:
-        state: of the newest attempt; "" for any. project: the only one, if not None.
-        before_id: runs with smaller ids.
+        state: of the newest attempt; "" for any. tags: all of them are the run's.
+        project: the only one, if not None. before_id: runs with smaller ids.
     """
     newest = select(Attempt.run_id, func.max(Attempt.id).label("id")).group_by(Attempt.run_id)
     last = newest.subquery()
@@ -120,12 +129,14 @@ def search_runs(
         .join(Project, Run.project_id == Project.id)
         .outerjoin(last, last.c.run_id == Run.id)
         .outerjoin(Attempt, Attempt.id == last.c.id)
+        .where(*tagged(tags))
         .order_by(Run.id.desc())
         .limit(limit)
     )
     if text:
         columns = (Project.slug, Run.slug, Run.display_name)
-        query = query.where(or_(*(column.icontains(text, autoescape=True) for column in columns)))
+        held = (column.icontains(text, autoescape=True) for column in columns)
+        query = query.where(or_(*held, has_tag_with(text)))
     if state:
         query = query.where(func.coalesce(Attempt.state, "running") == state)
     if project is not None:
@@ -133,6 +144,28 @@ def search_runs(
     if before_id is not None:
         query = query.where(Run.id < before_id)
     return list_runs(session, run_ids=list(session.scalars(query)))[::-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunName:
+    """What a run is called."""
+
+    project: str
+    run: str
+    display_name: str | None
+
+
+def run_names(session: Session, run_ids: Collection[int]) -> dict[int, RunName]:
+    """By id what runs are called; without those that are not there."""
+    query = (
+        select(Run.id, Project.slug, Run.slug, Run.display_name)
+        .join(Project, Run.project_id == Project.id)
+        .where(Run.id.in_(run_ids))
+    )
+    return {
+        run_id: RunName(project=project, run=run, display_name=display_name)
+        for run_id, project, run, display_name in session.execute(query)
+    }
 
 
 def run_summary(session: Session, run_id: int) -> RunSummary:
@@ -147,7 +180,9 @@ def run_summary(session: Session, run_id: int) -> RunSummary:
     return found[0]
 
 
-def _summary(run: Run, project: str, attempt: Attempt | None, alerts: dict[str, int]) -> RunSummary:
+def _summary(
+    run: Run, project: str, attempt: Attempt | None, alerts: dict[str, int], *, tags: list[str]
+) -> RunSummary:
     return RunSummary(
         id=run.id,
         project=project,
@@ -159,6 +194,7 @@ def _summary(run: Run, project: str, attempt: Attempt | None, alerts: dict[str, 
         last_step=attempt.last_step if attempt else None,
         overhead_ratio=attempt.overhead_ratio if attempt else None,
         alerts=alerts,
+        tags=tags,
     )
 
 

@@ -1,9 +1,7 @@
-// Figures come as JSON that Bokeh draws; controls, the address and the live stream decide which.
+// Figures come as JSON that Bokeh draws; controls and the address decide which.
 "use strict";
 (() => {
-  const REFRESH_MS = 3000;
   const SETTLE_MS = 400;
-  const prefix = document.body.dataset.root;
   const form = document.getElementById("view");
   const documents = new Map();
 
@@ -46,9 +44,36 @@
     }
   }
 
+  // What is hidden by a click on a legend stays so when the figure is drawn again.
+  function* entries(drawn) {
+    const models = drawn.roots().flatMap((root) => [...root.references()]);
+    const legends = models.filter((model) => model.type === "Legend");
+    for (const [place, legend] of legends.entries()) {
+      for (const item of legend.items) {
+        if (item.renderers.length) yield [`${place} ${item.label?.value}`, item.renderers];
+      }
+    }
+  }
+
+  function rememberHidden(slot, drawn) {
+    slot.hiddenEntries = new Set(slot.hiddenEntries);
+    for (const [name, renderers] of entries(drawn)) {
+      if (renderers.every((one) => !one.visible)) slot.hiddenEntries.add(name);
+      else slot.hiddenEntries.delete(name);
+    }
+  }
+
+  function hideAgain(slot) {
+    if (!slot.hiddenEntries?.size) return;
+    for (const [name, renderers] of entries(documents.get(slot))) {
+      if (slot.hiddenEntries.has(name)) for (const one of renderers) one.visible = false;
+    }
+  }
+
   function forget(slot) {
     const drawn = documents.get(slot);
     if (!drawn) return;
+    rememberHidden(slot, drawn);
     drawn.clear();
     Bokeh.documents.splice(Bokeh.documents.indexOf(drawn), 1);
     documents.delete(slot);
@@ -72,6 +97,7 @@
     await Bokeh.embed.embed_item(item, box.id);
     const isDrawn = (one) => one.roots().some((root) => root.id === item.root_id);
     documents.set(slot, Bokeh.documents.find(isDrawn));
+    hideAgain(slot);
     followRange(slot);
     say(slot, "");
     canvas.style.minHeight = "";
@@ -101,55 +127,6 @@
   const slots = () => document.querySelectorAll("[data-figure]");
   const drawAll = () => Promise.all([...slots()].map(draw));
 
-  // Parts of the page that are text: asked for again whole, and only they are replaced.
-  async function renew() {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const part of document.querySelectorAll("[data-live]")) {
-      const other = fresh.getElementById(part.id);
-      if (!other) continue;
-      const open = [...part.querySelectorAll("details")].map((one) => one.open);
-      part.replaceChildren(...other.childNodes);
-      part.querySelectorAll("details").forEach((one, place) => { if (place in open) one.open = open[place]; });
-    }
-  }
-
-  function follow() {
-    const button = document.getElementById("live");
-    if (!button) return;
-    const run = form?.dataset.stream;
-    let source, due, changed = false;
-    // The next look waits for this one, and twice as long as it took: a slow server is left in peace.
-    let rest = REFRESH_MS;
-    const refresh = async () => {
-      if (document.hidden || !source) { changed = true; due = undefined; return; }
-      changed = false;
-      const began = performance.now();
-      await Promise.allSettled([drawAll(), renew()]);
-      rest = Math.max(REFRESH_MS, 2 * (performance.now() - began));
-      due = undefined;
-      if (changed) news();
-    };
-    const news = () => {
-      if (due === undefined) due = setTimeout(refresh, rest); else changed = true;
-    };
-    const start = () => {
-      source = new EventSource(`${prefix}/api/v1/stream${run ? `?run=${run}` : ""}`);
-      for (const kind of ["snapshot", "alert", "attempt"]) source.addEventListener(kind, news);
-    };
-    const stop = () => { source.close(); source = undefined; clearTimeout(due); due = undefined; };
-    button.addEventListener("click", () => {
-      const live = button.getAttribute("aria-pressed") !== "true";
-      button.setAttribute("aria-pressed", String(live));
-      button.textContent = live ? "Live" : "Paused";
-      if (live) { start(); refresh(); } else stop();
-    });
-    document.addEventListener("visibilitychange", () => { if (!document.hidden && changed) refresh(); });
-    addEventListener("pagehide", () => source?.close());
-    start();
-  }
-
   form?.addEventListener("submit", (event) => event.preventDefault());
   form?.addEventListener("change", (event) => {
     const asked = view();
@@ -158,6 +135,6 @@
     if (!event.target.hasAttribute("data-quiet")) drawAll();
   });
   document.addEventListener("theme", drawAll);
-  addEventListener("DOMContentLoaded", () => { drawAll(); follow(); });
+  addEventListener("DOMContentLoaded", drawAll);
   window.bifurk = { draw, drawAll, view, remember };
 })();

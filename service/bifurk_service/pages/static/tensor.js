@@ -63,10 +63,7 @@
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (mine !== turn) return;
     for (const id of ["statistics", "histogram-note", "spectrum-note"]) {
-      const part = document.getElementById(id);
-      const open = [...part.querySelectorAll("details")].map((one) => one.open);
-      part.replaceChildren(...fresh.getElementById(id).childNodes);
-      part.querySelectorAll("details").forEach((one, place) => { one.open = open[place] ?? true; });
+      window.bifurkLive.replace(document.getElementById(id), fresh.getElementById(id));
     }
   }
 

@@ -1,0 +1,80 @@
+"""Tags of runs over REST: put on, found by, taken off; what is no tag is refused in words."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from bifurk_service.errors import InvalidError
+from bifurk_service.store.tags import MOST_TAGS, checked_tag
+from tests.api.filling import Caller
+
+
+def run_of(anyone: Caller, name: str) -> int:
+    anyone.report("tagged", name)
+    return anyone.run_id("tagged", name)
+
+
+def put(anyone: Caller, run: int, tag: str) -> tuple[int, Any]:
+    return anyone.request("PUT", f"/api/v1/runs/{run}/tags/{quote(tag, safe='')}")
+
+
+def listed(anyone: Caller, *tags: str) -> list[str]:
+    query = "&".join(f"tag={quote(tag)}" for tag in tags)
+    return [run["run"] for run in anyone.get(f"/api/v1/runs?project=tagged&{query}")["items"]]
+
+
+def test_runs_are_found_by_all_of_some_tags(anyone: Caller) -> None:
+    one, other = run_of(anyone, "one"), run_of(anyone, "other")
+    for run, tag in ((one, "sweep:lr=3e-4"), (one, "größe"), (other, "größe")):
+        status, answer = put(anyone, run, tag)
+        assert (status, tag in answer["tags"]) == (200, True)
+    assert listed(anyone, "größe") == ["one", "other"]
+    assert listed(anyone, "größe", "sweep:lr=3e-4") == ["one"]
+    assert listed(anyone, "GRÖSSE") == []
+    assert put(anyone, one, "größe")[1]["tags"] == ["größe", "sweep:lr=3e-4"]
+    path = f"/api/v1/runs/{one}/tags/{quote('größe')}"
+    for _ in range(2):
+        status, answer = anyone.request("DELETE", path)
+        assert (status, answer["tags"]) == (200, ["sweep:lr=3e-4"])
+    assert listed(anyone, "größe") == ["other"]
+
+
+def test_a_deleted_run_takes_its_tags_along(anyone: Caller) -> None:
+    run = run_of(anyone, "doomed")
+    put(anyone, run, "doomed-tag")
+    anyone.request("DELETE", f"/api/v1/runs/{run}")
+    assert listed(anyone, "doomed-tag") == []
+
+
+@pytest.mark.parametrize(
+    "tag", ["two words", "-first", "a\u202eb", "<b>", "x" * 65, "😀", "a%00", "$$x$$"]
+)
+def test_what_is_no_tag_is_refused(anyone: Caller, tag: str) -> None:
+    run = run_of(anyone, "refusing")
+    status, problem = put(anyone, run, tag)
+    assert (status, problem["where"]) == (422, "tag")
+    assert "expected a tag of 1 to 64" in problem["detail"]
+    assert anyone.get(f"/api/v1/runs/{run}")["tags"] == []
+
+
+def test_a_run_has_so_many_tags_and_no_more(anyone: Caller) -> None:
+    run = run_of(anyone, "many")
+    for number in range(MOST_TAGS):
+        assert put(anyone, run, f"t{number}")[0] == 200
+    status, problem = put(anyone, run, "one-more")
+    assert status == 422
+    assert f"{MOST_TAGS} tags" in problem["detail"]
+    assert put(anyone, run, "t0")[0] == 200
+
+
+def test_one_word_is_one_tag_however_it_is_typed() -> None:
+    composed = unicodedata.normalize("NFC", "größe")
+    assert checked_tag(f" {unicodedata.normalize('NFD', composed)} ") == composed
+    assert checked_tag("हिन्दी") == unicodedata.normalize("NFC", "हिन्दी")
+    for empty in ("", "  "):
+        with pytest.raises(InvalidError):
+            checked_tag(empty)
