@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from tests.server import Server
+from tests.workers import ByUnit, longest_first
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -16,6 +18,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if on_device and not _has_cuda():
         config.hook.pytest_deselected(items=on_device)
         items[:] = [item for item in items if item not in on_device]
+    longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByUnit:
+    """Gives every worker whole units."""
+    config.option.loadscopereorder = False
+    return ByUnit(config, log)
 
 
 def _has_cuda() -> bool:

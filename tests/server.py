@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
 import urllib3
+
+from tests.command import Command
 
 DEADLINE_SECONDS = 120.0
 POLL_SECONDS = 0.05
@@ -26,21 +26,10 @@ class Server:
         self.data_dir = data_dir
         self.log = data_dir.parent / f"{data_dir.name}-{time.monotonic_ns()}.log"
         port = (environment or {}).pop("BIFURK_PORT", "0")
-        self._output = self.log.open("wb")
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "from bifurk_service.cli import main; main()",
-                "serve",
-                "--port",
-                port,
-                "--data-dir",
-                str(data_dir),
-            ],
-            stderr=self._output,
-            stdout=self._output,
-            env={**os.environ, **(environment or {})},
+        self.process = Command(
+            ["serve", "--port", port, "--data-dir", str(data_dir)],
+            output=self.log,
+            environment=environment or {},
         )
         self._http = urllib3.PoolManager(retries=False, timeout=30)
         self.url = self._address()
@@ -48,13 +37,17 @@ class Server:
     def _address(self) -> str:
         def announced() -> str | None:
             if self.process.poll() is not None:
-                raise AssertionError(f"the server ended:\n{self.log.read_text()}")
-            found = re.search(r"listens on (\S+)", self.log.read_text())
+                raise AssertionError(f"the server ended:\n{self.said()}")
+            found = re.search(r"listens on (\S+)", self.said())
             return found[1] if found else None
 
         url = wait_for(announced, "the server's address")
         wait_for(lambda: self._answers(url), "the server's first answer")
         return url
+
+    def said(self) -> str:
+        """All it has written so far; it makes the file itself."""
+        return self.log.read_text() if self.log.exists() else ""
 
     def _answers(self, url: str) -> bool:
         try:
@@ -99,7 +92,6 @@ class Server:
         """SIGKILL, as the out-of-memory killer would."""
         self.process.kill()
         self.process.wait(timeout=DEADLINE_SECONDS)
-        self._output.close()
 
     def stop(self) -> None:
         """Ends it as Ctrl-C does; again is no error."""
@@ -107,10 +99,9 @@ class Server:
             self.process.send_signal(signal.SIGINT)
             try:
                 self.process.wait(timeout=DEADLINE_SECONDS)
-            except subprocess.TimeoutExpired:
+            except TimeoutExpired:
                 self.process.kill()
                 self.process.wait(timeout=DEADLINE_SECONDS)
-        self._output.close()
         self._http.clear()
 
 

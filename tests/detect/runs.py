@@ -18,7 +18,7 @@ from bifurk_service.domain import Alert, Clock, Mark, TensorInfo
 Values: TypeAlias = dict[str, NDArray[np.float64]]
 Report: TypeAlias = tuple[int, Detection]
 
-LENGTH = 116
+LENGTH = 66
 MATRICES = ("attention.qkv", "attention.output", "mlp.up", "mlp.down")
 WATCHED = sorted({statistic for watch in WATCHES for statistic in watch.statistics})
 

@@ -28,6 +28,7 @@ LENGTH = 150
 Make = Callable[[], PopulationDetector]
 Stream = tuple[list[TensorInfo], NDArray[np.float64], NDArray[np.bool_], list[Clock]]
 Case = tuple[Make, Stream]
+Report = tuple[int, Detection]
 
 
 def _forks(random: np.random.Generator, onset: int) -> NDArray[np.float64]:
@@ -63,7 +64,7 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest) -> Case:
     detector, statistic, course = CASES[request.param]
     random = np.random.default_rng(7)
@@ -79,23 +80,27 @@ def case(request: pytest.FixtureRequest) -> Case:
     return make, (roles(GROUPS, LAYERS), values, valid, times)
 
 
-def _found(
-    detector: PopulationDetector, stream: Stream, rows: slice = slice(None)
-) -> list[tuple[int, Detection]]:
+def _found(detector: PopulationDetector, stream: Stream, rows: slice = slice(None)) -> list[Report]:
     tensors, values, valid, times = stream
     return population_detections(
         detector, tensors, values[rows], valid=valid[rows], clock=times[rows]
     )
 
 
-def test_a_stream_with_events_is_seen_in_its_groups(case: Case) -> None:
+@pytest.fixture(scope="module")
+def whole(case: Case) -> list[Report]:
+    """What is seen of the stream by a detector that sees all of it."""
     make, stream = case
-    assert len({one.series // LAYERS for _, one in _found(make(), stream)}) >= 2
+    return _found(make(), stream)
 
 
-def test_detections_are_well_formed(case: Case) -> None:
-    make, stream = case
-    for index, found in _found(make(), stream):
+def test_a_stream_with_events_is_seen_in_its_groups(whole: list[Report]) -> None:
+    assert len({one.series // LAYERS for _, one in whole}) >= 2
+
+
+def test_detections_are_well_formed(case: Case, whole: list[Report]) -> None:
+    _, stream = case
+    for index, found in whole:
         assert 0 <= found.series < GROUPS * LAYERS
         assert found.onset_first_step <= found.onset_last_step <= stream[3][index].step
         assert found.score >= 1
@@ -104,34 +109,29 @@ def test_detections_are_well_formed(case: Case) -> None:
         json.dumps(asdict(found))
 
 
-def test_groups_together_are_each_group_alone(case: Case) -> None:
-    make, stream = case
-    tensors, values, valid, times = stream
-    together = _found(make(), stream)
+def test_groups_together_are_each_group_alone(case: Case, whole: list[Report]) -> None:
+    make, (tensors, values, valid, times) = case
     for group in range(GROUPS):
         columns = slice(group * LAYERS, (group + 1) * LAYERS)
         alone = _found(make(), (tensors[columns], values[:, columns], valid[:, columns], times))
         expected = [
             (index, replace(one, series=one.series - columns.start))
-            for index, one in together
+            for index, one in whole
             if one.series // LAYERS == group
         ]
         assert [_rounded(one) for one in alone] == [_rounded(one) for one in expected]
 
 
-def test_a_replay_is_identical(case: Case) -> None:
-    make, stream = case
-    assert _found(make(), stream) == _found(make(), stream)
-
-
-@pytest.mark.parametrize("cut", [13, 70, 100])
-def test_a_restored_detector_continues_as_if_nothing_had_happened(case: Case, cut: int) -> None:
+@pytest.mark.parametrize("cut", [13, 100])
+def test_a_restored_detector_continues_as_if_nothing_had_happened(
+    case: Case, whole: list[Report], cut: int
+) -> None:
     make, stream = case
     before, after = make(), make()
     head = _found(before, stream, slice(cut))
     after.restore(_through_a_file(before.snapshot()))
     tail = _found(after, stream, slice(cut, None))
-    assert head + [(index + cut, one) for index, one in tail] == _found(make(), stream)
+    assert head + [(index + cut, one) for index, one in tail] == whole
 
 
 def test_a_snapshot_is_not_changed_by_what_follows(case: Case) -> None:
@@ -163,12 +163,11 @@ def test_series_are_never_taken_away(case: Case) -> None:
         detector.update(times[1], tensors[:23], values[1, :23], valid[1, :23])
 
 
-def test_an_invalid_value_is_ignored_whatever_it_is(case: Case) -> None:
+def test_an_invalid_value_is_ignored_whatever_it_is(case: Case, whole: list[Report]) -> None:
     make, (tensors, values, valid, times) = case
-    with_nan = _found(make(), (tensors, values, valid, times))
-    for filler in (-np.inf, 1e300):
-        filled = np.where(valid, values, filler)
-        assert _found(make(), (tensors, filled, valid, times)) == with_nan
+    fillers = np.random.default_rng(5).choice([-np.inf, 1e300], size=values.shape)
+    filled = np.where(valid, values, fillers)
+    assert _found(make(), (tensors, filled, valid, times)) == whole
 
 
 def test_nothing_is_said_of_series_without_values_or_without_layers(case: Case) -> None:
@@ -195,11 +194,11 @@ def test_constant_layers_are_quiet(case: Case) -> None:
     assert population_detections(make(), one_role(12), constant) == []
 
 
-def test_a_past_ends_at_a_resume(case: Case) -> None:
+def test_a_past_ends_at_a_resume(case: Case, whole: list[Report]) -> None:
     make, (tensors, values, valid, times) = case
     jumped = values.copy()
     jumped[140:, ::2] *= 50
-    before = [one for one in _found(make(), (tensors, values, valid, times)) if one[0] < 140]
+    before = [one for one in whole if one[0] < 140]
     assert _found(make(), (tensors, jumped, valid, times)) == before
 
 
@@ -216,7 +215,7 @@ def _through_a_file(state: State) -> State:
         return {name: archive[name] for name in archive.files}
 
 
-def _rounded(one: tuple[int, Detection]) -> tuple[int, Detection]:
+def _rounded(one: Report) -> Report:
     """Without the last bits: sums over wider arrays may round otherwise."""
     index, found = one
     details = {

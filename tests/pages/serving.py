@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,10 +86,28 @@ class Served:
         found = self.admin.get(f"/api/v1/alerts?run={run or self.forked}&kind={kind}")["items"]
         return dict(self.admin.get(f"/api/v1/alerts/{found[0]['id']}"))
 
+    @contextmanager
+    def renamed(self, name: str) -> Iterator[None]:
+        """Shows the forked run under another name for as long as the context is open."""
+        self._rename(name)
+        try:
+            yield
+        finally:
+            self._rename(None)
+
+    def _rename(self, name: str | None) -> None:
+        status, answer = self.admin.request(
+            "PATCH",
+            f"/api/v1/runs/{self.forked}",
+            body=json.dumps({"display_name": name}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        assert status == 200, answer
+
 
 @contextmanager
-def served_runs(folder: Path) -> Iterator[Served]:
-    """Starts and fills it; stops it at the end."""
+def served_runs(folder: Path, *, with_fork: bool = True) -> Iterator[Served]:
+    """Starts and fills it; stops it at the end. The run that forks takes a quarter of a minute."""
     data_dir = folder / "data"
     tokens = make_tokens(data_dir)
     alerts_file = folder / "alerts.yaml"
@@ -101,7 +120,7 @@ def served_runs(folder: Path) -> Iterator[Served]:
         yield Served(
             server=server,
             filled=fill(admin),
-            forked=fill_forked(admin),
+            forked=fill_forked(admin) if with_fork else 0,
             admin=admin,
             browsers=browsers,
         )

@@ -6,7 +6,6 @@ import csv
 import html
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,18 +14,7 @@ import pytest
 from bifurk_service.pages.alert_seen import window
 from bifurk_service.store.models import StoredAlert
 from tests.pages.forked import HOSTILE
-from tests.pages.serving import Browser, Served, served_runs
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served_runs(tmp_path_factory.mktemp("alerts")) as found:
-        yield found
-
-
-@pytest.fixture
-def admin(served: Served) -> Browser:
-    return served.browsers["admin"]
+from tests.pages.serving import Browser, Served
 
 
 def rows(text: str) -> list[dict[str, str]]:

@@ -6,23 +6,11 @@ import csv
 import html
 import io
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from tests.pages.forked import HOSTILE, LAYERS, SNAPSHOTS, STEP
-from tests.pages.serving import Browser, Served, served_runs
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served_runs(tmp_path_factory.mktemp("branches")) as found:
-        yield found
-
-
-@pytest.fixture
-def admin(served: Served) -> Browser:
-    return served.browsers["admin"]
+from tests.pages.serving import Browser, Served
 
 
 @pytest.fixture
@@ -56,13 +44,38 @@ def test_layers_are_coloured_by_branch_and_without_it_by_depth(admin: Browser, h
     "query",
     [
         "values=log", "values=relative", "axis=log", "from=10&to=200", "from=9&to=3",
-        "role=mlp.up&stat=std&alert=none", "role=no-such", "alert=999999", "at=255", "theme=dark",
+        "role=mlp.up&stat=std&alert=none", "at=255", "theme=dark",
     ],
 )  # fmt: skip
 def test_every_control_draws(admin: Browser, here: str, query: str) -> None:
     for figure in ("trajectories", "depth"):
         assert admin.json(f"{here}/figures/{figure}?{query}")["doc"]
     assert admin.get(f"{here}?{query}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (
+            "role=no-such",
+            "no two layers of this run have a tensor of role 'no-such'; those of mlp.up",
+        ),
+        ("role=unembedding", "no two layers of this run have a tensor of role 'unembedding'"),
+        ("alert=999999", "no alert 999999 parted layers of this run"),
+        ("alert={shift}", "no alert {shift} parted layers of this run"),
+    ],
+)
+def test_what_is_not_there_is_said_and_nothing_else_shown(
+    served: Served, admin: Browser, here: str, query: str, told: str
+) -> None:
+    kinds = ("branch_split", "layer_departure")
+    every = served.admin.get(f"/api/v1/alerts?run={served.forked}")["items"]
+    shift = next(alert["id"] for alert in every if alert["kind"] not in kinds)
+    query, told = query.format(shift=shift), told.format(shift=shift)
+    for path in (here, f"{here}/figures/trajectories", f"{here}/figures/order.csv"):
+        answer = admin.get(f"{path}?{query}")
+        assert answer.status == 404, path
+        assert told in html.unescape(answer.text)
 
 
 @pytest.mark.parametrize("query", ["stat=no_such", "alert=x", "at=-1", "values=cubic"])
@@ -108,11 +121,8 @@ def test_a_run_without_two_layers_or_a_fork_says_so(served: Served, admin: Brows
 
 
 def test_names_are_text(served: Served, admin: Browser, here: str) -> None:
-    body = json.dumps({"display_name": HOSTILE}).encode()
-    headers = {"Content-Type": "application/json"}
-    run = f"/api/v1/runs/{served.forked}"
-    assert served.admin.request("PATCH", run, body=body, headers=headers)[0] == 200
-    text = admin.get(here).text
+    with served.renamed(HOSTILE):
+        text = admin.get(here).text
     assert HOSTILE not in text
     assert html.escape(HOSTILE) in text
 

@@ -7,14 +7,13 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from bifurk_service.domain import Severity
 from tests.pages.forked import HOSTILE
-from tests.pages.serving import Browser, Served, served_runs
+from tests.pages.serving import Answer, Browser, Served
 
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 DATA = re.compile(r'<script type="application/json" id="([\w-]+)">(.*?)</script>', re.DOTALL)
@@ -22,27 +21,21 @@ NAME = "</script><script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served_runs(tmp_path_factory.mktemp("report")) as found:
-        yield found
+def answer(served: Served) -> Answer:
+    """The report, made once."""
+    return served.browsers["read"].get(f"/runs/{served.forked}/report")
 
 
 @pytest.fixture
-def reader(served: Served) -> Browser:
-    return served.browsers["read"]
-
-
-@pytest.fixture
-def text(served: Served, reader: Browser) -> str:
-    return reader.get(f"/runs/{served.forked}/report").text
+def text(answer: Answer) -> str:
+    return answer.text
 
 
 def figures(text: str) -> dict[str, Any]:
     return {name: json.loads(item) for name, item in DATA.findall(text)}
 
 
-def test_the_file_is_a_download_named_after_the_run(served: Served, reader: Browser) -> None:
-    answer = reader.get(f"/runs/{served.forked}/report")
+def test_the_file_is_a_download_named_after_the_run(answer: Answer) -> None:
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/html")
     assert answer.headers["content-disposition"] == 'attachment; filename="bifurk-forked.html"'
@@ -66,8 +59,7 @@ def test_it_asks_for_nothing_and_runs_only_what_its_policy_names(text: str) -> N
     assert "unsafe" not in policy.partition("style-src")[0]
 
 
-def test_the_header_says_the_same_policy(served: Served, reader: Browser) -> None:
-    answer = reader.get(f"/runs/{served.forked}/report")
+def test_the_header_says_the_same_policy(answer: Answer) -> None:
     [policy] = re.findall(r'Content-Security-Policy" content="([^"]+)"', answer.text)
     assert answer.headers["content-security-policy"].startswith(html.unescape(policy))
 
@@ -109,18 +101,8 @@ def test_links_are_whole_addresses(served: Served, text: str) -> None:
 
 
 def test_texts_from_users_are_inert(served: Served, reader: Browser) -> None:
-    path = f"/api/v1/runs/{served.forked}"
-
-    def rename(name: str | None) -> None:
-        body = json.dumps({"display_name": name}).encode()
-        headers = {"Content-Type": "application/json"}
-        assert served.admin.request("PATCH", path, body=body, headers=headers)[0] == 200
-
-    rename(NAME)
-    try:
+    with served.renamed(NAME):
         text = reader.get(f"/runs/{served.forked}/report").text
-    finally:
-        rename(None)
     assert html.escape(NAME) in text
     assert NAME not in text
     assert HOSTILE not in text, "a mark's text, in the data of a figure"

@@ -1,0 +1,82 @@
+"""`bifurk` in a process of its own, forked from one that has imported it already.
+
+Its imports take seconds, and the suite starts it a hundred times. What an interpreter of its own
+does is left to the tests of the command line and of the quickstart.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from subprocess import TimeoutExpired
+
+_FORKING = multiprocessing.get_context("forkserver")
+_FORKING.set_forkserver_preload(["bifurk_service.cli"])
+
+
+class Command:
+    """A running `bifurk`, as far as it is used like ``subprocess.Popen``.
+
+    Args:
+        arguments: the words after `bifurk`. environment: added to this process's.
+        output: the file that all it says goes to.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], *, output: Path, environment: Mapping[str, str]
+    ) -> None:
+        self._name = arguments[0]
+        self._process = _FORKING.Process(
+            target=_run,
+            args=(list(arguments), str(output), {**os.environ, **environment}, os.getcwd()),
+        )
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, or the signal that ended it, negative; ``None`` while it runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """As ``returncode``."""
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Waits for its end; ``TimeoutExpired`` if that takes more seconds than this."""
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise TimeoutExpired(self._name, timeout)
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends it a signal; one that is gone gets none."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, as the out-of-memory killer would."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _run(arguments: list[str], output: str, environment: dict[str, str], folder: str) -> None:
+    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for stream in (1, 2):
+        os.dup2(written, stream)
+    os.close(written)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["bifurk", *arguments]
+    from bifurk_service.cli import main
+
+    main()
