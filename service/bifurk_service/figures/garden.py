@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bifurk_service.figures.columns import Columns
 from bifurk_service.figures.fork_marks import Fork, mark_forks
 from bifurk_service.figures.legend import legend_below
-from bifurk_service.figures.step_axis import TOOLS, StepAxis
+from bifurk_service.figures.step_axis import TOOLS, StepAxis, tell_steps
 from bifurk_service.figures.theme import COLORS, ThemeName, sequential
 
 Density: TypeAlias = Literal["linear", "log"]
@@ -139,14 +139,14 @@ def _paint(
             )
         )
     if drawn:
-        step = "$x{0,0}" if axis.scale == "linear" else "10^ $x{0.00}"
+        whole = planting.pictures[0]
         plot.add_tools(
             HoverTool(
                 renderers=drawn,
                 tooltips=[
                     ("value", "$y{0.0000 a}"),
                     ("density", "@image{0.000 a}"),
-                    ("step", step),
+                    *tell_steps(plot, axis, whole.steps, left=whole.left, right=whole.right),
                 ],
                 point_policy="follow_mouse",
             )

@@ -22,7 +22,7 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from bifurk_service.figures.columns import Columns
-from bifurk_service.figures.step_axis import TOOLS, StepAxis
+from bifurk_service.figures.step_axis import TOOLS, StepAxis, tell_steps
 from bifurk_service.figures.theme import COLORS, ThemeName, diverging, sequential
 
 Coloring: TypeAlias = Literal["linear", "log", "change"]
@@ -95,7 +95,11 @@ def heatmap(
     plot.add_tools(
         HoverTool(
             renderers=[cells],
-            tooltips=[("", "@name"), ("value", "@image{0.0000 a}"), ("step", _step_field(axis))],
+            tooltips=[
+                ("", "@name"),
+                ("value", "@image{0.0000 a}"),
+                *tell_steps(plot, axis, columns.steps, left=columns.left, right=columns.right),
+            ],
             point_policy="follow_mouse",
         )
     )
@@ -103,10 +107,6 @@ def heatmap(
     if alerts:
         _mark(plot, axis, alerts, theme)
     return plot
-
-
-def _step_field(axis: StepAxis) -> str:
-    return "$x{0,0}" if axis.scale == "linear" else "10^ $x{0.00}"
 
 
 def _named(count: int) -> list[int]:

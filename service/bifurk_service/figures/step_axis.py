@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
-from bokeh.models import FixedTicker, Range1d
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Range1d
 from bokeh.plotting import figure
 from numpy.typing import ArrayLike, NDArray
 
@@ -87,6 +87,31 @@ class StepAxis:
         else:
             plot.xaxis.formatter.use_scientific = False
         return plot
+
+
+def tell_steps(
+    plot: figure, axis: StepAxis, steps: NDArray[np.int64], *, left: float, right: float
+) -> list[tuple[str, str]]:
+    """What a picture's hover says of the step; on a logarithmic axis a hover of its own does.
+
+    Bokeh knows where on the axis the pointer is, and has no formula in what it tells.
+
+    Args:
+        steps: int64 [C] of the picture's columns, equally wide from ``left`` to ``right``.
+    """
+    if axis.scale == "linear":
+        return [("step", "$x{0,0}")]
+    edges = np.linspace(left, right, len(steps) + 1)
+    source = ColumnDataSource({"x0": edges[:-1], "x1": edges[1:], "step": steps})
+    strips = plot.vstrip(
+        x0="x0", x1="x1", source=source, fill_alpha=0, line_alpha=0, hatch_alpha=0, name="steps"
+    )
+    plot.add_tools(
+        HoverTool(
+            renderers=[strips], tooltips=[("step", "@step{0,0}")], attachment="below", visible=False
+        )
+    )
+    return []
 
 
 def place(steps: ArrayLike, scale: StepScale) -> NDArray[np.float64]:

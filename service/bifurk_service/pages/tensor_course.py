@@ -73,9 +73,11 @@ class TensorCourse:
         return TensorCourse(steps=self.steps[kept], values=values)
 
 
-def read_course(session: Session, run_id: int, tensor_id: int) -> TensorCourse:
-    """All that is read of a tensor over its run's course."""
-    [found] = statistic_courses(session, run_id, READ, [tensor_id])
+def read_course(
+    session: Session, run_id: int, tensor_id: int, *, only: int | None = None
+) -> TensorCourse:
+    """All that is read of a tensor over its run's course, or at the ``only`` step of it."""
+    [found] = statistic_courses(session, run_id, READ, [tensor_id], first_step=only, last_step=only)
     return TensorCourse(steps=found.steps, values=dict(zip(READ, found.values.T, strict=True)))
 
 

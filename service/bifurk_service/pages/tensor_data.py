@@ -8,6 +8,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from bifurk_service.pages.tables import csv_of
+from bifurk_service.pages.tensor_course import TensorCourse, grid_of, read_course
 from bifurk_service.pages.tensor_figures import Planted
 from bifurk_service.pages.tensor_reading import plant
 from bifurk_service.pages.tensor_step import Asked, AskedOf, density_at
@@ -26,10 +27,10 @@ SPECTRA_AT_ONCE = 50
 def get_tensor_garden_data(request: Request, found: AskedOf) -> Response:
     """The densities that the garden shows: a row a step and bin."""
     rows: Iterator[tuple[object, ...]] = iter(())
-    if found.grid is not None:
-        planted = plant(
-            request, found.run.id, found.tensor, found.course, grid=found.grid, view=found.view
-        )
+    course = _whole(request, found)
+    grid = grid_of(course, found.view)
+    if grid is not None:
+        planted = plant(request, found.run.id, found.tensor, course, grid=grid, view=found.view)
         rows = _cells(planted)
     return csv_of(f"{_name(found)}-garden.csv", ("step", "low", "high", "density"), rows)
 
@@ -42,16 +43,17 @@ def _cells(planted: Planted) -> Iterator[tuple[object, ...]]:
 
 
 @router.get("/statistics.csv")
-def get_tensor_statistics_data(found: AskedOf) -> Response:
+def get_tensor_statistics_data(request: Request, found: AskedOf) -> Response:
     """The statistics that the page draws, at every step: a row a step."""
-    names = list(found.course.values)
-    table = np.array(list(found.course.values.values())).T
+    course = _whole(request, found)
+    names = list(course.values)
+    table = np.array(list(course.values.values())).T
     return csv_of(
         f"{_name(found)}-statistics.csv",
         ("step", *names),
         (
             (step, *map(_known, row.tolist()))
-            for step, row in zip(found.course.steps.tolist(), table, strict=True)
+            for step, row in zip(course.steps.tolist(), table, strict=True)
         ),
     )
 
@@ -80,9 +82,9 @@ def get_tensor_spectra_data(request: Request, found: AskedOf) -> Response:
 @router.get("/histogram.csv")
 def get_tensor_histogram_data(request: Request, found: AskedOf) -> Response:
     """The histogram's bins."""
-    values = density_at(request, found)
-    edges = found.own_grid.edges.tolist() if found.own_grid is not None else []
-    drawn_values = [] if values is None else values.tolist()
+    density = density_at(request, found)
+    edges = [] if density is None else density.grid.edges.tolist()
+    drawn_values = [] if density is None else density.values.tolist()
     return csv_of(
         f"{_name(found)}-histogram.csv",
         ("low", "high", "density"),
@@ -100,6 +102,11 @@ def get_tensor_spectrum_data(found: AskedOf) -> Response:
         ("step", "rank", "singular_value"),
         ((one.step if one else None, rank, value) for rank, value in enumerate(values, start=1)),
     )
+
+
+def _whole(request: Request, found: Asked) -> TensorCourse:
+    with services(request).database.read() as session:
+        return read_course(session, found.run.id, found.tensor.id)
 
 
 def _name(found: Asked) -> str:

@@ -18,33 +18,28 @@ from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.gardens import Grid, column_cache, read_columns
 from bifurk_service.pages.tensor_course import TensorCourse, grid_of, read_course
 from bifurk_service.pages.tensor_figures import UNITS
-from bifurk_service.pages.tensor_reading import (
-    OneStep,
-    nearest_step,
-    read_step,
-    reconstructed,
-)
+from bifurk_service.pages.tensor_reading import OneStep, read_step, reconstructed
 from bifurk_service.pages.views import TensorView
 from bifurk_service.services import services
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.queries import RunSummary, get_tensor
 from bifurk_service.store.spectra import StoredSpectrum
+from bifurk_service.store.tensor_courses import course_step
 
 router = APIRouter(prefix="/runs/{run_id}/tensors/{tensor_id}/figures", include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Asked:
-    """A run, a tensor, its course, and it at a step; None before anything is measured.
+    """A run, a tensor, it at a step, and how it is looked at; None before anything is measured.
 
-    ``grid`` is the garden's, ``own_grid`` that of the one step, ``view`` how it is looked at.
+    ``course`` is of that step alone, ``grid`` holds its values.
     """
 
     run: RunSummary
     tensor: Tensor
     course: TensorCourse
     grid: Grid | None
-    own_grid: Grid | None
     at: OneStep | None
     view: TensorView
 
@@ -56,21 +51,15 @@ def asked(
     tensor_id: TensorId,
     view: Annotated[TensorView, Query()],
 ) -> Asked:
-    """A dependency: reads what the figures of a tensor are drawn from."""
+    """A dependency: reads what the figures of a tensor at a step are drawn from."""
     with services(request).database.read() as session:
         run = visible_run(session, run_id, grant)
         tensor = get_tensor(session, run_id, tensor_id)
-        course = read_course(session, run_id, tensor_id)
-        step = nearest_step(course.steps, view.step)
+        step = course_step(session, run_id, tensor_id, view.step)
+        course = read_course(session, run_id, tensor_id, only=step or 0)
         at = None if step is None else read_step(session, run_id, tensor, step, view)
     return Asked(
-        run=run,
-        tensor=tensor,
-        course=course,
-        grid=grid_of(course, view),
-        own_grid=grid_of(course.between(step, step), view),
-        at=at,
-        view=view,
+        run=run, tensor=tensor, course=course, grid=grid_of(course, view), at=at, view=view
     )
 
 
@@ -80,16 +69,16 @@ AskedOf: TypeAlias = Annotated[Asked, Depends(asked)]
 @router.get("/histogram")
 def get_tensor_histogram(request: Request, found: AskedOf) -> Response:
     """The values at a step against the Gaussian of their mean and deviation."""
-    values, view = density_at(request, found), found.view
-    if values is None or found.own_grid is None or found.at is None:
+    density, view = density_at(request, found), found.view
+    if density is None or found.at is None:
         return Response(status_code=204)
-    grid, at = found.own_grid, found.at
-    how = ", from quantiles" if found.tensor.piece_of else ""
+    grid, at = density.grid, found.at
+    how = "" if density.is_read else ", from quantiles"
     return drawn(
         [
             histogram(
                 grid.edges,
-                values,
+                density.values,
                 _gaussian(at, grid),
                 title=f"Values at step {at.snapshot.step:,}{how}",
                 value_label=UNITS[grid.unit],
@@ -132,24 +121,33 @@ def get_tensor_spectrum(asked_of: AskedOf) -> Response:
     )
 
 
-def density_at(request: Request, found: Asked) -> NDArray[np.float64] | None:
-    """Of the step at hand, over its own bins; None where there is nothing to draw."""
-    if found.at is None or found.own_grid is None:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepDensity:
+    """Over the bins of ``grid``, float64 [bins]: read, or drawn between the stored quantiles."""
+
+    grid: Grid
+    values: NDArray[np.float64]
+    is_read: bool
+
+
+def density_at(request: Request, found: Asked) -> StepDensity | None:
+    """Of the step at hand, over its own bins; None where there is nothing to draw.
+
+    Values that are kept of no tensor of its own, or no longer, are drawn between its quantiles.
+    """
+    if found.at is None or found.grid is None or found.at.no_values:
         return None
+    is_read = False
+    columns = np.zeros((0, 0))
     if found.tensor.piece_of is None:
-        columns = read_columns(
-            column_cache(request),
-            services(request),
-            [found.at.snapshot],
-            found.tensor,
-            found.own_grid,
-        )
-    else:
-        step = found.at.snapshot.step
-        columns = reconstructed(
-            found.course.between(step, step), found.own_grid, found.view
-        ).densities
-    return columns[:, 0] if columns.size and np.isfinite(columns).all() else None
+        cache, at = column_cache(request), [found.at.snapshot]
+        columns = read_columns(cache, services(request), at, found.tensor, found.grid)
+        is_read = bool(columns.size and np.isfinite(columns).all())
+    if not is_read:
+        columns = reconstructed(found.course, found.grid, found.view).densities
+    if not columns.size or not np.isfinite(columns).all():
+        return None
+    return StepDensity(grid=found.grid, values=columns[:, 0], is_read=is_read)
 
 
 def _gaussian(at: OneStep, grid: Grid) -> NDArray[np.float64] | None:

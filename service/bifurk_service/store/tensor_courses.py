@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, true
 from sqlalchemy.orm import Session
 
-from bifurk_service.store.models import Snapshot, SpectrumRow, StoredPart
+from bifurk_service.store.models import TENSOR_STATS, Snapshot, SpectrumRow, StoredPart
 from bifurk_service.store.series import Stretch, timeline
 from bifurk_service.store.spectra import VALUES
 
@@ -30,6 +30,31 @@ class LeadingValues:
     step: int
     values: NDArray[np.float64]
     document: Mapping[str, Any]
+
+
+def course_step(session: Session, run_id: int, tensor_id: int, asked: int | None) -> int | None:
+    """The last step of a run's course at or before one that has a tensor; else its first.
+
+    None where no step has it; the very last where none is asked for.
+    """
+    stretches = timeline(session, run_id)[::-1]
+    table = TENSOR_STATS.c
+    for is_before in (True, False):
+        found = [
+            session.scalar(
+                select(func.max(table.step) if is_before else func.min(table.step)).where(
+                    table.tensor_id == tensor_id,
+                    table.attempt_id == stretch.attempt_id,
+                    true() if stretch.end is None else table.step < stretch.end,
+                    table.step <= asked if is_before and asked is not None else true(),
+                )
+            )
+            for stretch in stretches
+        ]
+        known = [int(step) for step in found if step is not None]
+        if known:
+            return max(known) if is_before else min(known)
+    return None
 
 
 def course_snapshots(session: Session, run_id: int, steps: Sequence[int]) -> dict[int, Snapshot]:
