@@ -75,6 +75,7 @@ $(VENV)/.demo: $(VENV)/.torch $(VENV)/.service
 $(VENV)/.test: $(VENV)/.demo
 	@echo '== installing the test tools'
 	@$(PIP) install -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py test)
+	@$(PIP) install -c constraints.txt '$(TORCH)' $$($(BIN)/python tests/meta/dependency_group.py trainers)
 	@touch $@
 
 # Their packages' code is never run, so nothing of what it needs is installed.

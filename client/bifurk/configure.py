@@ -54,6 +54,12 @@ def resolve(
     )
 
 
+def given(arguments: WatchSettings, *, environ: Mapping[str, str] | None = None) -> frozenset[str]:
+    """Names of the settings that an argument or the environment decides."""
+    environ = os.environ if environ is None else environ
+    return frozenset(_from_environment(environ) | _from_arguments(arguments))
+
+
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     chosen = {}
     for name, kind in get_type_hints(WatchConfig).items():

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import bifurk
-from bifurk.wire.slug import MAX_SLUG_CHARACTERS
+from bifurk.wire.slug import MAX_SLUG_CHARACTERS, to_slug
 
 NO_JOB: Final = "none"
 """What torchrun calls its job when nobody named it: no name that two attempts could share."""
+
+TRAINERS: Final = ("transformers", "lightning", "pytorch_lightning", "accelerate", "peft")
+"""Packages whose versions a run depends on as much as on torch's."""
 
 WORD_BYTES: Final = 4
 """Of chance in a fresh name, which carries the time or a job's id as well."""
@@ -96,16 +100,22 @@ def fresh_attempt() -> str:
     return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(WORD_BYTES)}"
 
 
-def fresh_run() -> str:
-    """A name for a run that was given none."""
-    return f"run-{fresh_attempt()}"
+def fresh_run(stem: str = "run") -> str:
+    """A name for a run that was given none; begins with what can be kept of the stem."""
+    word = f"-{fresh_attempt()}"
+    return to_slug(stem, "run")[: MAX_SLUG_CHARACTERS - len(word)] + word
 
 
 def client_versions() -> dict[str, str]:
-    """What made the parts, for the manifest."""
+    """What made the parts, for the manifest; of the trainers, those the process has imported."""
     import torch  # noqa: PLC0415  torch only when watching
 
-    return {"bifurk": bifurk.__version__, "torch": str(torch.__version__)}
+    trainers = {name: getattr(sys.modules.get(name), "__version__", None) for name in TRAINERS}
+    return {
+        "bifurk": bifurk.__version__,
+        "torch": str(torch.__version__),
+        **{name: str(version) for name, version in trainers.items() if version is not None},
+    }
 
 
 def _slug(*parts: str) -> str:

@@ -71,6 +71,17 @@ class MarkLog:
             _log.warning("more than %d marks since the last snapshot: the oldest go", MAX_MARKS)
 
 
+def error_mark(error: BaseException) -> tuple[str, dict[str, object]]:
+    """Kind and details of the mark for what ended a run: its type, and what it says."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", {}
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - the user's own exception may do anything
+        message = ""
+    return "exception", {"type": type(error).__qualname__, "message": message}
+
+
 def _detail(value: object) -> Detail:
     """Text and numbers as they are, the rest as text; never the values of a tensor."""
     if value is None or isinstance(value, bool | int | float):

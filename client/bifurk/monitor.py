@@ -36,6 +36,11 @@ class Monitor(ABC):
             details: texts, numbers, true or false.
         """
 
+    @property
+    @abstractmethod
+    def step(self) -> int | None:
+        """Optimizer steps done so far; None where nothing is watched."""
+
     @abstractmethod
     def set_step(self, step: int) -> None:
         """Sets the number of optimizer steps done so far, at least 0.
@@ -68,11 +73,11 @@ class Monitor(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave(failed=error is not None and not _clean_exit(error))
+        self._leave(None if error is None or _clean_exit(error) else error)
 
     @abstractmethod
-    def _leave(self, *, failed: bool) -> None:
-        """Closes at the end of a ``with`` block."""
+    def _leave(self, error: BaseException | None) -> None:
+        """Closes at the end of a ``with`` block, as failed where an error ended it."""
 
 
 class InertMonitor(Monitor):
@@ -83,6 +88,11 @@ class InertMonitor(Monitor):
 
     def mark(self, kind: str, /, **details: object) -> None:
         """Does nothing."""
+
+    @property
+    def step(self) -> int | None:
+        """Nothing is counted."""
+        return None
 
     def set_step(self, step: int) -> None:
         """Does nothing."""
@@ -95,8 +105,8 @@ class InertMonitor(Monitor):
     def close(self, deadline_seconds: float = FLUSH_SECONDS) -> None:
         """Does nothing."""
 
-    def _leave(self, *, failed: bool) -> None:
-        del failed
+    def _leave(self, error: BaseException | None) -> None:
+        del error
 
 
 def _clean_exit(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from bifurk.capture import Capture, Snapshot
 from bifurk.config import WatchConfig
 from bifurk.directives import Directives
 from bifurk.losses import LossLedger
-from bifurk.marks import MarkLog
+from bifurk.marks import MarkLog, error_mark
 from bifurk.overhead import Overhead
 from bifurk.scalars import Interval, ScalarLog
 from bifurk.wire import Detail, Mark
@@ -115,10 +115,16 @@ class Recorder:
         self._read_own_step()
         return self._cadence.due(self.step)
 
-    def advance(self) -> bool:
-        """Counts one step; returns whether it is a snapshot."""
-        self.step += 1
-        self._steps_done += 1
+    def advance(self, steps: int = 1) -> bool:
+        """Counts a step; returns whether it is a snapshot.
+
+        Args:
+            steps: less than 1 where this one, or earlier ones that were counted, changed nothing.
+        """
+        self.step += steps
+        self._steps_done += steps
+        if steps < 1:
+            return False
         return self._cadence.due(self.step) or self._is_asked_for()
 
     def set_step(self, step: int) -> None:
@@ -164,6 +170,11 @@ class Recorder:
             "a snapshot is larger than the server takes: from now on they go without full values"
             " (a smaller full_bytes, or a larger limit at the server, avoids this)"
         )
+
+    def mark_error(self, error: BaseException) -> None:
+        """Marks what ended the run."""
+        kind, details = error_mark(error)
+        self.marks.add(kind, step=self.step, details=details)
 
     def free(self) -> None:
         """Lets go of the buffers."""

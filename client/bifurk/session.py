@@ -122,6 +122,11 @@ class Session(Monitor):
                 self._recorder.marks.add, kind, step=self._recorder.step, details=details
             )
 
+    @property
+    def step(self) -> int | None:
+        """See ``Monitor.step``."""
+        return self._recorder.step
+
     def set_step(self, step: int) -> None:
         """See ``Monitor.set_step``."""
         if self._awake():
@@ -133,10 +138,10 @@ class Session(Monitor):
 
     def close(self, deadline_seconds: float = FLUSH_SECONDS) -> None:
         """See ``Monitor.close``."""
-        self._calls.run(self._close, "finished", deadline_seconds)
+        self._calls.run(self._close, deadline_seconds)
 
-    def _leave(self, *, failed: bool) -> None:
-        self._calls.run(self._close, _state(failed=failed), FLUSH_SECONDS)
+    def _leave(self, error: BaseException | None) -> None:
+        self._calls.run(self._close, FLUSH_SECONDS, error)
 
     def _start(self, clock: Optimizer) -> None:
         self._encoder.start()
@@ -156,8 +161,8 @@ class Session(Monitor):
         if self._wall.run(self._recorder.begin):
             self._wall.run(self._take_snapshot)
 
-    def _after_step(self) -> None:
-        if self._wall.run(self._recorder.advance) and self._awake():
+    def _after_step(self, void: int) -> None:
+        if self._wall.run(self._recorder.advance, 1 - void) and self._awake():
             self._wall.run(self._take_snapshot)
 
     def _take_snapshot(self) -> None:
@@ -194,18 +199,17 @@ class Session(Monitor):
         if not self._ours():
             return
         error = _last_error()
-        failed = error is not None and error is not self._error_before
-        self._calls.run(self._close, _state(failed=failed), EXIT_SECONDS)
+        self._calls.run(self._close, EXIT_SECONDS, None if error is self._error_before else error)
         # Where another thread has begun to close, the interpreter waits for it as well.
         self._over.wait(EXIT_SECONDS)
 
     def _end_orphan(self) -> None:
         """On the encoder's thread, once the optimizer no longer exists."""
         self._calls.run(self._reports.read_last_scalars)
-        self._calls.run(self._close, "finished", EXIT_SECONDS)
+        self._calls.run(self._close, EXIT_SECONDS)
 
-    def _close(self, state: State, deadline_seconds: float) -> None:
-        """Ends the watch, unless that is done or somebody is at it.
+    def _close(self, deadline_seconds: float, error: BaseException | None = None) -> None:
+        """Ends the watch, as failed where an error says so, unless that is done or under way.
 
         An interrupt in the middle passes; the next call then begins again.
         """
@@ -215,7 +219,9 @@ class Session(Monitor):
         try:
             if not self._over.is_set():
                 self._closed = True
-                self._end(state, seconds)
+                if error is not None:
+                    self._calls.run(self._recorder.mark_error, error)
+                self._end("finished" if error is None else "failed", seconds)
                 self._over.set()
         finally:
             self._closing.release()
@@ -251,10 +257,6 @@ class Session(Monitor):
         self._delivery.flush(deadline_seconds)
         if self._ledger.report() != known:
             self._delivery.put(self._reports.request())
-
-
-def _state(*, failed: bool) -> State:
-    return "failed" if failed else "finished"
 
 
 def _before_last_share(seconds: float) -> float:

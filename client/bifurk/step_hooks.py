@@ -10,6 +10,8 @@ from typing import Any, Final, TypeAlias
 import torch
 from torch.optim import Optimizer
 
+from bifurk.scaler_skips import ScalerSkips
+
 Hook: TypeAlias = Callable[[Optimizer, Any, Any], None]
 
 _TORCH_MODULE: Final = Optimizer.__module__
@@ -24,14 +26,17 @@ class StepHooks:
     outer pair counts. Steps that a CUDA graph records rather than takes do not count.
 
     Args:
-        optimizer: hooked, and not kept alive. before, after: must not raise.
+        optimizer: hooked, and not kept alive. before: must not raise.
+        after: likewise; given how many steps turned out to have changed nothing since the last
+            call, the one just done included, see ``ScalerSkips``.
     """
 
     def __init__(
-        self, optimizer: Optimizer, *, before: Callable[[], None], after: Callable[[], None]
+        self, optimizer: Optimizer, *, before: Callable[[], None], after: Callable[[int], None]
     ) -> None:
         self._before = before
         self._after = after
+        self._skips = ScalerSkips()
         # Not a mere depth: a step that raised never comes to its end, and would be counted in it
         # for good. That its frame has left the stack is certain.
         self._under_way: list[int] = []
@@ -55,14 +60,14 @@ class StepHooks:
         if len(self._under_way) == 1:
             self._before()
 
-    def _leave(self, _optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+    def _leave(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         if _recorded():
             return
         if len(self._under_way) > 1:
             self._forget_ended(currentframe())
         del self._under_way[-1:]
         if not self._under_way:
-            self._after()
+            self._after(self._skips.settle(optimizer))
 
     def _forget_ended(self, frame: FrameType | None) -> None:
         """Forgets the steps that are not among this frame and those that called it."""

@@ -175,7 +175,7 @@ def interrupted() -> tuple[InMemoryTransport, Any, Session]:
 
     monitor._encoder.call(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        monitor._leave(failed=True)
+        monitor._leave(RuntimeError("diverged"))
     done.set()
     return transport, optimizer, monitor
 

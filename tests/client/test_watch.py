@@ -137,18 +137,32 @@ def test_states_run_from_running_to_finished(transport: InMemoryTransport) -> No
     assert end["interval_seconds"] > 0
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_block_that_raises_has_failed(
-    transport: InMemoryTransport, error: type[BaseException]
+class Wordless(RuntimeError):
+    def __str__(self) -> str:
+        raise ValueError("nothing to say")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "details"),
+    [
+        (RuntimeError("diverged"), "exception", {"type": "RuntimeError", "message": "diverged"}),
+        (Wordless(), "exception", {"type": "Wordless", "message": ""}),
+        (KeyboardInterrupt(), "interrupted", {}),
+    ],
+)
+def test_a_block_that_raises_has_failed_and_says_of_what(
+    transport: InMemoryTransport, error: BaseException, kind: str, details: dict[str, str]
 ) -> None:
     model, optimizer = new_training()
 
     def diverge(_: int) -> None:
         raise error
 
-    with pytest.raises(error), watch(model, optimizer, transport):
+    with pytest.raises(type(error)), watch(model, optimizer, transport):
         train(model, optimizer, steps=1, each_step=diverge)
-    assert transport.states()[-1]["state"] == "failed"
+    end = transport.states()[-1]
+    assert end["state"] == "failed"
+    assert end["marks"] == [{"kind": kind, "step": 1, "details": details}]
 
 
 def test_after_close_training_goes_on_unwatched(transport: InMemoryTransport) -> None:

@@ -32,11 +32,12 @@ def check_slug(text: str, what: str) -> None:
         return
     shown = repr(text if len(text) <= MAX_SLUG_CHARACTERS else f"{text[:MAX_SLUG_CHARACTERS]}...")
     raise ValueError(
-        f"{what} {shown} is not a slug (letters, digits, . _ -); try {_suggestion(text, what)!r}"
+        f"{what} {shown} is not a slug (letters, digits, . _ -); try {to_slug(text, what)!r}"
     )
 
 
-def _suggestion(text: str, what: str) -> str:
+def to_slug(text: str, what: str) -> str:
+    """The slug nearest to a text; ``what`` it names where nothing of it can be kept."""
     # Twice the slug's length is enough to find one in, however long the text.
     start = unicodedata.normalize("NFKD", text[: 2 * MAX_SLUG_CHARACTERS])
     letters = start.encode("ascii", "ignore").decode()

@@ -1,0 +1,258 @@
+"""The callback for Lightning's ``Trainer``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Unpack
+
+from bifurk.integrations.companion import Companion, Title
+from bifurk.integrations.frameworks import framework
+from bifurk.integrations.gradients import gradient_norm
+from bifurk.integrations.memory import Memory, remembered
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback
+
+    from bifurk.config import WatchSettings
+    from bifurk.transport import Transport
+else:
+    _LIGHTNING = "lightning.pytorch" if find_spec("lightning") else "pytorch_lightning"
+    Callback = framework(_LIGHTNING, at_least=(2, 2)).Callback
+
+DEFAULT_NAME: Final = "lightning_logs"
+"""What Lightning's loggers are called when nobody named them."""
+TOKENS: Final = "input_ids"
+"""Under which name a batch of text holds its tokens."""
+
+
+class BifurkCallback(Callback):
+    """Watches what a Lightning ``Trainer`` fits.
+
+    ::
+
+        trainer = Trainer(callbacks=[BifurkCallback()], ...)
+        trainer.fit(module, loader)
+
+    Run name, seed, schedule, losses, gradient norms, what the module logs, evaluations,
+    checkpoints and the end, also by an exception, come from the trainer; ``docs/integrations.md``
+    lists what and when.
+
+    Args:
+        transport: instead of HTTP, see ``bifurk.testing``.
+        settings: of ``bifurk.watch``; each also ``BIFURK_<NAME>`` in the environment. They win
+            over what the trainer says.
+
+    Raises:
+        TypeError, ValueError: a setting does not exist or is out of range.
+    """
+
+    def __init__(
+        self, *, transport: Transport | None = None, **settings: Unpack[WatchSettings]
+    ) -> None:
+        self._companion = Companion(settings, transport=transport)
+        self._memory: Memory | None = None
+        self._tokens = 0
+        self._seen: dict[str, Any] = {}
+        self._saving = False
+        self._written: dict[str, int | None] = {}
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Starts to watch, once optimizers are there and a checkpoint is loaded."""
+        self._companion.call(self._begin, trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Looks whether parameter groups came or went, as finetuning callbacks add them."""
+        del pl_module
+        self._companion.call(self._companion.look_at_groups, trainer.optimizers)
+
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Finds the checkpoint that was written behind the last batch."""
+        del pl_module, batch, batch_idx
+        self._companion.call(self._find_saved, trainer)
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """Measures the gradient, before it is clipped, as often as the trainer logs."""
+        del pl_module
+        self._companion.call(self._log_gradient, trainer, optimizer)
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Passes on the loss, and what the module logs as often as the trainer does."""
+        del batch_idx
+        self._companion.call(self._log_batch, trainer, pl_module, outputs, batch)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Passes on what is known at an epoch's end."""
+        del pl_module
+        self._companion.call(self._log_fresh, trainer)
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """Notes which metrics were there before."""
+        del pl_module
+        self._companion.call(self._find_saved, trainer)
+        self._companion.call(self._fresh, trainer)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Marks an evaluation, with its metrics."""
+        del pl_module
+        self._companion.call(self._evaluated, trainer)
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Notes that one is being written; its path is known afterwards."""
+        del trainer, pl_module, checkpoint
+        self._saving = True
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Ends the watch as failed."""
+        del pl_module
+        if self._companion.under_way:
+            self._companion.call(self._find_saved, trainer)
+            self._companion.call(self._companion.end, exception)
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Ends the watch."""
+        del pl_module
+        if stage == "fit":
+            self._companion.call(self._find_saved, trainer)
+            self._companion.call(self._companion.end)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint remembers: project, run, step and tokens."""
+        memory = self._companion.call(self._companion.memory, tokens=self._tokens)
+        return {} if memory is None else dict(memory.as_json())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up what ``state_dict`` gave."""
+        self._memory = self._companion.call(remembered, state_dict)
+
+    def _begin(self, trainer: Any, module: Any) -> None:
+        memory, self._memory = self._memory, None
+        # Of several optimizers the trainer counts every one's steps.
+        alone = len(trainer.optimizers) == 1
+        self._tokens = 0 if memory is None else memory.tokens
+        self._written, self._saving = _written(trainer), False
+        self._companion.begin(
+            module,
+            trainer.optimizers,
+            title=_title(trainer, module),
+            memory=memory,
+            start_step=(trainer.global_step or None) if alone else None,
+        )
+        if trainer.global_step:
+            path = trainer.ckpt_path
+            self._companion.mark("resume", {"path": path, "trainer_step": trainer.global_step})
+        self._companion.mark("start", _facts(trainer))
+        for config in trainer.lr_scheduler_configs:
+            self._companion.mark("schedule", _schedule(trainer, config))
+        self._seen = dict(trainer.callback_metrics)
+
+    def _log_batch(self, trainer: Any, module: Any, outputs: Any, batch: Any) -> None:
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if loss is not None:
+            # Lightning divides it by the batches that make one step.
+            parts = trainer.accumulate_grad_batches if module.automatic_optimization else 1
+            self._companion.log({"loss": loss * parts if parts > 1 else loss})
+        tokens: Any = batch.get(TOKENS) if isinstance(batch, Mapping) else None
+        if hasattr(tokens, "numel"):
+            self._tokens += tokens.numel() * trainer.world_size
+        if _logs_now(trainer):
+            told = {"tokens": self._tokens} if self._tokens else {}
+            self._companion.log({"epoch": trainer.current_epoch} | told)
+            self._log_fresh(trainer)
+
+    def _log_gradient(self, trainer: Any, optimizer: Any) -> None:
+        if not _logs_now(trainer):
+            return
+        norm = gradient_norm(optimizer)
+        if norm is not None:
+            number = [one is optimizer for one in trainer.optimizers].index(True)
+            self._companion.log({f"grad_norm.{number}" if number else "grad_norm": norm})
+
+    def _log_fresh(self, trainer: Any) -> None:
+        self._companion.log(self._fresh(trainer))
+
+    def _evaluated(self, trainer: Any) -> None:
+        if trainer.sanity_checking:
+            return
+        metrics = self._fresh(trainer)
+        self._companion.log(metrics)
+        self._companion.evaluated({"epoch": trainer.current_epoch} | metrics)
+
+    def _fresh(self, trainer: Any) -> dict[str, Any]:
+        """Metrics that were not there at the last call; those of earlier epochs stay the same."""
+        now = dict(trainer.callback_metrics)
+        fresh = {name: one for name, one in now.items() if self._seen.get(name) is not one}
+        self._seen = now
+        return fresh
+
+    def _find_saved(self, trainer: Any) -> None:
+        """Marks checkpoints that were written since the last call; no step lies between."""
+        if not self._saving:
+            return
+        self._saving = False
+        before, self._written = self._written, _written(trainer)
+        about = {"trainer_step": trainer.global_step}
+        new: list[str | None] = [
+            path for path, when in self._written.items() if before.get(path, -1) != when
+        ]
+        for path in new or [None]:
+            self._companion.mark("checkpoint", {"path": path} | about)
+
+
+def _logs_now(trainer: Any) -> bool:
+    return bool(trainer.global_step % max(1, trainer.log_every_n_steps) == 0)
+
+
+def _written(trainer: Any) -> dict[str, int | None]:
+    """The checkpoints that the trainer's callbacks say they keep, and when each was written."""
+    found: set[str] = set()
+    for callback in trainer.checkpoint_callbacks:
+        for name in ("best_model_path", "last_model_path"):
+            found.add(str(getattr(callback, name, "") or ""))
+        found.update(map(str, getattr(callback, "best_k_models", ())))
+    return {path: _time_of(path) for path in found - {""}}
+
+
+def _time_of(path: str) -> int | None:
+    """When a file was changed last, in nanoseconds; None where it is on no disk of this machine."""
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _title(trainer: Any, module: Any) -> Title:
+    stem = type(module).__name__
+    for logger in trainer.loggers:
+        name, version = logger.name, logger.version
+        if name and name != DEFAULT_NAME:
+            number = f"version_{version}" if isinstance(version, int) else version
+            return Title(run="-".join(str(part) for part in (name, number) if part), stem=stem)
+    return Title(stem=stem)
+
+
+def _facts(trainer: Any) -> dict[str, Any]:
+    return {
+        "trainer": "lightning",
+        # Where ``seed_everything`` leaves it.
+        "seed": os.environ.get("PL_GLOBAL_SEED"),
+        "gradient_accumulation_steps": trainer.accumulate_grad_batches,
+        "processes": trainer.world_size,
+        "precision": str(trainer.precision),
+        "gradient_clip_val": trainer.gradient_clip_val,
+        "epochs": trainer.max_epochs,
+    }
+
+
+def _schedule(trainer: Any, config: Any) -> dict[str, Any]:
+    return {
+        "scheduler": type(config.scheduler).__name__,
+        "interval": config.interval,
+        "max_steps": trainer.max_steps if trainer.max_steps > 0 else None,
+    }
