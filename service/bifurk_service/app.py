@@ -170,6 +170,7 @@ def _wire(
         silent_minimum_seconds=settings.silent_minimum_seconds,
         retention_days=settings.retention_days,
         policy=policy,
+        baselines=lambda: policy.current.baselines,
     )
 
     def observe(outcome: str, seconds: float) -> None:

@@ -7,11 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from bifurk_service.detect import merge, recovery, silent, wake
+from bifurk_service.detect import (
+    baseline_departures,
+    leaves_baseline,
+    merge,
+    recovery,
+    silent,
+    wake,
+)
 from bifurk_service.detect.agreement import AGREEMENT_SNAPSHOTS, ASPECTS, RULES
 from bifurk_service.detect.base import AnyWatch
 from bifurk_service.detect.registry import OPTIONAL_WATCHES, WATCHES
 from bifurk_service.detect.schedule import EXPLAINING_KINDS
+from bifurk_service.notify.baselines import LEAST_GOOD
+from bifurk_service.pipeline.baselines import MOST_POINTS
+from bifurk_service.stats.baseline import HOLD
 from bifurk_service.stats.registry import BY_NAME
 
 PAGES = Path(__file__).parents[2] / "docs" / "detectors"
@@ -32,7 +42,7 @@ def test_the_index_lists_what_each_kind_watches(watch: AnyWatch) -> None:
 
 
 def test_every_kind_has_a_page_and_no_page_is_left_over() -> None:
-    kinds = {watch.kind for watch in EVERY} | {silent.KIND}
+    kinds = {watch.kind for watch in EVERY} | {silent.KIND, leaves_baseline.KIND}
     assert {page.stem for page in PAGES.glob("*.md")} - OTHER_PAGES == kinds
 
 
@@ -44,6 +54,22 @@ def test_the_page_names_every_default_with_its_value(watch: AnyWatch) -> None:
         if name not in ("least_change", "nature") or watch.kind == "turning_point":
             shown = f"{value:g}".removeprefix("0") if isinstance(value, float) else str(value)
             assert re.search(rf"`{name}` {re.escape(shown)}\b", page), (name, shown)
+
+
+def test_the_page_on_baselines_names_the_rule_in_force() -> None:
+    page = (PAGES / f"{leaves_baseline.KIND}.md").read_text()
+    rows = [line.split("|")[2:-1] for line in page.splitlines() if line.startswith("| ")]
+    counts = [int(cell.split()[0]) for cell in rows[0]]
+    assert dict(zip(counts, map(float, rows[1]), strict=True)) == dict(baseline_departures.MARGINS)
+    for name, value in (
+        ("hold", HOLD),
+        ("least_good", LEAST_GOOD),
+        ("least_share", baseline_departures.LEAST_SHARE),
+        ("least_courses", baseline_departures.LEAST_COURSES),
+        ("still_out", baseline_departures.STILL_OUT),
+    ):
+        assert f"`{name}` {value:g}" in page, name
+    assert f"{MOST_POINTS // 10**6} million values" in page
 
 
 def test_the_index_lists_the_aspects() -> None:

@@ -38,6 +38,29 @@ WRONG = [
      "channels.ops.url: expected a value in the variable NOT_SET_ANYWHERE"),
     ("channels:\n  'o p s': {type: slack, url: 'https://a.example.org'}", "channels.o p s"),
     ("- a list", "valid dictionary"),
+    *((f"baselines:\n- {{name: one, project: gpt, {rest}}}", said) for rest, said in (
+        ("good: [a, b, c, d, e], statistics: [stdd]",
+         "line 2: baselines[0].statistics: expected statistics of docs/statistics.md such as"),
+        ("good: [a, b, c, d, e], statistics: [stdd]", "such as 'std', got 'stdd'"),
+        ("good: [a, b, c, d, e], statistics: shape_class",
+         "'shape_class' names classes, of which there is no band"),
+        ("good: [a, b, c, d, e], statistics: [std, std]", "statistics: 'std' stands here twice"),
+        ("good: [a, b, c, d, e], statistics: []", "baselines[0].statistics: tuple should have at"),
+        ("good: [a, b], statistics: [std]",
+         "baselines[0].good: tuple should have at least 3 items"),
+        ("good: [a, b, a, c, d], statistics: [std]", "baselines[0].good: 'a' stands here twice"),
+        ("good: [a, b, c], statistics: [std]",
+         "least_good is 5 and 3 good runs are named: nothing would ever be said"),
+        ("good: [a, b, c], statistics: [std], least_good: 2",
+         "least_good: input should be greater than or equal to 3, got '2'"),
+        ("good: [a, b, c, d, e], statistics: [std], role: mlp.up",
+         "baselines[0].role: is not a field"),
+        ("statistics: [std]", "baselines[0].good: field required"),
+        ("good: a, statistics: [std]", "baselines[0].good: input should be a valid tuple, got 'a'"),
+        ("good: [a, b, c, d, ''], statistics: [std]", "baselines[0].good[4]: string should have"),
+    )),
+    ("baselines:\n- &one {name: a, project: p, good: [a, b, c, d, e], statistics: std}\n- *one",
+     "two baselines are named 'a'; an alert is known by that name"),
     ("!!python/object/apply:os.system [ls]", "is not YAML"),
     ("? [a]\n: b", "line 1: is not YAML: found unhashable key"),
     ("? {a: b}\n: b", "line 1: is not YAML: found unhashable key"),
@@ -92,6 +115,21 @@ def test_the_documented_example_is_right(tmp_path: Path, monkeypatch: pytest.Mon
     policy = Policy.load(file)
     assert {channel.type for channel in policy.channels} == {"webhook", "slack", "alertmanager"}
     assert len(policy.rules) == 4
+    assert [baseline.name for baseline in policy.baselines] == ["steady"]
+
+
+def test_a_baseline_has_what_the_file_says_and_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.yaml"
+    file.write_text(
+        "baselines:\n"
+        "- {name: a, project: p, good: [a, b, c, d, e], statistics: std}\n"
+        "- {name: b, project: p, run: 'try-*', good: [a, b, c], statistics: [std], least_good: 3,\n"
+        "   roles: mlp.up, match: '*.weight'}\n"
+    )
+    first, second = Policy.load(file).baselines
+    assert (first.run, first.statistics, first.least_good) == ("*", ("std",), 5)
+    assert (first.roles, first.match) == (None, None)
+    assert (second.run, second.roles, second.match) == ("try-*", ("mlp.up",), "*.weight")
 
 
 def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(

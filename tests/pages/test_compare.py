@@ -7,17 +7,23 @@ import html
 import io
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from bifurk_service.notify.baselines import Baseline
+from bifurk_service.pipeline.baselines import BaselineKeeper
+from bifurk_service.store.engine import Database
+from bifurk_service.store.models import StoredAlert
 from tests.pages.paired import (
     BAD,
     GOOD,
     GROWS,
     HOSTILE,
     LAYERS,
+    PROJECT,
     SNAPSHOTS,
     STEP,
     STRANGER,
@@ -284,3 +290,55 @@ def test_nobody_without_a_token_sees_anything(pairs: Pairs, both: str) -> None:
     nobody = pairs.browsers["none"]
     assert nobody.get(f"/compare?{both}").headers["location"].startswith("/sign-in?")
     assert nobody.get(f"/compare/figures/densities?{both}").status == 401
+
+
+@pytest.fixture(scope="module")
+def left(pairs: Pairs) -> int:
+    """The id of an alert about the bad run and the good ones."""
+    database = Database(f"sqlite:///{pairs.server.data_dir / 'bifurk.db'}")
+    held = Baseline(
+        name="<b>steady</b>", project=PROJECT, run=BAD, good=GOOD, statistics=("std",), least_good=4
+    )
+    keeper = BaselineKeeper(database, baselines=lambda: (held,), budget_seconds=60.0)
+    keeper.run(time.time())
+    database.close()
+    [alert] = pairs.admin.get(f"/api/v1/alerts?run={pairs.ids[BAD]}&kind=leaves_baseline")["items"]
+    return int(alert["id"])
+
+
+def test_an_alert_about_a_baseline_shows_the_band_and_leads_here(
+    reader: Browser, pairs: Pairs, left: int
+) -> None:
+    text = reader.get(f"/alerts/{left}").text
+    assert "<b>steady</b>" not in text
+    told = html.unescape(text)
+    good = pairs.good.replace(",", "%2C")
+    assert f"/compare?a={pairs.ids[BAD]}&good={good}&stat=std&tensor=" in told
+    assert f"/alerts/{left}/evidence" not in told
+    figure = drawn(reader.json(f"/alerts/{left}/figures/evidence?span=run"))
+    assert "4 good runs" in figure
+    assert "where it may be before it is told of" in figure
+    classes = drawn(reader.json(f"/alerts/{left}/figures/evidence?stat=shape_class"))
+    assert "4 good runs" not in classes
+
+
+def test_an_alert_about_a_baseline_cannot_be_run_again(pairs: Pairs, left: int) -> None:
+    status, problem = pairs.admin.request("GET", f"/api/v1/alerts/{left}/evidence")
+    assert status == 409
+    assert "rests on other runs" in problem["detail"]
+
+
+def test_the_band_of_an_alert_is_drawn_without_good_runs_that_are_gone(
+    reader: Browser, pairs: Pairs, left: int
+) -> None:
+    database = Database(f"sqlite:///{pairs.server.data_dir / 'bifurk.db'}")
+    with database.write() as session:
+        alert = session.get_one(StoredAlert, left)
+        good = dict(alert.evidence["good"])
+        alert.evidence = {**alert.evidence, "good": {**good, GOOD[0]: 10**9}}
+    assert "3 good runs" in drawn(reader.json(f"/alerts/{left}/figures/evidence"))
+    with database.write() as session:
+        alert = session.get_one(StoredAlert, left)
+        alert.evidence = {**alert.evidence, "good": dict.fromkeys(good, 10**9)}
+    assert "good runs" not in drawn(reader.json(f"/alerts/{left}/figures/evidence"))
+    database.close()

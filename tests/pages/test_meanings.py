@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from bifurk_service.detect import silent
+from bifurk_service.detect import leaves_baseline, silent
 from bifurk_service.detect.registry import OPTIONAL_WATCHES, WATCHES
 from bifurk_service.pages.forks import FORKS
 from bifurk_service.pages.meanings import MEANINGS
 from bifurk_service.stats.registry import BY_NAME
 
-KINDS = {watch.kind for watch in (*WATCHES, *OPTIONAL_WATCHES)} | {silent.KIND}
+KINDS = {watch.kind for watch in (*WATCHES, *OPTIONAL_WATCHES)} | {
+    silent.KIND,
+    leaves_baseline.KIND,
+}
 
 
 def test_every_kind_has_a_text_and_no_text_is_of_another() -> None:

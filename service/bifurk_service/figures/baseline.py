@@ -19,7 +19,8 @@ from bifurk_service.stats.baseline import Band, Leaving
 class HeldCourse:
     """A run held against a band: its values at the band's steps, float64 [N], and where it leaves.
 
-    ``runs`` is how many good ones the band is made of.
+    ``runs`` is how many good ones the band is made of, ``room`` what is said of how far beyond them
+    it may be.
     """
 
     name: str
@@ -27,6 +28,7 @@ class HeldCourse:
     band: Band
     left: Leaving | None
     runs: int
+    room: str = "as far again as they were apart"
 
 
 def against_band(
@@ -39,7 +41,7 @@ def against_band(
     colors, x = COLORS[theme], axis.place(band.steps)
     good = colors.lines[2]
     for low, high, alpha, legend in (
-        (band.least, band.most, 0.12, "as far again as they were apart"),
+        (band.least, band.most, 0.12, held.room),
         (band.low, band.high, 0.3, f"{held.runs} good runs"),
     ):
         ends = [placed(end, value_scale) for end in (low, high)]

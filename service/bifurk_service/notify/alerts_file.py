@@ -1,4 +1,4 @@
-"""The alerts file: rules and channels as YAML; what is wrong in it is named with its place."""
+"""The alerts file: rules, channels and baselines as YAML; what is wrong is named with its place."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bifurk_service.domain import Severity
 from bifurk_service.errors import SetupError
+from bifurk_service.notify.baselines import Baseline, check_names
+from bifurk_service.notify.strict import Globs, Name, Strict
 
 LARGEST_FILE_BYTES: Final = 1 << 20
 
-Globs: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1)]
-Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 ChannelName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$")]
-
-
-class Strict(BaseModel):
-    """The base of all that the file holds: frozen, and nothing beside what is known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
 class Match(Strict):
@@ -129,6 +123,7 @@ class AlertsFile(Strict):
 
     channels: dict[ChannelName, AnyChannelSettings] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -151,6 +146,7 @@ class AlertsFile(Strict):
                     raise ValueError(
                         f"rule {rule.name!r} names channel {channel!r}; known: {known}"
                     )
+        check_names(self.baselines)
         return self
 
 

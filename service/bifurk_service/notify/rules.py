@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from bifurk_service.domain import Alert, Severity
 from bifurk_service.notify.alerts_file import Match, Rule, environment, read_alerts_file
+from bifurk_service.notify.baselines import Baseline
 from bifurk_service.notify.channels import Channel, channel_of
 
 SECONDS_PER_MINUTE: Final = 60.0
@@ -44,10 +45,11 @@ class Ruler(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Rules and channels; without either, nobody is told and nothing is silenced."""
+    """Rules, channels, baselines; without, nobody is told, nothing silenced or held against."""
 
     rules: tuple[Rule, ...] = ()
     channels: tuple[Channel, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
 
     @classmethod
     def load(cls, path: Path | None) -> Policy:
@@ -65,6 +67,7 @@ class Policy:
                 channel_of(name, settings, path=path, environment=environment())
                 for name, settings in found.channels.items()
             ),
+            baselines=found.baselines,
         )
 
     def rule(

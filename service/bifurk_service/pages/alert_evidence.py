@@ -21,6 +21,7 @@ from bifurk_service.figures.legend import place_legend
 from bifurk_service.figures.lines import Course, lines
 from bifurk_service.figures.onset import OnsetRow, onsets
 from bifurk_service.figures.step_axis import StepAxis
+from bifurk_service.pages.alert_band import band_held, between, draw_band
 from bifurk_service.pages.alert_seen import (
     affected_tensors,
     branch_color,
@@ -38,6 +39,7 @@ from bifurk_service.pages.statistic_courses import statistic_courses
 from bifurk_service.pages.tables import csv_of
 from bifurk_service.pages.views import AlertView
 from bifurk_service.services import services
+from bifurk_service.store.queries import run_summary
 
 router = APIRouter(prefix="/alerts/{alert_id}/figures", include_in_schema=False)
 
@@ -49,12 +51,17 @@ View = Annotated[AlertView, Query()]
 
 @router.get("/evidence")
 def get_evidence_figure(request: Request, grant: Reader, alert_id: AlertId, view: View) -> Response:
-    """The statistic of the affected tensors, the loss below it; onset and marks on both."""
+    """The statistic of the affected tensors, the loss below it; onset and marks on both.
+
+    Of an alert about a baseline, the band of the good runs stands between them.
+    """
     with services(request).database.read() as session:
         alert = visible_alert(session, alert_id, grant)
         seen = seen_by(request, session, alert, view)
         loss = scalar_course(session, alert.run_id)
         marks = run_marks(session, alert)
+        held = band_held(request, session, grant, alert, view)
+        run = run_summary(session, alert.run_id)
     every = [*seen.affected, *([loss] if loss else [])]
     steps = np.unique(
         np.concatenate([np.zeros(0, dtype=np.int64), *(course.steps for course in every)])
@@ -83,6 +90,9 @@ def get_evidence_figure(request: Request, grant: Reader, alert_id: AlertId, view
                 theme=view.theme,
             )
         )
+    if held is not None and seen.statistic is not None:
+        seen_of_it = between(held, low, high)
+        figures.append(draw_band(axis, seen_of_it, run=run, statistic=seen.statistic, view=view))
     if loss is not None:
         shown = _between(loss, low, high)
         figures.append(lines(axis, [shown], title=loss.name, theme=view.theme))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from bifurk_service.api.grants import visible_run
 from bifurk_service.errors import InvalidError
 from bifurk_service.pages.courses import course_cache
-from bifurk_service.pages.forks import layer_groups
 from bifurk_service.pages.views import CompareView
+from bifurk_service.pipeline.group_courses import Work, median_over_layers, works_of
 from bifurk_service.stats.baseline import (
     LEAST_TO_TELL,
+    ONCE,
     Band,
     Leaving,
     RunCourse,
@@ -26,7 +27,6 @@ from bifurk_service.stats.baseline import (
 )
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.store.engine import Session
-from bifurk_service.store.models import Tensor
 from bifurk_service.store.queries import RunSummary, measured_steps
 from bifurk_service.store.series import find_tensors
 from bifurk_service.store.tokens import Grant
@@ -34,17 +34,6 @@ from bifurk_service.store.tokens import Grant
 MOST_GOOD: Final = 20
 MOST_POINTS: Final = 4_000_000
 """Read of all runs together, tensors times steps: some seconds the first time."""
-LEAST_KNOWN: Final = 0.5
-"""Of a group's layers: a median over fewer (not all spectra were in time) is none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Work:
-    """Tensors that do the same in every layer, or one alone; ``name`` is common to runs."""
-
-    name: str
-    role: str
-    tensors: Sequence[Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,20 +55,6 @@ class Held:
     good_leaving: int | None
 
 
-def works_of(tensors: Sequence[Tensor]) -> list[Work]:
-    """Every whole tensor of a run in one group, in the order of the model."""
-    wholes = [tensor for tensor in tensors if tensor.piece_of is None]
-    groups = {
-        tensor.id: Work(name=group.name, role=group.role, tensors=group.tensors)
-        for group in layer_groups(wholes)
-        for tensor in group.tensors
-    }
-    found = [
-        groups.get(one.id, Work(name=one.name, role=one.role, tensors=[one])) for one in wholes
-    ]
-    return list({work.name: work for work in found}.values())
-
-
 def good_runs(session: Session, grant: Grant, view: CompareView) -> list[RunSummary]:
     """The runs that a view takes as good.
 
@@ -99,11 +74,13 @@ def held_against(
     view: CompareView,
     *,
     only: str = "",
+    margins: Mapping[int, float] = ONCE,
 ) -> list[Held]:
     """Holds groups of a run against the same groups of good ones.
 
     Args:
         only: a tensor; its group alone is held. Without it all that match role and glob.
+        margins: how far beyond the good ones is outside, see ``band_of``.
 
     Raises:
         InvalidError: there is more to read than an answer may take.
@@ -121,14 +98,26 @@ def held_against(
         _medians(request, session, run.id, _same(session, run.id, works), view.stat) for run in good
     ]
     return [
-        _held(work, mine[work.name], [one[work.name] for one in theirs if work.name in one], view)
+        _held(
+            work,
+            mine[work.name],
+            [one[work.name] for one in theirs if work.name in one],
+            view.stat,
+            margins,
+        )
         for work in works
     ]
 
 
-def _held(work: Work, mine: RunCourse, good: Sequence[RunCourse], view: CompareView) -> Held:
-    log_scale = BY_NAME[view.stat].log_scale
-    band = band_of(mine.steps, good, log_scale=log_scale)
+def _held(
+    work: Work,
+    mine: RunCourse,
+    good: Sequence[RunCourse],
+    statistic: str,
+    margins: Mapping[int, float],
+) -> Held:
+    log_scale = BY_NAME[statistic].log_scale
+    band = band_of(mine.steps, good, log_scale=log_scale, margins=margins)
     return Held(
         work=work,
         band=band,
@@ -166,10 +155,7 @@ def _medians(
     for work in works:
         rows = courses.values[start : start + len(work.tensors)]
         start += len(work.tensors)
-        values = np.full(len(courses.steps), np.nan)
-        enough = np.isfinite(rows).sum(axis=0) >= max(1.0, LEAST_KNOWN * len(rows))
-        values[enough] = np.nanmedian(rows[:, enough], axis=0)
-        found[work.name] = RunCourse(steps=courses.steps, values=values)
+        found[work.name] = RunCourse(steps=courses.steps, values=median_over_layers(rows))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Place: TypeAlias = Literal["evidence", "heatmap", "branches", "tensor", "run"]
+Place: TypeAlias = Literal["evidence", "heatmap", "branches", "tensor", "run", "baseline"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,8 @@ class Look:
     Attributes:
         text: what to look for, and what it would tell.
         at: the figure: this alert's evidence, the run's heatmap, its branches, the first tensor's
-            page, or the run's alerts and facts. statistic: to show there; "" for what it shows.
+            page, the run's alerts and facts, or the run against its good ones.
+        statistic: to show there; "" for what it shows.
     """
 
     text: str

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bifurk_service.pages.meaning import Look, Meaning
+from bifurk_service.pages.meanings_of_runs import OF_RUNS
 from bifurk_service.pages.meanings_of_values import OF_VALUES
 
 _OF_COURSES: Final[Mapping[str, Meaning]] = {
@@ -220,31 +221,7 @@ _OF_COURSES: Final[Mapping[str, Meaning]] = {
         ),
         harmless="By itself, always. Take it as a hint to save a checkpoint.",
     ),
-    "silent": Meaning(
-        what="No snapshot has come for far longer than this attempt usually takes between two.",
-        causes=(
-            "The training stopped or hangs: out of memory, a lost node, a collective that waits.",
-            "A long evaluation, compilation or checkpoint is under way.",
-            (
-                "The network is down, or the client's address or token no longer works: snapshots "
-                "wait in its spool."
-            ),
-        ),
-        looks=(
-            Look(text="Is the process alive, and does its own log go on?", at="run"),
-            Look(
-                text="What did the loss do in the last steps that came?",
-                at="evidence",
-            ),
-            Look(
-                text="Does bifurk doctor reach the server from the training's machine?",
-                at="run",
-            ),
-        ),
-        harmless="The run is at a long evaluation, or was stopped on purpose. The alert resolves "
-        "itself when a snapshot comes.",
-    ),
 }
 
-MEANINGS: Final[Mapping[str, Meaning]] = {**OF_VALUES, **_OF_COURSES}
+MEANINGS: Final[Mapping[str, Meaning]] = {**OF_VALUES, **_OF_COURSES, **OF_RUNS}
 """By kind."""

@@ -1,13 +1,16 @@
-"""What is due now and then: attempts gone silent, runs past their retention, old events."""
+"""What is due now and then: attempts gone silent, runs past retention, old events, baselines."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from bifurk_service.detect.silent import is_silent, silent_alert
 from bifurk_service.domain import AttemptState
+from bifurk_service.notify.baselines import Baseline
 from bifurk_service.notify.rules import Policy, Ruler
+from bifurk_service.pipeline.baselines import BaselineKeeper
 from bifurk_service.pipeline.reporting import report_alert
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database, Session
@@ -36,7 +39,8 @@ class Housekeeper:
             would have said before that, nobody could hear, and it counts as no silence.
         silent_minimum_seconds: shortest silence of an attempt that is lost.
         retention_days: of runs without a retention of their own; None keeps them.
-        policy: who is told of a silent attempt.
+        policy: who is told of a silent attempt, and of a run that leaves its baseline.
+        baselines: those in force.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class Housekeeper:
         silent_minimum_seconds: float,
         retention_days: float | None,
         policy: Ruler = Policy(),  # noqa: B008 - frozen, and empty
+        baselines: Callable[[], Sequence[Baseline]] = tuple,
     ) -> None:
         self._database = database
+        self._baselines = BaselineKeeper(database, baselines=baselines, policy=policy)
         self._blobs = blobs
         self._started_at = started_at
         self._silent_minimum_seconds = silent_minimum_seconds
@@ -62,6 +68,7 @@ class Housekeeper:
         self._delete_expired(now)
         with self._database.write() as session:
             trim_events(session, before=now - EVENT_SECONDS)
+        self._baselines.run(now)
 
     def _mark_lost(self, now: float) -> None:
         with self._database.read() as session:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 import bifurk
+from bifurk_service.detect import leaves_baseline
 from bifurk_service.detect.judge import ForeignStateError, Judge
 from bifurk_service.detect.merge import AFTERMATH_SNAPSHOTS
 from bifurk_service.domain import Alert, Clock, Mark, TensorInfo
@@ -41,13 +42,18 @@ def evidence_of(database: Database, alert_id: int) -> dict[str, Any]:
 
     Raises:
         NotFoundError: there is no such alert, or its statistics are no longer stored.
-        ConflictError: it rests on no statistic: the silence of an attempt, say.
+        ConflictError: it rests on no statistic (the silence of an attempt, say), or on other runs.
     """
     with database.read() as session:
         stored = get_alert(session, alert_id)
         run = get_run(session, stored.run_id).slug
     if not stored.tensors:
         raise ConflictError(f"a {stored.kind} alert rests on no statistic: there is nothing to run")
+    if stored.kind == leaves_baseline.KIND:
+        raise ConflictError(
+            f"a {stored.kind} alert rests on other runs, which no document holds; its `evidence` "
+            "names them, and the page of comparisons holds the run against them again"
+        )
     judge = fresh_judge(database, stored.attempt_id)
     memory, window, alert = _run(database, judge, stored)
     if alert is None or not window:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,8 @@ HOLD: Final = 5
 LEAST_WIDTH: Final = 0.01
 """Of the median's magnitude: good runs that are equal (a gain that starts at 1) have no width, and
 a difference of 1 % is nothing that anybody looks for."""
+ONCE: Final[Mapping[int, float]] = {LEAST_RUNS: 1.0}
+"""Beyond the extremes by as much as the band is wide, however many good runs there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,8 +39,9 @@ class Band:
 
     Attributes:
         middle: median across runs. low, high: the extremes.
-        least, most: beyond them by as much as the band has been wide up to there, at the most:
-            where a run may still be. runs: int64 [N], how many good ones have a value.
+        least, most: beyond them by as much as the band has been wide up to there, at the most, or
+            a multiple of that: where a run may still be.
+        runs: int64 [N], how many good ones have a value.
     """
 
     steps: NDArray[np.int64]
@@ -69,13 +72,24 @@ class Leaving:
     back: int | None
 
 
-def band_of(steps: NDArray[np.int64], good: Sequence[RunCourse], *, log_scale: bool) -> Band:
+def band_of(
+    steps: NDArray[np.int64],
+    good: Sequence[RunCourse],
+    *,
+    log_scale: bool,
+    margins: Mapping[int, float] = ONCE,
+) -> Band:
     """The band at some steps; between a good run's snapshots its course is a straight line.
 
     With ``log_scale`` everything is done on logarithms, and values that are not positive count as
     none: a band is then as wide as a factor. The width is the largest range across runs at any step
     so far, at least ``LEAST_WIDTH``: where few courses cross, the range at one step is nothing, and
     a healthy run would be out of it (`docs/page.md` has the numbers).
+
+    Args:
+        steps: int64 [N], ascending. good: courses of good runs. log_scale: see above.
+        margins: by number of good runs with a value at a step, ascending, how many widths a run
+            may be beyond them; between the numbers a straight line.
     """
     placed = np.array([_at(steps, one, log_scale=log_scale) for one in good])
     placed = placed.reshape(len(good), len(steps))
@@ -88,7 +102,8 @@ def band_of(steps: NDArray[np.int64], good: Sequence[RunCourse], *, log_scale: b
         middle[enough] = np.nanmedian(some, axis=0)
     least_width = LEAST_WIDTH * (1.0 if log_scale else np.abs(middle))
     width = np.fmax(np.fmax.accumulate(high - low), least_width)
-    lines = [low - width, low, middle, high, high + width]
+    room = width * np.interp(runs, list(margins), list(margins.values()))
+    lines = [low - room, low, middle, high, high + room]
     if log_scale:
         with np.errstate(over="ignore"):
             lines = [np.exp(line) for line in lines]

@@ -1,0 +1,109 @@
+"""Of an alert about a baseline: the band of its good runs, and the run against it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from bokeh.plotting import figure
+from fastapi import Request
+
+from bifurk_service.api.grants import visible_run
+from bifurk_service.detect.baseline_departures import MARGINS
+from bifurk_service.detect.leaves_baseline import KIND
+from bifurk_service.errors import InvalidError, NotFoundError
+from bifurk_service.figures.baseline import HeldCourse, against_band
+from bifurk_service.figures.step_axis import StepAxis
+from bifurk_service.pages.alert_seen import value_scale_of
+from bifurk_service.pages.baselines import Held, held_against
+from bifurk_service.pages.statistic_courses import title_of
+from bifurk_service.pages.views import AlertView, CompareView
+from bifurk_service.stats.baseline import Band
+from bifurk_service.stats.registry import BY_NAME
+from bifurk_service.stats.statistic import Nature, Statistic
+from bifurk_service.store.engine import Session
+from bifurk_service.store.models import StoredAlert
+from bifurk_service.store.queries import RunSummary
+from bifurk_service.store.tokens import Grant
+
+ROOM: Final = "where it may be before it is told of"
+
+
+def against_good(alert: StoredAlert, statistic: str | None) -> dict[str, Any]:
+    """The query of the page that compares a run with the good ones of its alert."""
+    good = alert.evidence.get("good", {}).values()
+    return {
+        "a": alert.run_id,
+        "good": ",".join(map(str, good)),
+        "stat": statistic,
+        "tensor": alert.tensors[0]["name"] if alert.tensors else None,
+    }
+
+
+def band_held(
+    request: Request, session: Session, grant: Grant, alert: StoredAlert, view: AlertView
+) -> Held | None:
+    """The group of the alert's first tensor held against the good runs that are still there.
+
+    None of other kinds of alerts, of classes and the run's own statistics, and without a band.
+    """
+    statistic = BY_NAME.get(view.stat or alert.statistic)
+    if alert.kind != KIND or statistic is None or not alert.tensors:
+        return None
+    if statistic.nature is Nature.CLASS:
+        return None
+    asked = CompareView.model_validate({"a": str(alert.run_id), "stat": statistic.name})
+    try:
+        found = held_against(
+            request,
+            session,
+            alert.run_id,
+            _still_there(session, grant, alert),
+            asked,
+            only=alert.tensors[0]["name"],
+            margins=MARGINS,
+        )
+    except InvalidError:
+        return None
+    return found[0] if found and np.isfinite(found[0].band.middle).any() else None
+
+
+def between(held: Held, low: int, high: int) -> Held:
+    """The same between two steps, both included."""
+    kept = (held.band.steps >= low) & (held.band.steps <= high)
+    arrays = ("steps", "middle", "low", "high", "least", "most", "runs")
+    band = Band(**{name: getattr(held.band, name)[kept] for name in arrays})
+    return replace(held, band=band, values=held.values[kept])
+
+
+def draw_band(
+    axis: StepAxis, held: Held, *, run: RunSummary, statistic: Statistic, view: AlertView
+) -> figure:
+    """The band with the run, over an axis of steps; nothing beyond what the axis looks at."""
+    layers = len(held.work.tensors)
+    of = f"median of {layers} layers, {held.work.name}" if layers > 1 else held.work.name
+    return against_band(
+        axis,
+        HeldCourse(
+            name=run.display_name or run.run,
+            values=held.values,
+            band=held.band,
+            left=held.left,
+            runs=held.good,
+            room=ROOM,
+        ),
+        title=f"{title_of(statistic)}, {of}",
+        value_scale=value_scale_of(statistic, view),
+        theme=view.theme,
+    )
+
+
+def _still_there(session: Session, grant: Grant, alert: StoredAlert) -> list[RunSummary]:
+    found = []
+    for run_id in alert.evidence.get("good", {}).values():
+        try:
+            found.append(visible_run(session, run_id, grant))
+        except NotFoundError:
+            continue
+    return found

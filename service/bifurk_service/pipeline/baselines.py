@@ -1,0 +1,268 @@
+"""Runs held against their good ones while they go on, a little at a time.
+
+What a verdict rests on is stored, and nothing else is remembered for it: a restart reads it again
+and comes to the same. An alert is raised once for a run's attempt, and known by its fingerprint.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from bifurk_service.detect.baseline_departures import required
+from bifurk_service.detect.leaves_baseline import Found
+from bifurk_service.errors import StorageError
+from bifurk_service.notify.baselines import Baseline
+from bifurk_service.notify.rules import Policy, Ruler
+from bifurk_service.pipeline.baseline_reports import report
+from bifurk_service.pipeline.course_memory import CourseMemory, Courses
+from bifurk_service.pipeline.group_courses import Work, works_of
+from bifurk_service.pipeline.holding import (
+    GoodMemory,
+    held_courses,
+    last_departure,
+    outside_in_portions,
+)
+from bifurk_service.stats.baseline import HOLD
+from bifurk_service.store.baselines import JudgedRun, judged_runs
+from bifurk_service.store.courses import measured_until
+from bifurk_service.store.engine import Database
+from bifurk_service.store.series import find_tensors
+
+log = logging.getLogger("bifurk.service")
+
+BUDGET_SECONDS: Final = 0.25
+"""Of every round of chores; what is not done by then goes on in the next."""
+NEWS_SECONDS: Final = 86_400.0
+"""Runs of which nothing has been judged for longer are not held against anything."""
+MOST_POINTS: Final = 20_000_000
+"""Values of a run and its good ones together: tensors times snapshots times statistics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """Up to where a run was held last."""
+
+    attempt_id: int
+    cursor: int
+
+
+class BaselineKeeper:
+    """Holds runs against baselines; safe to call at any time, from one thread.
+
+    Args:
+        database: what is judged is read from it, alerts are written to it.
+        baselines: those in force. policy: who is told.
+        monotonic: the clock of the budget. budget_seconds: see ``BUDGET_SECONDS``.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        baselines: Callable[[], Sequence[Baseline]] = tuple,
+        policy: Ruler = Policy(),  # noqa: B008 - frozen, and empty
+        monotonic: Callable[[], float] = time.monotonic,
+        budget_seconds: float = BUDGET_SECONDS,
+    ) -> None:
+        self._database = database
+        self._baselines = baselines
+        self._policy = policy
+        self._monotonic = monotonic
+        self._budget_seconds = budget_seconds
+        self._in_force: Sequence[Baseline] = ()
+        self._going: Iterator[None] | None = None
+        self._forget()
+
+    def run(self, now: float) -> None:
+        """Does what the budget allows, and takes up where it ended the last time.
+
+        Args:
+            now: seconds since 1970 UTC.
+
+        Raises:
+            StorageError: the database takes nothing now; what was being done begins anew.
+        """
+        in_force = self._baselines()
+        if in_force != self._in_force:
+            self._in_force = in_force
+            self._forget()
+        if not in_force:
+            return
+        deadline = self._monotonic() + self._budget_seconds
+        going, self._going = self._going or self._round(now), None
+        for _ in going:
+            if self._monotonic() >= deadline:
+                self._going = going
+                return
+
+    def _forget(self) -> None:
+        self._going = None
+        self._courses = CourseMemory(self._database)
+        self._good = GoodMemory()
+        self._judged: dict[tuple[str, int], _Judged] = {}
+        self._absent: dict[str, tuple[str, ...]] = {}
+        self._unlike: dict[str, tuple[str, ...]] = {}
+        self._too_large: set[tuple[str, int]] = set()
+
+    def _round(self, now: float) -> Iterator[None]:
+        """Every run that is due, once."""
+        for baseline in self._in_force:
+            with self._database.read() as session:
+                runs = judged_runs(session, baseline.project)
+            good = [one for one in runs if one.run in baseline.good]
+            due = [run for run in runs if self._is_due(baseline, run, now)]
+            if due:
+                self._say_who_is_absent(baseline, good)
+            for run in due:
+                yield from self._guarded(baseline, run, good, now)
+                self._judged[baseline.name, run.run_id] = _Judged(
+                    attempt_id=run.attempt_id, cursor=run.cursor
+                )
+
+    def _is_due(self, baseline: Baseline, run: JudgedRun, now: float) -> bool:
+        if not fnmatchcase(run.run, baseline.run) or now - run.judged_at > NEWS_SECONDS:
+            return False
+        last = self._judged.get((baseline.name, run.run_id))
+        if last is None or last.attempt_id != run.attempt_id:
+            return True
+        return run.cursor - last.cursor >= (HOLD if run.is_running else 1)
+
+    def _guarded(
+        self, baseline: Baseline, run: JudgedRun, good: Sequence[JudgedRun], now: float
+    ) -> Iterator[None]:
+        """One that cannot be held must not keep others from it."""
+        try:
+            yield from self._hold(baseline, run, good, now)
+        except StorageError:
+            raise
+        except Exception:
+            log.exception("run %s cannot be held against baseline %s", run.run, baseline.name)
+
+    def _hold(
+        self, baseline: Baseline, run: JudgedRun, good: Sequence[JudgedRun], now: float
+    ) -> Iterator[None]:
+        others = [one for one in good if one.run_id != run.run_id]
+        if len(others) < baseline.least_good:
+            return
+        works = self._wanted(baseline, run)
+        if not works or self._is_too_large(baseline, run, others, works):
+            return
+        mine = yield from self._courses.read(
+            run.run_id, works, baseline.statistics, until=run.until
+        )
+        if mine is None:
+            return
+        theirs = {}
+        for one in others:
+            courses = yield from self._courses.read(
+                one.run_id, self._same(one, works), baseline.statistics, until=one.until
+            )
+            if courses is not None:
+                theirs[one.run] = courses
+        found = yield from self._found(baseline, works, mine, theirs, others)
+        if found is not None:
+            report(self._database, run, found, self._policy, now=now)
+
+    def _found(
+        self,
+        baseline: Baseline,
+        works: Sequence[Work],
+        mine: Courses,
+        theirs: Mapping[str, Courses],
+        good: Sequence[JudgedRun],
+    ) -> Generator[None, None, Found | None]:
+        """What comes of the courses; None where nothing can be told of any."""
+        steps, held = held_courses(works, mine, theirs)
+        found = yield from outside_in_portions(steps, held, least_good=baseline.least_good)
+        if not found.told:
+            return None
+        there = [one for one in good if one.run in theirs]
+        good_out = yield from self._good.most(
+            held, of=tuple((one.run_id, one.until) for one in there)
+        )
+        self._say_who_is_unlike(baseline, good_out, required(found.told, {}))
+        needed = required(found.told, good_out)
+        return Found(
+            baseline=baseline.name,
+            good={one.run: one.run_id for one in there},
+            least_good=baseline.least_good,
+            held=held,
+            outside=found,
+            departure=last_departure(found, least=needed),
+            needed=needed,
+            good_out=good_out,
+        )
+
+    def _wanted(self, baseline: Baseline, run: JudgedRun) -> list[Work]:
+        """The groups of a run that a baseline is about."""
+        with self._database.read() as session:
+            works = works_of(find_tensors(session, run.run_id))
+        return [
+            work
+            for work in works
+            if (baseline.roles is None or work.role in baseline.roles)
+            and any(fnmatchcase(one.name, baseline.match or "*") for one in work.tensors)
+        ]
+
+    def _same(self, run: JudgedRun, works: Sequence[Work]) -> list[Work]:
+        names = {work.name for work in works}
+        with self._database.read() as session:
+            return [one for one in works_of(find_tensors(session, run.run_id)) if one.name in names]
+
+    def _is_too_large(
+        self,
+        baseline: Baseline,
+        run: JudgedRun,
+        others: Sequence[JudgedRun],
+        works: Sequence[Work],
+    ) -> bool:
+        with self._database.read() as session:
+            ids = [run.run_id, *(one.run_id for one in others)]
+            snapshots = sum(measured_until(session, run_id)[0] for run_id in ids)
+        tensors = sum(len(work.tensors) for work in works)
+        points = tensors * snapshots * len(baseline.statistics)
+        if points > MOST_POINTS and (baseline.name, run.run_id) not in self._too_large:
+            self._too_large.add((baseline.name, run.run_id))
+            log.warning(
+                "run %s is not held against baseline %s any more: %s tensors and %s good runs are "
+                "%s values, more than %s; name roles, a match or fewer statistics",
+                run.run, baseline.name, tensors, len(others), f"{points:,}", f"{MOST_POINTS:,}",
+            )  # fmt: skip
+        return points > MOST_POINTS
+
+    def _say_who_is_unlike(
+        self, baseline: Baseline, good_out: Mapping[str, int], enough: int
+    ) -> None:
+        """A good run that would itself be told of: less of others is told for it."""
+        unlike = tuple(name for name, count in good_out.items() if count >= enough)
+        if unlike == self._unlike.get(baseline.name, ()):
+            return
+        self._unlike[baseline.name] = unlike
+        if unlike:
+            log.warning(
+                "baseline %s: its good runs %s leave the band of the others; until they are taken "
+                "out, only what leaves it further is told",
+                baseline.name, ", ".join(unlike),
+            )  # fmt: skip
+
+    def _say_who_is_absent(self, baseline: Baseline, good: Sequence[JudgedRun]) -> None:
+        """Once, and again only where it has changed."""
+        there = {one.run for one in good}
+        absent = tuple(name for name in baseline.good if name not in there)
+        if absent == self._absent.get(baseline.name, ()):
+            return
+        self._absent[baseline.name] = absent
+        if not absent:
+            log.info("baseline %s: all of its good runs are there", baseline.name)
+            return
+        enough = len(there) >= baseline.least_good
+        log.warning(
+            "baseline %s: of its good runs %s are deleted, renamed or not yet there, %s are left%s",
+            baseline.name, ", ".join(absent), len(there),
+            "" if enough else f"; fewer than {baseline.least_good} say nothing",
+        )  # fmt: skip

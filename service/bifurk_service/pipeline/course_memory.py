@@ -1,0 +1,139 @@
+"""Medians of groups of layers kept in memory: a run that goes on has only what is new read.
+
+Reading is done a few tensors at a time, by generators that pause after each: whoever has other
+things to do goes on when there is time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bifurk_service.pipeline.group_courses import Work, median_over_layers
+from bifurk_service.stats.baseline import RunCourse
+from bifurk_service.store.engine import Database
+from bifurk_service.store.series import StatisticCourses, Stretch, statistic_courses, timeline
+
+TENSORS_AT_ONCE: Final = 16
+MOST_BYTES: Final = 128 << 20
+
+Key: TypeAlias = tuple[str, str]
+"""Group of layers and statistic."""
+Courses: TypeAlias = Mapping[Key, RunCourse]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Kept:
+    """Courses up to a step; ``belongs`` is what they depend on beside it."""
+
+    belongs: object
+    until: int
+    courses: Courses
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(one.steps.nbytes + one.values.nbytes for one in self.courses.values())
+
+
+class CourseMemory:
+    """The courses read last, the least recently used given up first; for one thread."""
+
+    def __init__(self, database: Database, *, most_bytes: int = MOST_BYTES) -> None:
+        self._database = database
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[tuple[int, object], _Kept] = OrderedDict()
+
+    def read(
+        self, run_id: int, works: Sequence[Work], statistics: tuple[str, ...], *, until: int
+    ) -> Generator[None, None, Courses | None]:
+        """The courses of a run up to a step; pauses after every few tensors.
+
+        None where the run was deleted, or another attempt began, while it was read.
+        """
+        stretches = self._stretches(run_id, until)
+        place, belongs = _place(run_id, works, statistics), (stretches, _ids(works))
+        kept = self._kept.get(place)
+        if kept is not None and kept.belongs != belongs:
+            kept = None
+        if kept is not None and kept.until >= until:
+            self._kept.move_to_end(place)
+            return kept.courses
+        courses: dict[Key, RunCourse] = {}
+        for work in works:
+            rows: list[StatisticCourses] = []
+            for first in range(0, len(work.tensors), TENSORS_AT_ONCE):
+                ids = [one.id for one in work.tensors[first : first + TENSORS_AT_ONCE]]
+                after = -1 if kept is None else kept.until
+                rows += self._rows(run_id, statistics, ids, after=after, until=until)
+                yield
+            courses.update(_medians(work, statistics, rows))
+        if stretches != self._stretches(run_id, until):
+            return None
+        if kept is not None:
+            courses = {key: _joined(kept.courses[key], new) for key, new in courses.items()}
+        self._keep(place, _Kept(belongs=belongs, until=until, courses=courses))
+        return courses
+
+    def _stretches(self, run_id: int, until: int) -> tuple[Stretch, ...]:
+        with self._database.read() as session:
+            return tuple(one for one in timeline(session, run_id) if one.first <= until)
+
+    def _rows(
+        self,
+        run_id: int,
+        statistics: tuple[str, ...],
+        ids: Sequence[int],
+        *,
+        after: int,
+        until: int,
+    ) -> list[StatisticCourses]:
+        with self._database.read() as session:
+            return list(
+                statistic_courses(
+                    session, run_id, statistics, ids, first_step=after + 1, last_step=until
+                )
+            )
+
+    def _keep(self, place: tuple[int, object], kept: _Kept) -> None:
+        self._kept[place] = kept
+        self._kept.move_to_end(place)
+        size = sum(one.size_bytes for one in self._kept.values())
+        while size > self._most_bytes and len(self._kept) > 1:
+            size -= self._kept.popitem(last=False)[1].size_bytes
+
+
+def _place(run_id: int, works: Sequence[Work], statistics: tuple[str, ...]) -> tuple[int, object]:
+    return run_id, (statistics, tuple(work.name for work in works))
+
+
+def _ids(works: Sequence[Work]) -> tuple[int, ...]:
+    return tuple(tensor.id for work in works for tensor in work.tensors)
+
+
+def _medians(
+    work: Work, statistics: tuple[str, ...], rows: Sequence[StatisticCourses]
+) -> dict[Key, RunCourse]:
+    steps = np.unique(np.concatenate([one.steps for one in rows]))
+    table = np.full((len(rows), len(steps), len(statistics)), np.nan)
+    for own, one in zip(table, rows, strict=True):
+        own[np.searchsorted(steps, one.steps)] = one.values
+    return {
+        (work.name, name): RunCourse(steps=steps, values=_finite(median_over_layers(values)))
+        for name, values in zip(statistics, np.moveaxis(table, 2, 0), strict=True)
+    }
+
+
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _joined(old: RunCourse, new: RunCourse) -> RunCourse:
+    return RunCourse(
+        steps=np.concatenate((old.steps, new.steps)),
+        values=np.concatenate((old.values, new.values)),
+    )

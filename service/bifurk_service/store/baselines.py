@@ -1,0 +1,100 @@
+"""What holding runs against good ones reads and asks: how far runs are judged, and their alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bifurk_service.domain import AlertState, AttemptState
+from bifurk_service.store.models import Attempt, Project, Run, Snapshot, StoredAlert
+from bifurk_service.store.series import Stretch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRun:
+    """A run of which something is judged, as far as it is: by its newest attempt that is.
+
+    Attributes:
+        cursor: the last judged sequence of the attempt. until: its step.
+        judged_at: when, in seconds since 1970 UTC.
+    """
+
+    run_id: int
+    run: str
+    attempt_id: int
+    is_running: bool
+    cursor: int
+    until: int
+    judged_at: float
+
+
+def judged_runs(session: Session, project: str) -> list[JudgedRun]:
+    """The runs of a project, in the order they were made."""
+    newest = (
+        select(func.max(Attempt.id))
+        .join(Run, Attempt.run_id == Run.id)
+        .join(Project, Run.project_id == Project.id)
+        .where(Project.slug == project, Attempt.cursor >= 0)
+        .group_by(Attempt.run_id)
+    )
+    rows = session.execute(
+        select(
+            Run.id, Run.slug, Attempt.id, Attempt.state, Attempt.cursor,
+            Snapshot.step, Snapshot.judged_at,
+        )
+        .join(Attempt, Attempt.run_id == Run.id)
+        .join(
+            Snapshot,
+            (Snapshot.attempt_id == Attempt.id) & (Snapshot.sequence == Attempt.cursor),
+        )
+        .where(Attempt.id.in_(newest))
+        .order_by(Run.id)
+    )  # fmt: skip
+    return [
+        JudgedRun(
+            run_id=run_id,
+            run=run,
+            attempt_id=attempt_id,
+            is_running=state == AttemptState.RUNNING.value,
+            cursor=cursor,
+            until=step,
+            judged_at=judged_at or 0.0,
+        )
+        for run_id, run, attempt_id, state, cursor, step, judged_at in rows
+    ]
+
+
+def place_of(
+    session: Session, stretches: Sequence[Stretch], step: int
+) -> tuple[Attempt, int] | None:
+    """The attempt whose snapshot stands at a step of a run's timeline, and the snapshot's sequence.
+
+    None where there is none any more.
+    """
+    own = [one for one in stretches if one.first <= step and (one.end is None or step < one.end)]
+    if not own:
+        return None
+    row = session.execute(
+        select(Attempt, Snapshot.sequence)
+        .join(Snapshot, Snapshot.attempt_id == Attempt.id)
+        .where(Attempt.id == own[-1].attempt_id, Snapshot.step == step)
+    ).first()
+    return None if row is None else (row[0], row[1])
+
+
+def alerts_of_fingerprint(session: Session, run_id: int, fingerprint: str) -> list[StoredAlert]:
+    """A run's alerts of one fingerprint, at most one an attempt, oldest first."""
+    query = (
+        select(StoredAlert)
+        .where(StoredAlert.run_id == run_id, StoredAlert.fingerprint == fingerprint)
+        .order_by(StoredAlert.id)
+    )
+    return list(session.scalars(query))
+
+
+def is_open(alert: StoredAlert) -> bool:
+    """Whether it is not resolved."""
+    return alert.state != AlertState.RESOLVED.value
