@@ -22,17 +22,29 @@ class Command:
     """A running `bifurk`, as far as it is used like ``subprocess.Popen``.
 
     Args:
-        arguments: the words after `bifurk`. environment: added to this process's.
-        output: the file that all it says goes to.
+        arguments: the words after `bifurk`. environment: all of its variables.
+        output: the file that what it says goes to. errors: that of its complaints, if another.
+        folder: where it runs, this process's own unless given.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, output: Path, environment: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        output: Path,
+        errors: Path | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._name = arguments[0]
         self._process = _FORKING.Process(
             target=_run,
-            args=(list(arguments), str(output), {**os.environ, **environment}, os.getcwd()),
+            args=(
+                list(arguments),
+                dict(environment),
+                (str(output), str(errors or output)),
+                str(folder or Path.cwd()),
+            ),
         )
         self._process.start()
 
@@ -68,11 +80,13 @@ class Command:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(arguments: list[str], output: str, environment: dict[str, str], folder: str) -> None:
-    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    for stream in (1, 2):
+def _run(
+    arguments: list[str], environment: dict[str, str], files: tuple[str, str], folder: str
+) -> None:
+    for stream, file in enumerate(files, start=1):
+        written = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(written, stream)
-    os.close(written)
+        os.close(written)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import time
@@ -28,8 +29,8 @@ class Server:
         port = (environment or {}).pop("BIFURK_PORT", "0")
         self.process = Command(
             ["serve", "--port", port, "--data-dir", str(data_dir)],
+            environment={**os.environ, **(environment or {})},
             output=self.log,
-            environment=environment or {},
         )
         self._http = urllib3.PoolManager(retries=False, timeout=30)
         self.url = self._address()

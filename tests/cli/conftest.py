@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pytest
 
 from bifurk_service.cli import main
 from tests.api.filling import Caller, Filled, fill
+from tests.command import Command
 from tests.server import Server
 
 SECONDS = 120
@@ -64,21 +64,21 @@ def bifurk(
 
 
 @pytest.fixture
-def bifurk_process(tmp_path: Path) -> Run:
+def bifurk_process(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The same in a process of its own, for commands that serve."""
 
     def run(*arguments: str, **variables: str) -> Finished:
-        ended = subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=tmp_path,
-            env=environment(**variables),
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=SECONDS,
-            check=False,
+        said = tmp_path_factory.mktemp("said")
+        output, errors = said / "output", said / "errors"
+        process = Command(
+            arguments,
+            environment=environment(**variables),
+            output=output,
+            errors=errors,
+            folder=tmp_path,
         )
-        return Finished(returncode=ended.returncode, stdout=ended.stdout, stderr=ended.stderr)
+        code = process.wait(timeout=SECONDS)
+        return Finished(returncode=code, stdout=output.read_text(), stderr=errors.read_text())
 
     return run
 

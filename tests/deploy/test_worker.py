@@ -14,7 +14,7 @@ from bifurk_service.settings import Settings
 from tests.api.filling import Caller, broken_part
 from tests.deploy.postgres import Postgres, running_postgres
 from tests.deploy.worker import Worker
-from tests.server import Server, wait_for
+from tests.server import DEADLINE_SECONDS, Server, wait_for
 
 SNAPSHOTS = 3
 
@@ -75,7 +75,7 @@ def test_a_worker_that_was_killed_is_followed_by_the_next(
     worker = Worker(tmp_path / "data", environment)
     assert worker.url
     worker.process.kill()
-    worker.process.wait()
+    worker.process.wait(timeout=DEADLINE_SECONDS)
     worker.stop()
     caller.post_part(broken_part(0))
     again = Worker(tmp_path / "data", environment)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 from functools import cached_property
 from pathlib import Path
 
 import urllib3
 
+from tests.command import Command
 from tests.server import DEADLINE_SECONDS, wait_for
 
 
@@ -20,17 +19,10 @@ class Worker:
 
     def __init__(self, data_dir: Path, environment: dict[str, str]) -> None:
         self.log = data_dir.parent / f"{data_dir.name}-worker.log"
-        self._output = self.log.open("wb")
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "from bifurk_service.cli import main; main()",
-                *("worker", "--port", "0"),
-            ],
-            stdout=self._output,
-            stderr=self._output,
-            env={**os.environ, **environment, "BIFURK_DATA_DIR": str(data_dir)},
+        self.process = Command(
+            ["worker", "--port", "0"],
+            environment={**os.environ, **environment, "BIFURK_DATA_DIR": str(data_dir)},
+            output=self.log,
         )
 
     @cached_property
@@ -48,10 +40,10 @@ class Worker:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(timeout=DEADLINE_SECONDS)
-        self._output.close()
 
     def _announced(self) -> str | None:
         if self.process.poll() is not None:
             raise AssertionError(f"the worker ended:\n{self.log.read_text()}")
-        found = re.search(r"worker listens on (\S+)", self.log.read_text())
+        said = self.log.read_text() if self.log.exists() else ""
+        found = re.search(r"worker listens on (\S+)", said)
         return found[1] if found else None

@@ -18,14 +18,12 @@ import psycopg
 import pytest
 import torch
 import yaml
-from typer.testing import CliRunner
 
 import bifurk
-from bifurk_service.cli import app as command_line
 from tests.deploy.alertmanager import Alertmanager
 from tests.deploy.postgres import running_postgres
 from tests.deploy.prometheus import Prometheus
-from tests.deploy.tokens import bearer
+from tests.deploy.tokens import bearer, create_token, said
 from tests.deploy.worker import Worker
 from tests.notify.receiver import Receiver
 from tests.server import Server, wait_for
@@ -79,8 +77,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             owner.execute("CREATE ROLE grafana LOGIN")
         _run_schema(environment)
         tokens = {
-            scope: said(environment, "token", "create", f"for {scope}", "--scope", scope)
-            for scope in ("write", "read")
+            scope: create_token(data_dir, scope, **environment) for scope in ("write", "read")
         }
         worker = Worker(data_dir, environment)
         running.callback(worker.stop)
@@ -132,13 +129,6 @@ def _run_schema(environment: dict[str, str]) -> None:
     [commands] = COMPOSE["services"]["schema"]["command"]
     for command in commands.split("; "):
         said(environment, *command.split()[1:])
-
-
-def said(environment: dict[str, str], *command: str) -> str:
-    """What a command prints; it runs in this process, to save its start."""
-    ended = CliRunner().invoke(command_line, command, env=environment, catch_exceptions=False)
-    assert ended.exit_code == 0, ended.output
-    return ended.stdout.strip()
 
 
 def train(stack: Stack, folder: Path) -> None:
