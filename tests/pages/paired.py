@@ -30,6 +30,16 @@ STRANGER = "stranger"
 HOSTILE = "</script><img src=x onerror=alert(1)>$$x$$"
 """What a run may be called: text."""
 
+ALERTS = f"""
+baselines:
+- name: "<b>steady</b>"
+  project: {PROJECT}
+  run: {BAD}
+  good: [{", ".join(GOOD)}]
+  statistics: std
+  least_good: 4
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
@@ -81,7 +91,9 @@ def paired_part(sequence: int, run: str) -> Part:
 def paired_runs(folder: Path) -> Iterator[Pairs]:
     """Starts a server with tokens and fills it; stops it at the end."""
     tokens = make_tokens(folder / "data")
-    server = Server(folder / "data")
+    alerts_file = folder / "alerts.yaml"
+    alerts_file.write_text(ALERTS)
+    server = Server(folder / "data", {"BIFURK_ALERTS_FILE": str(alerts_file)})
     try:
         admin = Caller(server, tokens["admin"])
         names = (*GOOD, BAD, STRANGER)

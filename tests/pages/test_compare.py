@@ -7,14 +7,11 @@ import html
 import io
 import json
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from bifurk_service.notify.baselines import Baseline
-from bifurk_service.pipeline.baselines import BaselineKeeper
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import StoredAlert
 from tests.pages.paired import (
@@ -23,7 +20,6 @@ from tests.pages.paired import (
     GROWS,
     HOSTILE,
     LAYERS,
-    PROJECT,
     SNAPSHOTS,
     STEP,
     STRANGER,
@@ -31,6 +27,7 @@ from tests.pages.paired import (
     paired_runs,
 )
 from tests.pages.serving import Browser
+from tests.server import wait_for
 
 LAST = (SNAPSHOTS - 1) * STEP
 LEFT = GROWS * STEP
@@ -295,14 +292,8 @@ def test_nobody_without_a_token_sees_anything(pairs: Pairs, both: str) -> None:
 @pytest.fixture(scope="module")
 def left(pairs: Pairs) -> int:
     """The id of an alert about the bad run and the good ones."""
-    database = Database(f"sqlite:///{pairs.server.data_dir / 'bifurk.db'}")
-    held = Baseline(
-        name="<b>steady</b>", project=PROJECT, run=BAD, good=GOOD, statistics=("std",), least_good=4
-    )
-    keeper = BaselineKeeper(database, baselines=lambda: (held,), budget_seconds=60.0)
-    keeper.run(time.time())
-    database.close()
-    [alert] = pairs.admin.get(f"/api/v1/alerts?run={pairs.ids[BAD]}&kind=leaves_baseline")["items"]
+    wanted = f"/api/v1/alerts?run={pairs.ids[BAD]}&kind=leaves_baseline"
+    [alert] = wait_for(lambda: pairs.admin.get(wanted)["items"], "the alert about the baseline")
     return int(alert["id"])
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from sqlalchemy import insert, select
 
 from bifurk_service.notify.baselines import Baseline
+from bifurk_service.pipeline.baselines import BaselineKeeper
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.models import (
     TENSOR_STATS,
@@ -31,6 +33,11 @@ COURSES = len(GROUPS) * len(STATISTICS)
 STEP = 10
 GOOD = tuple(f"good-{number}" for number in range(1, 7))
 NOW = 1_000.0
+LEAVES = 300
+"""Step from which on a bad run is twice as large."""
+
+Keep: TypeAlias = Callable[..., BaselineKeeper]
+"""Makes a keeper that holds runs against the baselines given, all at once."""
 
 
 def baseline(**changed: object) -> Baseline:
@@ -38,6 +45,12 @@ def baseline(**changed: object) -> Baseline:
     return Baseline.model_validate(
         {"name": "steady", "project": PROJECT, "good": GOOD, "statistics": STATISTICS, **changed}
     )
+
+
+def leave(runs: Runs, run: str = "bad", *, until: int = 400, **given: Any) -> None:
+    """A run that is like the good ones up to a step."""
+    runs.judge(run, range(0, LEAVES, STEP))
+    runs.judge(run, range(LEAVES, until, STEP), grown=2.0, **given)
 
 
 class Runs:

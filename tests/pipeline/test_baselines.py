@@ -2,89 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
-
-import pytest
-
 from bifurk_service.detect.leaves_baseline import KIND
 from bifurk_service.domain import AlertState
-from bifurk_service.errors import ConflictError, StorageError
 from bifurk_service.notify.alerts_file import Match, Rule
-from bifurk_service.notify.baselines import Baseline
-from bifurk_service.notify.followed import FollowedPolicy
-from bifurk_service.notify.rules import Policy
-from bifurk_service.pipeline import baselines, course_memory
 from bifurk_service.pipeline.baseline_reports import BACK
-from bifurk_service.pipeline.baselines import NEWS_SECONDS, BaselineKeeper
-from bifurk_service.pipeline.housekeeping import Housekeeper
-from bifurk_service.replay.evidence import evidence_of
 from bifurk_service.store.alert_history import history_of
 from bifurk_service.store.alerts import move_alert
-from bifurk_service.store.blobs import open_blobs
-from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Attempt
-from bifurk_service.store.queries import list_runs
-from bifurk_service.store.runs import delete_run
 from bifurk_service.store.superseding import supersede_earlier
-from tests.pipeline.baselined import COURSES, GOOD, LAYERS, NOW, STEP, Runs, baseline
-from tests.pipeline.outbox import fresh_database
-
-EVERYTHING = Rule(name="all", action="notify", match=Match(), channels=("team",))
-LEAVES = 300
-"""Step from which on the run is twice as large."""
-
-Keep = Callable[..., BaselineKeeper]
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with the good runs; every test has a copy."""
-    folder = tmp_path_factory.mktemp("good")
-    database = fresh_database(folder)
-    Runs(database).good()
-    database.close()
-    return folder / "test.db"
-
-
-@pytest.fixture
-def database(filled: Path, tmp_path: Path) -> Iterator[Database]:
-    file = tmp_path / "test.db"
-    shutil.copy(filled, file)
-    database = Database(f"sqlite:///{file}")
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def runs(database: Database) -> Runs:
-    return Runs(database)
-
-
-@pytest.fixture
-def keep(database: Database) -> Keep:
-    def keep(
-        *held: Baseline, rules: Sequence[Rule] = (EVERYTHING,), **given: Any
-    ) -> BaselineKeeper:
-        wanted = held or (baseline(),)
-        return BaselineKeeper(
-            database,
-            baselines=lambda: wanted,
-            policy=Policy(rules=tuple(rules)),
-            budget_seconds=given.pop("budget_seconds", 1e9),
-            **given,
-        )
-
-    return keep
-
-
-def leave(runs: Runs, run: str = "bad", *, until: int = 400, **given: Any) -> None:
-    runs.judge(run, range(0, LEAVES, STEP))
-    runs.judge(run, range(LEAVES, until, STEP), grown=2.0, **given)
+from tests.pipeline.baselined import (
+    COURSES,
+    GOOD,
+    LAYERS,
+    LEAVES,
+    NOW,
+    STEP,
+    Keep,
+    Runs,
+    baseline,
+    leave,
+)
 
 
 def test_a_run_like_the_good_ones_is_not_told_of(runs: Runs, keep: Keep) -> None:
@@ -156,7 +93,7 @@ def test_where_one_course_is_held_it_is_enough(runs: Runs, keep: Keep) -> None:
 
 
 def test_a_run_that_is_back_is_resolved_and_fires_again_if_it_leaves_again(
-    runs: Runs, keep: Keep, database: Database
+    runs: Runs, keep: Keep
 ) -> None:
     leave(runs)
     keeper = keep()
@@ -169,7 +106,7 @@ def test_a_run_that_is_back_is_resolved_and_fires_again_if_it_leaves_again(
     keeper.run(NOW)
     [alert] = runs.alerts()
     assert (alert.state, alert.detected_step) == ("firing", 490)
-    with database.read() as session:
+    with runs.database.read() as session:
         changes = history_of(session, alert.id, after_id=0, limit=10)
     assert [one.change for one in changes] == ["raised", "resolved", "reopened"]
     assert changes[1].note == BACK
@@ -186,11 +123,11 @@ def test_a_server_that_was_away_meanwhile_tells_of_what_is_over(runs: Runs, keep
     assert runs.streamed() == ["raised", "resolved"]
 
 
-def test_a_persons_word_is_the_last(runs: Runs, keep: Keep, database: Database) -> None:
+def test_a_persons_word_is_the_last(runs: Runs, keep: Keep) -> None:
     leave(runs)
     keeper = keep()
     keeper.run(NOW)
-    with database.write() as session:
+    with runs.database.write() as session:
         move_alert(session, runs.alerts()[0].id, AlertState.RESOLVED, who="ada", now=NOW)
     runs.judge("bad", range(400, 500, STEP), grown=2.0)
     keeper.run(NOW)
@@ -201,20 +138,18 @@ def test_a_persons_word_is_the_last(runs: Runs, keep: Keep, database: Database) 
 def test_a_rule_silences_it_like_any_other(runs: Runs, keep: Keep) -> None:
     leave(runs)
     quiet = Rule(name="quiet", action="silence", match=Match(kind=("leaves_*",)))
-    keep(rules=(quiet, EVERYTHING)).run(NOW)
+    keep(rules=(quiet,)).run(NOW)
     [alert] = runs.alerts()
     assert alert.silenced_by == "quiet"
     assert runs.told() == []
 
 
-def test_a_later_attempt_over_the_same_steps_supersedes_it(
-    runs: Runs, keep: Keep, database: Database
-) -> None:
+def test_a_later_attempt_over_the_same_steps_supersedes_it(runs: Runs, keep: Keep) -> None:
     leave(runs)
     keeper = keep()
     keeper.run(NOW)
     runs.judge("bad", range(200, 400, STEP), attempt="second")
-    with database.write() as session:
+    with runs.database.write() as session:
         supersede_earlier(session, session.get_one(Attempt, 8), now=NOW)
     keeper.run(NOW)
     assert [(one.superseded, one.state) for one in runs.alerts()] == [(True, "resolved")]
@@ -237,250 +172,3 @@ def test_an_attempt_that_goes_on_outside_has_no_alert_of_its_own_and_ends_the_fi
     runs.judge("bad", range(450, 500, STEP), attempt="second")
     keeper.run(NOW)
     assert [(one.attempt_id, one.state) for one in runs.alerts()] == [(7, "resolved")]
-
-
-def test_a_good_run_that_is_deleted_is_missed_once_and_the_others_still_tell(
-    runs: Runs, keep: Keep, database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    leave(runs, "first-bad")
-    keeper = keep()
-    delete(database, GOOD[0])
-    with caplog.at_level(logging.WARNING, logger="bifurk.service"):
-        keeper.run(NOW)
-        runs.judge("first-bad", range(400, 500, STEP), grown=2.0)
-        keeper.run(NOW)
-    [line] = caplog.messages
-    assert "of its good runs good-1 are deleted, renamed or not yet there, 5 are left" in line
-    [alert] = runs.alerts()
-    assert "5 good runs" in alert.sentence
-
-
-def test_too_few_good_runs_say_nothing_and_resolve_nothing(
-    runs: Runs, keep: Keep, database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    leave(runs)
-    keeper = keep()
-    keeper.run(NOW)
-    delete(database, *GOOD[:2])
-    leave(runs, "other")
-    runs.judge("bad", range(400, 500, STEP))
-    with caplog.at_level(logging.WARNING, logger="bifurk.service"):
-        keeper.run(NOW)
-    assert [(one.run_id, one.state) for one in runs.alerts()] == [(7, "firing")]
-    assert "4 are left; fewer than 5 say nothing" in caplog.text
-
-
-def test_a_run_deleted_between_two_looks_is_no_error(
-    runs: Runs, keep: Keep, database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    leave(runs)
-    ticks = itertools.count()
-    keeper = keep(budget_seconds=0.5, monotonic=lambda: float(next(ticks)))
-    keeper.run(NOW)
-    delete(database, "bad", GOOD[5])
-    for _ in range(100):
-        keeper.run(NOW)
-    assert runs.alerts() == []
-    assert "cannot be held" not in caplog.text
-
-
-def test_a_good_run_does_not_count_as_good_for_itself(runs: Runs, keep: Keep) -> None:
-    for name in GOOD[:5]:
-        runs.judge(name, range(600, 700, STEP), grown=3.0 if name == GOOD[0] else 1.0)
-    keep(baseline(good=GOOD[:5])).run(NOW)
-    assert runs.alerts() == []
-
-
-def test_a_good_run_that_is_unlike_the_others_is_named_and_lessens_what_is_told(
-    runs: Runs, keep: Keep, caplog: pytest.LogCaptureFixture
-) -> None:
-    delete(runs.database, GOOD[0])
-    leave(runs, GOOD[0])
-    leave(runs)
-    keeper = keep(baseline(run="bad"))
-    with caplog.at_level(logging.WARNING, logger="bifurk.service"):
-        keeper.run(NOW)
-        runs.judge("bad", range(400, 500, STEP), grown=2.0)
-        keeper.run(NOW)
-    assert runs.alerts() == []
-    [line] = caplog.messages
-    assert line.startswith("baseline steady: its good runs good-1 leave the band of the others")
-
-
-def test_a_good_run_may_be_told_of_too_against_the_others(runs: Runs, keep: Keep) -> None:
-    runs.judge(GOOD[0], range(600, 700, STEP), grown=3.0)
-    for name in GOOD[1:]:
-        runs.judge(name, range(600, 700, STEP))
-    keep().run(NOW)
-    [alert] = runs.alerts()
-    assert GOOD[0] not in alert.evidence["good"]
-    assert alert.sentence.startswith("good-1: ")
-
-
-@pytest.mark.parametrize("glob", ["[", "[!", "*" * 200, "*a" * 100, "bad%", "b_d", "BAD", "\\*"])
-def test_globs_match_as_those_of_rules_do_whatever_they_are(
-    runs: Runs, keep: Keep, glob: str
-) -> None:
-    leave(runs)
-    keep(baseline(run=glob, match="*" if glob == "*" * 200 else glob)).run(NOW)
-    assert len(runs.alerts()) == (glob == "*" * 200)
-
-
-def test_good_runs_are_taken_by_name_and_of_the_same_project_alone(
-    runs: Runs, keep: Keep, database: Database
-) -> None:
-    leave(runs)
-    named = ("good-*", "%", "' OR 1=1 --", *GOOD[:4])
-    keep(baseline(good=named), baseline(name="elsewhere", project="none")).run(NOW)
-    assert runs.alerts() == []
-
-
-def test_a_little_is_done_at_a_time_and_comes_to_the_same(runs: Runs, keep: Keep) -> None:
-    leave(runs)
-    ticks = itertools.count()
-    keeper = keep(budget_seconds=0.5, monotonic=lambda: float(next(ticks)))
-    rounds = 0
-    while not runs.alerts():
-        keeper.run(NOW)
-        rounds += 1
-        assert rounds < 200
-    assert rounds > 7 * 4
-    assert runs.alerts()[0].evidence["courses_left"] == COURSES
-
-
-def test_only_what_is_new_is_read_and_not_at_every_snapshot(
-    runs: Runs, keep: Keep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[int, int]] = []
-    read = course_memory.statistic_courses
-
-    def spy(session: Any, run_id: int, *of: Any, first_step: int, last_step: int) -> Any:
-        asked.append((first_step, last_step))
-        return read(session, run_id, *of, first_step=first_step, last_step=last_step)
-
-    monkeypatch.setattr(course_memory, "statistic_courses", spy)
-    runs.judge("bad", range(0, 300, STEP))
-    keeper = keep()
-    keeper.run(NOW)
-    assert set(asked) == {(0, 290), (0, 590)}
-    asked.clear()
-    runs.judge("bad", range(300, 340, STEP), grown=2.0)
-    keeper.run(NOW)
-    assert asked == []
-    runs.judge("bad", [340], grown=2.0)
-    keeper.run(NOW)
-    assert set(asked) == {(291, 340)}
-    assert len(runs.alerts()) == 1
-
-
-def test_the_last_snapshots_of_a_run_that_has_ended_count(runs: Runs, keep: Keep) -> None:
-    runs.judge("bad", range(0, 310, STEP))
-    keeper = keep()
-    keeper.run(NOW)
-    runs.judge("bad", range(310, 350, STEP), grown=2.0)
-    keeper.run(NOW)
-    runs.judge("bad", [350], grown=2.0)
-    runs.state("bad", "failed")
-    keeper.run(NOW)
-    assert [one.detected_step for one in runs.alerts()] == [350]
-
-
-def test_runs_that_ended_long_ago_are_left_alone(runs: Runs, keep: Keep) -> None:
-    leave(runs)
-    keep().run(NOW + NEWS_SECONDS + 1)
-    assert runs.alerts() == []
-
-
-def test_more_than_may_be_read_is_said_once(
-    runs: Runs, keep: Keep, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(baselines, "MOST_POINTS", 1_000)
-    leave(runs)
-    keeper = keep()
-    with caplog.at_level(logging.WARNING, logger="bifurk.service"):
-        keeper.run(NOW)
-        runs.judge("bad", range(400, 500, STEP), grown=2.0)
-        keeper.run(NOW)
-    assert runs.alerts() == []
-    messages = [line for line in caplog.messages if "run bad is not held" in line]
-    assert len(messages) == 1
-    assert "more than 1,000" in messages[0]
-
-
-def test_a_run_that_cannot_be_held_keeps_no_other_from_it(
-    runs: Runs, keep: Keep, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    leave(runs, "a-bad")
-    leave(runs, "b-bad")
-    held = baselines.report
-
-    def report(database: Database, run: Any, *of: Any, now: float) -> None:
-        if run.run == "a-bad":
-            raise RuntimeError("a test")
-        held(database, run, *of, now=now)
-
-    monkeypatch.setattr(baselines, "report", report)
-    with caplog.at_level(logging.ERROR, logger="bifurk.service"):
-        keep().run(NOW)
-    assert [one.sentence.split(":")[0] for one in runs.alerts()] == ["b-bad"]
-    assert caplog.messages == ["run a-bad cannot be held against baseline steady"]
-
-
-def test_a_database_that_takes_nothing_now_is_asked_again(
-    runs: Runs, keep: Keep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    leave(runs)
-    keeper = keep()
-    with monkeypatch.context() as broken:
-        broken.setattr(baselines, "report", lambda *_a, **_k: (_ for _ in ()).throw(disk_full()))
-        with pytest.raises(StorageError):
-            keeper.run(NOW)
-    keeper.run(NOW)
-    assert len(runs.alerts()) == 1
-
-
-def test_it_cannot_be_run_again_from_a_document(runs: Runs, keep: Keep, database: Database) -> None:
-    leave(runs)
-    keep().run(NOW)
-    with pytest.raises(ConflictError, match="rests on other runs"):
-        evidence_of(database, runs.alerts()[0].id)
-
-
-def test_the_housekeeper_holds_runs_against_the_file_in_force(
-    runs: Runs, database: Database, tmp_path: Path
-) -> None:
-    leave(runs)
-    file = tmp_path / "alerts.yaml"
-    file.write_text("rules: []")
-    policy = FollowedPolicy(file)
-    keeper = Housekeeper(
-        database,
-        open_blobs(str(tmp_path / "blobs")),
-        started_at=NOW,
-        silent_minimum_seconds=600.0,
-        retention_days=None,
-        policy=policy,
-        baselines=lambda: policy.current.baselines,
-    )
-    keeper.run(NOW)
-    assert runs.alerts() == []
-    good = ", ".join(GOOD)
-    file.write_text(
-        "baselines:\n"
-        f"- {{name: steady, project: gpt, run: 'b*', good: [{good}], statistics: [std]}}\n"
-    )
-    assert policy.refresh()
-    for _ in range(20):
-        keeper.run(NOW)
-    assert [one.kind for one in runs.alerts()] == [KIND]
-
-
-def delete(database: Database, *names: str) -> None:
-    for name in names:
-        with database.write() as session:
-            [run] = [one.id for one in list_runs(session) if one.run == name]
-            delete_run(session, run)
-
-
-def disk_full() -> StorageError:
-    return StorageError("the disk is full", retry_after_seconds=1)

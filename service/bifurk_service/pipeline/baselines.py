@@ -18,6 +18,7 @@ from bifurk_service.detect.leaves_baseline import Found
 from bifurk_service.errors import StorageError
 from bifurk_service.notify.baselines import Baseline
 from bifurk_service.notify.rules import Policy, Ruler
+from bifurk_service.pipeline.baseline_notes import BaselineNotes
 from bifurk_service.pipeline.baseline_reports import report
 from bifurk_service.pipeline.course_memory import CourseMemory, Courses
 from bifurk_service.pipeline.group_courses import Work, works_of
@@ -105,9 +106,7 @@ class BaselineKeeper:
         self._courses = CourseMemory(self._database)
         self._good = GoodMemory()
         self._judged: dict[tuple[str, int], _Judged] = {}
-        self._absent: dict[str, tuple[str, ...]] = {}
-        self._unlike: dict[str, tuple[str, ...]] = {}
-        self._too_large: set[tuple[str, int]] = set()
+        self._notes = BaselineNotes()
 
     def _round(self, now: float) -> Iterator[None]:
         """Every run that is due, once."""
@@ -117,7 +116,7 @@ class BaselineKeeper:
             good = [one for one in runs if one.run in baseline.good]
             due = [run for run in runs if self._is_due(baseline, run, now)]
             if due:
-                self._say_who_is_absent(baseline, good)
+                self._notes.absent(baseline, [one.run for one in good])
             for run in due:
                 yield from self._guarded(baseline, run, good, now)
                 self._judged[baseline.name, run.run_id] = _Judged(
@@ -185,7 +184,7 @@ class BaselineKeeper:
         good_out = yield from self._good.most(
             held, of=tuple((one.run_id, one.until) for one in there)
         )
-        self._say_who_is_unlike(baseline, good_out, required(found.told, {}))
+        self._notes.unlike(baseline, good_out, enough=required(found.told, {}))
         needed = required(found.told, good_out)
         return Found(
             baseline=baseline.name,
@@ -226,43 +225,6 @@ class BaselineKeeper:
             snapshots = sum(measured_until(session, run_id)[0] for run_id in ids)
         tensors = sum(len(work.tensors) for work in works)
         points = tensors * snapshots * len(baseline.statistics)
-        if points > MOST_POINTS and (baseline.name, run.run_id) not in self._too_large:
-            self._too_large.add((baseline.name, run.run_id))
-            log.warning(
-                "run %s is not held against baseline %s any more: %s tensors and %s good runs are "
-                "%s values, more than %s; name roles, a match or fewer statistics",
-                run.run, baseline.name, tensors, len(others), f"{points:,}", f"{MOST_POINTS:,}",
-            )  # fmt: skip
+        if points > MOST_POINTS:
+            self._notes.too_large(baseline, run.run, points=points, most=MOST_POINTS)
         return points > MOST_POINTS
-
-    def _say_who_is_unlike(
-        self, baseline: Baseline, good_out: Mapping[str, int], enough: int
-    ) -> None:
-        """A good run that would itself be told of: less of others is told for it."""
-        unlike = tuple(name for name, count in good_out.items() if count >= enough)
-        if unlike == self._unlike.get(baseline.name, ()):
-            return
-        self._unlike[baseline.name] = unlike
-        if unlike:
-            log.warning(
-                "baseline %s: its good runs %s leave the band of the others; until they are taken "
-                "out, only what leaves it further is told",
-                baseline.name, ", ".join(unlike),
-            )  # fmt: skip
-
-    def _say_who_is_absent(self, baseline: Baseline, good: Sequence[JudgedRun]) -> None:
-        """Once, and again only where it has changed."""
-        there = {one.run for one in good}
-        absent = tuple(name for name in baseline.good if name not in there)
-        if absent == self._absent.get(baseline.name, ()):
-            return
-        self._absent[baseline.name] = absent
-        if not absent:
-            log.info("baseline %s: all of its good runs are there", baseline.name)
-            return
-        enough = len(there) >= baseline.least_good
-        log.warning(
-            "baseline %s: of its good runs %s are deleted, renamed or not yet there, %s are left%s",
-            baseline.name, ", ".join(absent), len(there),
-            "" if enough else f"; fewer than {baseline.least_good} say nothing",
-        )  # fmt: skip
