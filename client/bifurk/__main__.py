@@ -1,4 +1,4 @@
-"""``python -m bifurk sync DIR``: the client's command line, without the service's packages."""
+"""``python -m bifurk sync|run``: the client's command line, without the service's packages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from bifurk.attaching import launch
 from bifurk.config import WatchConfig
 from bifurk.configure import resolve
 from bifurk.sync import Summary, sync
@@ -20,6 +21,9 @@ EXIT_CODES = """exit code: 0 all sent; 1 some refused or left; 2 stopped early o
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; its exit code is the result."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["run"]:
+        return launch.main(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         settings = resolve({"url": options.url, "token": options.token, "mode": "offline"})
@@ -44,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         help="send what an offline run or a dead process left in a folder",
         epilog=EXIT_CODES,
     )
+    commands.add_parser("run", help="run a training script as it is, and watch its weights")
     command.add_argument("folder", metavar="DIR", type=Path, help="searched with all in it")
     command.add_argument("--url", help="the server; else BIFURK_URL, else the one recorded")
     command.add_argument("--token", help="else BIFURK_TOKEN; sent only where --url names a server")

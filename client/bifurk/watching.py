@@ -80,6 +80,12 @@ def watch(
     return _open(model, optimizers, config=config, rank=rank, transport=transport)
 
 
+def is_watched(optimizer: Optimizer) -> bool:
+    """Whether an open watch has this optimizer as its clock."""
+    session = _sessions.get(optimizer)
+    return session is not None and not session.closed
+
+
 def _open(
     model: torch.nn.Module,
     optimizers: tuple[Optimizer, ...],
@@ -88,7 +94,7 @@ def _open(
     rank: Rank,
     transport: Transport | None,
 ) -> Session:
-    capture = Capture(model, config=config)
+    capture = Capture(model, config=config, optimizers=optimizers)
     identity = Identity(
         project=config.project,
         run=config.run,

@@ -23,6 +23,7 @@ from bifurk_service.commands import (
     open_folder,
     replay,
     report,
+    run,
     runs,
     tokens,
     top,
@@ -62,6 +63,7 @@ def serve(
 app.command("worker")(worker.worker)
 app.command("open")(open_folder.open_folder)
 app.command("demo")(demo.demo)
+app.command("run", context_settings=run.AS_THEY_ARE)(run.run)
 app.add_typer(runs.app, name="runs")
 alerts.app.command("evidence")(evidence.evidence)
 alerts.app.command("verify")(evidence.verify)

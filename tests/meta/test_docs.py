@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 
+from bifurk.attaching import launch
 from bifurk.config import WatchConfig, documentation
 from bifurk_service.app import create_app
 from bifurk_service.cli import app as command_line
@@ -173,6 +174,19 @@ def test_every_command_is_described_with_its_options() -> None:
     }
     assert described == commands()
     assert all(f"`{option}`" in text for option in SHARED - {"--help"})
+
+
+def test_every_option_of_watching_a_script_is_described() -> None:
+    options = {
+        option
+        for action in launch.parser()._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+    described = set(
+        re.findall(r"`(--[a-z-]+)`", "".join(re.findall(r"^\| .*", page("run.md"), re.MULTILINE)))
+    )
+    assert described == options - {"--help"}
 
 
 def test_every_detector_has_a_page() -> None:

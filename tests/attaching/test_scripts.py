@@ -1,0 +1,155 @@
+"""Scripts that know nothing of bifurk do what they do without it, and are watched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bifurk.attaching.launch import SITE
+from bifurk.wire import Part
+from tests.attaching.launcher import SCRIPTS, Launcher
+
+
+def names(part: Part) -> set[str]:
+    return {tensor.name for tensor in part.tensors}
+
+
+@pytest.mark.parametrize("script", ["transformer.py", "lit.py"])
+def test_trainers_train_as_without_and_names_are_the_models(
+    launcher: Launcher, script: str
+) -> None:
+    command = (sys.executable, str(SCRIPTS / script))
+    alone, watched = launcher.as_it_is(*command), launcher.watched(*command)
+    # transformers prints how long it took before these.
+    own, weights = watched.stdout.splitlines()[-2:]
+    assert (watched.code, [own, weights]) == (0, alone.stdout.splitlines()[-2:])
+    assert all(names(part) == set(own.split()) for part in watched.parts)
+    assert [part.manifest.step for part in watched.parts] == [0, 1, 2, 4, 8, 10]
+    assert watched.states[-1] == "finished"
+
+
+def test_a_plain_loop_is_watched_from_before_its_first_step(launcher: Launcher) -> None:
+    command = (sys.executable, str(SCRIPTS / "plain.py"), "--lr", "1")
+    alone, watched = launcher.as_it_is(*command), launcher.watched(*command)
+    assert (watched.code, watched.stdout) == (0, alone.stdout)
+    assert [part.manifest.step for part in watched.parts] == [0, 1, 2, 4, 8, 10, 20, 30, 40]
+    assert {part.manifest.optimizer for part in watched.parts} == {"AdamW"}
+    [line] = watched.stderr.splitlines()
+    assert line.startswith("bifurk: watches Sequential as plain-")
+
+
+def test_two_networks_are_two_runs_each_with_its_own_names(launcher: Launcher) -> None:
+    command = (sys.executable, str(SCRIPTS / "zoo.py"))
+    alone = launcher.as_it_is(*command)
+    watched = launcher.watched(*command, options=["--every", "10", "--run", "gan"])
+    assert watched.stdout == alone.stdout
+    of_generator, of_critic = (set(line.split()) for line in watched.stdout.splitlines()[:2])
+    frozen = {"features.0.weight", "features.0.bias"}
+    assert all(names(part) == of_critic - frozen for part in watched.parts_of("gan"))
+    assert all(names(part) == of_generator for part in watched.parts_of("gan-Generator"))
+    assert {part.manifest.run for part in watched.parts} == {"gan", "gan-Generator"}
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "state"), [("--three", 3, "finished"), ("--fail", 1, "failed")]
+)
+def test_exit_codes_and_failures_are_the_scripts_own(
+    launcher: Launcher, argument: str, code: int, state: str
+) -> None:
+    command = (sys.executable, str(SCRIPTS / "plain.py"), argument)
+    watched = launcher.watched(*command)
+    assert watched.code == code
+    assert watched.states[-1] == state
+    assert ("RuntimeError: as asked" in watched.stderr) == (code == 1)
+
+
+def test_a_module_is_watched_and_the_sitecustomize_behind_ours_still_runs(
+    launcher: Launcher,
+) -> None:
+    theirs = launcher.folder / "theirs"
+    theirs.mkdir()
+    (theirs / "sitecustomize.py").write_text("import sys; sys.stdout.write('theirs\\n')\n")
+    path = os.pathsep.join(map(str, (theirs, SCRIPTS)))
+    watched = launcher.watched(sys.executable, "-m", "plain", PYTHONPATH=path)
+    assert watched.code == 0
+    assert watched.stdout.startswith("theirs\n")
+    assert all(part.manifest.run.startswith("plain-") for part in watched.parts)
+    assert len(watched.parts) == 9
+
+
+def test_of_the_processes_that_torchrun_starts_the_first_posts(launcher: Launcher) -> None:
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
+    watched = launcher.watched(*torchrun, str(SCRIPTS / "ranks.py"))
+    assert watched.code == 0
+    assert watched.stdout.startswith("2 ")
+    assert watched.stderr.count("bifurk: watches Linear as ranks-") == 1
+    assert {part.manifest.run.rpartition("-")[0].split("-")[0] for part in watched.parts} == {
+        "ranks"
+    }
+    assert [part.manifest.step for part in watched.parts] == [0, 1, 2, 4, 8, 10]
+
+
+def test_a_python_without_bifurk_runs_unwatched_and_says_so(launcher: Launcher) -> None:
+    hidden = launcher.folder / "hidden"
+    hidden.mkdir()
+    (hidden / "bifurk.py").write_text("raise ImportError('not for this one')\n")
+    path = os.pathsep.join(map(str, (SITE, hidden)))
+    command = ["env", f"PYTHONPATH={path}", sys.executable, "-c", "import torch; print('done')"]
+    watched = launcher.watched(*command)
+    assert (watched.code, watched.stdout) == (0, "done\n")
+    assert "runs unwatched: ImportError: not for this one" in watched.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_reach_the_script_itself(launcher: Launcher, number: signal.Signals) -> None:
+    script = launcher.folder / "waits.py"
+    script.write_text(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bifurk", "run", "--", sys.executable, str(script)],
+        cwd=launcher.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        code = process.wait(30)
+    assert code == (5 if number is signal.SIGTERM else -signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "no command"),
+        (["--every", "0", "--", "true"], 2, "every"),
+        (["--url", "nowhere", "--", "true"], 2, "url"),
+        (["--", "no-such-program"], 127, "no-such-program: not found"),
+        (["--", "."], 126, "."),
+        (["--", "true"], 0, ""),
+    ],
+)
+def test_what_cannot_be_started_is_said_before_anything_runs(
+    arguments: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bifurk", "run", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
