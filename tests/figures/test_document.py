@@ -96,7 +96,7 @@ def test_a_picture_over_a_logarithmic_axis_tells_steps_not_places() -> None:
         told = json.dumps([tool.tooltips for tool in plot.hover])
         assert "10^" not in told
         assert ("$x{0,0}" in told, "@step{0,0}" in told) == (scale == "linear", scale == "log")
-        strips = [one for one in plot.renderers if one.name == "steps"]
+        strips = [one for one in plot.renderers if one.name == "strips"]
         assert len(strips) == (scale == "log")
         for one in strips:
             assert one.data_source.data["step"].tolist() == columns.steps.tolist()

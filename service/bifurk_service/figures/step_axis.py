@@ -104,11 +104,15 @@ def tell_steps(
     edges = np.linspace(left, right, len(steps) + 1)
     source = ColumnDataSource({"x0": edges[:-1], "x1": edges[1:], "step": steps})
     strips = plot.vstrip(
-        x0="x0", x1="x1", source=source, fill_alpha=0, line_alpha=0, hatch_alpha=0, name="steps"
+        x0="x0", x1="x1", source=source, fill_alpha=0, line_alpha=0, hatch_alpha=0, name="strips"
     )
     plot.add_tools(
         HoverTool(
-            renderers=[strips], tooltips=[("step", "@step{0,0}")], attachment="below", visible=False
+            renderers=[strips],
+            tooltips=[("step", "@step{0,0}")],
+            attachment="below",
+            point_policy="follow_mouse",
+            visible=False,
         )
     )
     return []

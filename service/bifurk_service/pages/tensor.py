@@ -45,7 +45,7 @@ from bifurk_service.store.tensor_courses import (
 router = APIRouter(prefix="/runs/{run_id}/tensors/{tensor_id}", include_in_schema=False)
 
 MOST_SCRUBBED: Final = 5_000
-"""Steps that the slider stops at; of more, evenly spaced ones."""
+"""Steps that the slider stops at; of more, evenly spaced ones, and the one asked for."""
 MOST_SPECTRA: Final = 300
 """Read for the spectrum over steps."""
 WARNED: Final = frozenset({Severity.WARNING.value, Severity.CRITICAL.value})
@@ -64,8 +64,10 @@ def get_tensor_page(
         run = visible_run(session, run_id, grant)
         tensor = get_tensor(session, run_id, tensor_id)
         [counted] = statistic_courses(session, run_id, ("count",), [tensor_id])
-        steps = spread_steps(counted.steps, MOST_SCRUBBED, "linear")
         step = nearest_step(counted.steps, view.step)
+        steps = spread_steps(counted.steps, MOST_SCRUBBED, "linear")
+        if step is not None:
+            steps = np.union1d(steps, [step])
         at = None if step is None else read_step(session, run_id, tensor, step, view)
         kin = kin_of(tensor, find_tensors(session, run_id))
         alerts = alerts_naming(tensor, alerts_of(session, run_id))

@@ -32,22 +32,25 @@
     say(slot, slot.querySelector(".canvas").childElementCount ? "" : "Drawing…", true);
     const data = slot.querySelector(".data");
     if (data) data.href = `${slot.dataset.figure}.csv?${view()}`;
+    let failed = "The server did not answer";
     try {
       const answer = await fetch(addressOf(slot), { headers: { Accept: "application/json" } });
       if (turn !== slot.turn) return;
       if (answer.status === 204) return clear(slot, slot.dataset.empty || "Nothing to draw yet.");
       const item = await answer.json();
       if (!answer.ok) return clear(slot, `${item.title}: ${item.detail}`);
+      failed = "The browser could not draw it";
       await embed(slot, item, turn);
     } catch (error) {
-      if (turn === slot.turn) clear(slot, `The server did not answer (${error.message}).`);
+      if (turn === slot.turn) clear(slot, `${failed} (${error.message}).`);
     }
   }
 
+  const models = (drawn) => drawn.roots().flatMap((root) => [...root.references()]);
+
   // What is hidden by a click on a legend stays so when the figure is drawn again.
   function* entries(drawn) {
-    const models = drawn.roots().flatMap((root) => [...root.references()]);
-    const legends = models.filter((model) => model.type === "Legend");
+    const legends = models(drawn).filter((model) => model.type === "Legend");
     for (const [place, legend] of legends.entries()) {
       for (const item of legend.items) {
         if (item.renderers.length) yield [`${place} ${item.label?.value}`, item.renderers];
@@ -106,7 +109,8 @@
 
   // The steps that are looked at stay in the address, and so over every change of control.
   function followRange(slot) {
-    const range = documents.get(slot).get_model_by_name("steps");
+    // Not by name alone: a scalar may be called so as well.
+    const range = models(documents.get(slot)).find((one) => one.type === "Range1d" && one.name === "steps");
     if (!range) return;
     const isLog = () => view().get("axis") === "log";
     const step = (at) => Math.max(0, Math.round(isLog() ? 10 ** at - 1 : at));

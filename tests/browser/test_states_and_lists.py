@@ -1,0 +1,175 @@
+"""Tags and lists by hand, every page by keyboard, and what is seen while or where nothing comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import DEADLINE_MS, PROJECT, Visit, Watched, asked, fits
+
+pytestmark = pytest.mark.timeout(400)
+
+Start = Callable[..., Visit]
+FIGURE = "**/figures/overview?*"
+CONTROLS = """() => [...document.querySelectorAll("main :is(select, input, button), .bar *")]
+  .filter(one => one.tabIndex >= 0 && one.checkVisibility() && !one.disabled)
+  .map((one, place) => { one.dataset.place = place; return place; })"""
+MOST_TABS = 400
+POLL_MS = 20
+NAMED = "main select, main input:not([type=hidden]), button"
+NAMELESS = """all => all.filter(
+  one => !one.labels?.length && !one.ariaLabel && !one.textContent.trim()
+).map(one => one.outerHTML)"""
+PATHS = ("/", "/alerts", "/runs/{run}", "/runs/{run}/branches", "/alerts/{alert}", "/docs",
+         "/compare?a={run}", "/runs/{run}/tensors/{tensor}")  # fmt: skip
+
+
+def test_a_tag_is_put_on_by_hand_found_by_and_taken_off(visit: Start, watched: Watched) -> None:
+    page = visit().go(f"/runs/{watched.empty}?stat=mean")
+    page.get_by_label("New tag").fill("größe")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tag", has_text="größe")).to_be_visible()
+    assert asked(page)["stat"] == "mean"
+    page.get_by_role("link", name="größe").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_label("Search").fill("no such")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("No run matches.")).to_be_visible()
+    assert asked(page)["tag"] == "größe"
+    page.get_by_label("Do not filter by tag größe").click()
+    page.wait_for_url("**search=no*")
+    page.goto(f"{watched.url}/runs/{watched.empty}")
+    page.get_by_label("Remove tag größe").click()
+    expect(page.locator(".tag")).to_have_count(0)
+
+
+def test_a_badge_leads_to_its_alerts_and_every_filter_filters(
+    visit: Start, watched: Watched
+) -> None:
+    page = visit().go(f"/?search={PROJECT}")
+    page.locator("a .badge.warning").first.click()
+    page.wait_for_url("**/alerts?*severity=warning*")
+    expect(page.locator("tbody .badge.info")).to_have_count(0)
+    expect(page.locator("tbody .badge.warning").first).to_be_visible()
+    for label, value, name in (
+        ("Severity", "info", "severity"),
+        ("State", "firing", "state"),
+        ("Parts of others", "hidden", "parts"),
+        ("Silenced", "hidden", "silenced"),
+        ("Kind", "frozen", "kind"),
+    ):
+        page.get_by_label(label, exact=True).select_option(value)
+        page.get_by_role("button", name="Show").click()
+        page.wait_for_url(f"**{name}={value}*")
+    page.get_by_label("Alerts of all runs").click()
+    page.get_by_label("Project", exact=True).select_option(PROJECT)
+    page.get_by_label("Search").fill("100 % no alert says this")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_role("link", name="Show all").click()
+    page.locator(f"a[href$='/alerts/{watched.alert}']").click()
+    page.wait_for_url(f"**/alerts/{watched.alert}")
+    expect(page.locator("h1 .badge")).to_be_visible()
+
+
+def test_every_control_is_reached_by_keyboard_and_has_a_name(
+    visit: Start, watched: Watched
+) -> None:
+    page = visit().page
+    for path in PATHS:
+        page.goto(watched.url + place(path, watched))
+        assert missed_by_keyboard(page) == [], path
+        assert page.locator(NAMED).evaluate_all(NAMELESS) == [], path
+
+
+def missed_by_keyboard(page: Page) -> list[str]:
+    """The visible controls that no Tab leads to."""
+    wanted = set(page.evaluate(CONTROLS))
+    assert wanted
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        at = page.evaluate("document.activeElement.dataset.place")
+        wanted.discard(int(at) if at else -1)
+        if not wanted:
+            break
+    return [page.locator(f"[data-place='{one}']").evaluate("e => e.outerHTML") for one in wanted]
+
+
+def place(path: str, watched: Watched) -> str:
+    tensors = watched.server.get(f"/api/v1/runs/{watched.run}/tensors?name=*.2.mlp.up.weight")
+    tensor = tensors["items"][0]["id"]
+    return path.format(run=watched.run, alert=watched.alert, tensor=tensor)
+
+
+def test_a_phone_shows_the_lists(visit: Start, watched: Watched) -> None:
+    seen = visit(phone=True, dark=True)
+    for path in ("/alerts", "/docs", f"/runs/{watched.empty}"):
+        assert fits(seen.go(path)), path
+
+
+def test_the_other_controls_redraw_too(visit: Start, watched: Watched) -> None:
+    seen = visit()
+    page = seen.go(f"/runs/{watched.run}/branches")
+    redrawn(
+        seen, "/figures/trajectories", lambda: page.locator("#choose-alert").select_option("none")
+    )
+    field = page.get_by_label("Profile at step")
+    field.fill("50")
+    redrawn(seen, "/figures/depth", lambda: field.press("Enter"))
+    assert (asked(page)["alert"], asked(page)["at"]) == ("none", "50")
+    page = seen.go(f"/alerts/{watched.alert}")
+    chosen = page.get_by_label("Statistic", exact=True)
+    redrawn(seen, "/figures/evidence", lambda: chosen.select_option("l2_norm"))
+    page.goto(f"{watched.url}/docs")
+    page.locator("#get_series > summary").click()
+    expect(page.locator("#get_series table")).to_be_visible()
+
+
+def redrawn(seen: Visit, figure: str, act: Callable[[], object]) -> None:
+    with seen.page.expect_response(lambda answer: figure in answer.url) as drawn:
+        act()
+    assert drawn.value.ok
+    seen.settled()
+
+
+def test_a_figure_says_that_it_is_drawn_and_why_it_cannot_be(
+    visit: Start, watched: Watched
+) -> None:
+    seen = visit()
+    page = seen.page
+    held: list[Route] = []
+    page.route(FIGURE, lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
+    page.goto(f"{watched.url}/runs/{watched.run}")
+    state = page.locator("#overview .state")
+    expect(state).to_have_text("Drawing…")
+    expect(page.locator("#overview")).to_have_attribute("aria-busy", "true")
+    problem = {"title": "Storage does not answer", "detail": "<b>disk</b> full", "status": 503}
+    next_of(held, page).fulfill(
+        status=503, content_type="application/problem+json", body=json.dumps(problem)
+    )
+    expect(state).to_have_text("Storage does not answer: <b>disk</b> full")
+    again(page, "log")
+    next_of(held, page).abort()
+    expect(state).to_contain_text("The server did not answer")
+    page.unroute(FIGURE)
+    again(page, "linear")
+    expect(page.locator("#overview canvas").first).to_be_visible()
+    expect(state).to_have_text("")
+    seen.settled()
+    seen.complaints.clear()  # Chromium itself writes of both failures
+
+
+def next_of(held: list[Route], page: Page) -> Route:
+    """The request that is held back; Playwright hands it over when it is its turn."""
+    for _ in range(DEADLINE_MS // POLL_MS):
+        if held:
+            break
+        page.wait_for_timeout(POLL_MS)
+    return held.pop()
+
+
+def again(page: Page, axis: str) -> None:
+    with page.expect_request(FIGURE):
+        page.get_by_label("Steps", exact=True).select_option(axis)
