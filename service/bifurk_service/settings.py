@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         None, gt=0, description="Runs without news for this long are deleted; none: never."
     )
     alerts_file: Path | None = Field(
-        None, description="YAML file of rules and channels; none: nobody is told."
+        None, description="YAML file of rules, channels and baselines; none: nobody is told."
     )
     notify_allowed_hosts: tuple[str, ...] = Field(
         (), description="Hosts or networks that channels may lead to; empty: any that is public."

@@ -304,7 +304,9 @@ def test_an_alert_about_a_baseline_shows_the_band_and_leads_here(
     assert "<b>steady</b>" not in text
     told = html.unescape(text)
     good = pairs.good.replace(",", "%2C")
-    assert f"/compare?a={pairs.ids[BAD]}&good={good}&stat=std&tensor=" in told
+    compared = f"a={pairs.ids[BAD]}&b={pairs.ids[GOOD[0]]}&good={good}&stat=std"
+    assert f"/compare?{compared}&tensor=blocks.0.mlp.up.weight" in told
+    assert reader.get(f"/compare?{compared}").status == 200
     assert f"/alerts/{left}/evidence" not in told
     figure = drawn(reader.json(f"/alerts/{left}/figures/evidence?span=run"))
     assert "4 good runs" in figure
@@ -328,6 +330,7 @@ def test_the_band_of_an_alert_is_drawn_without_good_runs_that_are_gone(
         good = dict(alert.evidence["good"])
         alert.evidence = {**alert.evidence, "good": {**good, GOOD[0]: 10**9}}
     assert "3 good runs" in drawn(reader.json(f"/alerts/{left}/figures/evidence"))
+    assert f"&b={pairs.ids[GOOD[1]]}&" in html.unescape(reader.get(f"/alerts/{left}").text)
     with database.write() as session:
         alert = session.get_one(StoredAlert, left)
         alert.evidence = {**alert.evidence, "good": dict.fromkeys(good, 10**9)}

@@ -206,7 +206,9 @@ def _alerts_file(settings: Settings) -> Finding:
         except AddressError as error:
             return _problem("alerts", f"channel {channel.name}: {error}")
     names = ", ".join(channel.name for channel in policy.channels) or "none"
-    return _fine("alerts", f"{len(policy.rules)} rules; channels: {names}")
+    held = ", ".join(baseline.name for baseline in policy.baselines)
+    baselines = f"; baselines: {held}" if held else ""
+    return _fine("alerts", f"{len(policy.rules)} rules; channels: {names}{baselines}")
 
 
 def _unmade(settings: Settings) -> bool:

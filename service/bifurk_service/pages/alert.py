@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -16,7 +17,7 @@ from bifurk_service.api.schemas import AlertNote
 from bifurk_service.detect import leaves_baseline
 from bifurk_service.domain import AlertState
 from bifurk_service.errors import InvalidError
-from bifurk_service.pages.alert_band import against_good
+from bifurk_service.pages.alert_band import against_good, good_still_there
 from bifurk_service.pages.alert_seen import visible_alert
 from bifurk_service.pages.forks import FORKS
 from bifurk_service.pages.forms import Form
@@ -54,6 +55,7 @@ def get_alert_page(
     with services(request).database.read() as session:
         alert = visible_alert(session, alert_id, grant)
         run = run_summary(session, alert.run_id)
+        good = [one.id for one in good_still_there(session, grant, alert)]
         context: dict[str, Any] = {
             "attempt": attempt_slug(session, alert.attempt_id),
             "history": history_of(session, alert_id, after_id=view.after, limit=MOST_CHANGES + 1),
@@ -73,7 +75,7 @@ def get_alert_page(
         explained=[_mark(mark) for mark in alert.explained_by],
         checkpoint=None if alert.checkpoint is None else _mark(alert.checkpoint),
         meaning=MEANINGS.get(alert.kind),
-        looks=_looks(alert, root_of(request)),
+        looks=_looks(alert, root_of(request), good),
         most_changes=MOST_CHANGES,
         runs_again=bool(alert.tensors) and alert.kind != leaves_baseline.KIND,
         is_fork=alert.kind in FORKS,
@@ -130,15 +132,14 @@ def _mark(mark: dict[str, Any]) -> dict[str, Any]:
     return {**mark, "text": details_text(mark["details"])}
 
 
-def _looks(alert: StoredAlert, root: str) -> list[tuple[str, str, str]]:
+def _looks(alert: StoredAlert, root: str, good: Sequence[int]) -> list[tuple[str, str, str]]:
     """What to look at next: the text, where it is, and what the link says."""
     meaning = MEANINGS.get(alert.kind)
-    return (
-        [] if meaning is None else [(one.text, *_place(one, alert, root)) for one in meaning.looks]
-    )
+    looks = () if meaning is None else meaning.looks
+    return [(one.text, *_place(one, alert, root, good)) for one in looks]
 
 
-def _place(look: Look, alert: StoredAlert, root: str) -> tuple[str, str]:
+def _place(look: Look, alert: StoredAlert, root: str, good: Sequence[int]) -> tuple[str, str]:
     run = f"{root}/runs/{alert.run_id}"
     statistic = look.statistic or alert.statistic
     known = statistic if statistic in BY_NAME else None
@@ -153,7 +154,7 @@ def _place(look: Look, alert: StoredAlert, root: str) -> tuple[str, str]:
         asked = {"step": alert.detected_step}
         return f"{run}/tensors/{first['id']}?{query(asked)}", first["name"]
     if look.at == "baseline":
-        return f"{root}/compare?{query(against_good(alert, known))}", "against the good runs"
+        return f"{root}/compare?{query(against_good(alert, good, known))}", "against the good runs"
     if look.at == "heatmap":
         return f"{run}?{query({'stat': known, 'alerts': 'all'})}", f"{statistic} of all tensors"
     return run, "the run"

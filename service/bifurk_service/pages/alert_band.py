@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -30,15 +31,26 @@ from bifurk_service.store.tokens import Grant
 ROOM: Final = "where it may be before it is told of"
 
 
-def against_good(alert: StoredAlert, statistic: str | None) -> dict[str, Any]:
-    """The query of the page that compares a run with the good ones of its alert."""
-    good = alert.evidence.get("good", {}).values()
+def against_good(alert: StoredAlert, good: Sequence[int], statistic: str | None) -> dict[str, Any]:
+    """The query of the page that compares a run with the good ones of its alert, by their ids."""
     return {
         "a": alert.run_id,
-        "good": ",".join(map(str, good)),
+        "b": good[0] if good else None,
+        "good": ",".join(map(str, good)) or None,
         "stat": statistic,
         "tensor": alert.tensors[0]["name"] if alert.tensors else None,
     }
+
+
+def good_still_there(session: Session, grant: Grant, alert: StoredAlert) -> list[RunSummary]:
+    """The good runs that an alert was held against, without those that are deleted."""
+    found = []
+    for run_id in alert.evidence.get("good", {}).values():
+        try:
+            found.append(visible_run(session, run_id, grant))
+        except NotFoundError:
+            continue
+    return found
 
 
 def band_held(
@@ -59,7 +71,7 @@ def band_held(
             request,
             session,
             alert.run_id,
-            _still_there(session, grant, alert),
+            good_still_there(session, grant, alert),
             asked,
             only=alert.tensors[0]["name"],
             margins=MARGINS,
@@ -97,13 +109,3 @@ def draw_band(
         value_scale=value_scale_of(statistic, view),
         theme=view.theme,
     )
-
-
-def _still_there(session: Session, grant: Grant, alert: StoredAlert) -> list[RunSummary]:
-    found = []
-    for run_id in alert.evidence.get("good", {}).values():
-        try:
-            found.append(visible_run(session, run_id, grant))
-        except NotFoundError:
-            continue
-    return found

@@ -19,7 +19,7 @@ from bifurk_service.stats.baseline import RunCourse
 from bifurk_service.store.engine import Database
 from bifurk_service.store.series import StatisticCourses, Stretch, statistic_courses, timeline
 
-TENSORS_AT_ONCE: Final = 16
+TENSORS_AT_ONCE: Final = 8
 MOST_BYTES: Final = 128 << 20
 
 Key: TypeAlias = tuple[str, str]
