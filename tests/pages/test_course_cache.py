@@ -13,12 +13,12 @@ from bifurk_service.pages.courses import CourseCache
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import TENSOR_STATS, Snapshot, Tensor
 from bifurk_service.store.runs import attempt_of, ensure_run
+from tests.database import fresh_database
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path / 'bifurk.db'}")
-    made.upgrade()
+    made = fresh_database(tmp_path)
     yield made
     made.close()
 

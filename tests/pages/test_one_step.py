@@ -13,16 +13,15 @@ from bifurk_service.pages.tensor_course import read_course
 from bifurk_service.pages.tensor_reading import nearest_step
 from bifurk_service.pages.tensor_step import asked
 from bifurk_service.pages.views import TensorView
-from bifurk_service.store.engine import Database
 from bifurk_service.store.tensor_courses import course_step
+from tests.database import fresh_database
 from tests.written_run import WrittenRun
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrittenRun]:
     """Steps 20 to 390; from 250 on a second attempt's, up to 300."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('steps')}/db.sqlite")
-    database.upgrade()
+    database = fresh_database(tmp_path_factory.mktemp("steps"))
     found = WrittenRun(database)
     found.judge(range(2, 40))
     found.judge(range(25, 31), attempt=found.begin("second"))

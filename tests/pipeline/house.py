@@ -18,9 +18,9 @@ from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.store.blobs import open_blobs
-from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.runs import set_attempt_state
+from tests.database import fresh_database
 
 ROUNDS = 200
 
@@ -29,8 +29,7 @@ class House:
     """Database, blobs, receiver and pipeline of one server, without its processes and threads."""
 
     def __init__(self, folder: Path) -> None:
-        self.database = Database(f"sqlite:///{folder / 'test.db'}")
-        self.database.upgrade()
+        self.database = fresh_database(folder)
         self.blobs = open_blobs(str(folder / "blobs"))
         self.receiver = Receiver(
             self.database,

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import shutil
-import tempfile
-from pathlib import Path
-
 from sqlalchemy import select
 
 from bifurk_service.store.deliveries import enqueue
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Attempt, Delivery, Project, Run, StoredAlert
-
-
-def fresh_database(folder: Path) -> Database:
-    """An empty database of this version; the migrations run once for all tests."""
-    file = folder / "test.db"
-    shutil.copy(_migrated(), file)
-    return Database(f"sqlite:///{file}")
-
-
-@functools.cache
-def _migrated() -> Path:
-    file = Path(tempfile.mkdtemp(prefix="bifurk-tests-")) / "migrated.db"
-    database = Database(f"sqlite:///{file}")
-    database.upgrade()
-    database.close()
-    return file
 
 
 class Outbox:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bifurk.wire import Part
+from bifurk.wire import LossReport, Part
 from tests.parts import make_part, make_tensor, put_part, weights_at
 from tests.server import Server
 
@@ -45,24 +45,33 @@ def noisy(weights: dict[str, Any], sequence: int) -> dict[str, Any]:
 
 def stored(server: Server, run_id: int) -> tuple[Any, Any]:
     """All that a reader can see of a run: every statistic of every snapshot, and the alerts."""
+    run = server.get(f"/api/v1/runs/{run_id}")["run"]
     statistics = {
         (stat["name"], series["tensor"]["name"]): (series["steps"], series["values"])
         for stat in server.get("/api/v1/stats")["items"]
         for series in server.get(f"/api/v1/runs/{run_id}/series?stat={stat['name']}")["items"]
     }
     alerts = server.get(f"/api/v1/alerts?run={run_id}&limit=1000")["items"]
-    told = ("fingerprint", "kind", "severity", "detected_step", "onset_first_step", "sentence")
-    return statistics, [[alert[name] for name in told] for alert in alerts]
+    told = ("kind", "severity", "detected_step", "onset_first_step")
+    return statistics, [
+        ([alert[name] for name in told], alert["sentence"].removeprefix(f"{run}: "))
+        for alert in alerts
+    ]
 
 
 @pytest.fixture(scope="module")
-def in_order(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    server = Server(tmp_path_factory.mktemp("in-order") / "server")
-    for part in run_of_parts():
-        assert put_part(server, part)[0] == 201
-    server.wait_until_judged(1, SNAPSHOTS)
-    seen = stored(server, 1)
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("arrivals") / "server")
+    yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def in_order(house: Server) -> tuple[Any, Any]:
+    for part in run_of_parts():
+        assert put_part(house, part)[0] == 201
+    house.wait_until_judged(1, SNAPSHOTS)
+    seen = stored(house, 1)
     assert seen[1], "the blow-up is alerted, else this module compares nothing"
     return seen
 
@@ -77,41 +86,31 @@ ARRIVALS: dict[str, Callable[[list[Part]], Iterable[Part]]] = {
     "backwards": lambda parts: parts[::-1],
     "shuffled": shuffled,
     "twice": lambda parts: [part for part in parts for _ in range(2)],
-    "the first one last": lambda parts: [*parts[1:], parts[0]],
+    "the-first-one-last": lambda parts: [*parts[1:], parts[0]],
 }
 
 
-@pytest.mark.parametrize("arrival", ARRIVALS)
-def test_the_order_of_arrival_changes_nothing(
-    server: Server, in_order: tuple[Any, Any], arrival: str
-) -> None:
-    for part in ARRIVALS[arrival](run_of_parts()):
-        assert put_part(server, part)[0] in (200, 201)
-    server.wait_until_judged(1, SNAPSHOTS)
-    statistics, alerts = stored(server, 1)
-    assert statistics == in_order[0]
-    assert alerts == in_order[1]
-
-
-def test_several_runs_at_once_do_not_disturb_each_other(
-    server: Server, in_order: tuple[Any, Any]
-) -> None:
-    names = ["run-a", "run-b", "run-c"]
+@pytest.fixture(scope="module")
+def at_once(house: Server, in_order: tuple[Any, Any]) -> dict[str, int]:
+    """A run in every order, all sent at the same time; ids by name."""
 
     def send(name: str) -> None:
-        for part in shuffled(run_of_parts(name)):
-            assert put_part(server, part)[0] == 201
+        for part in ARRIVALS[name](run_of_parts(name)):
+            assert put_part(house, part)[0] in (200, 201)
 
-    threads = [threading.Thread(target=send, args=(name,)) for name in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for run in server.get("/api/v1/runs")["items"]:
-        server.wait_until_judged(run["id"], SNAPSHOTS)
-        statistics, alerts = stored(server, run["id"])
-        assert statistics == in_order[0]
-        assert [alert[1:5] for alert in alerts] == [alert[1:5] for alert in in_order[1]]
+    with ThreadPoolExecutor(len(ARRIVALS)) as senders:
+        list(senders.map(send, ARRIVALS))
+    return {run["run"]: run["id"] for run in house.get("/api/v1/runs")["items"]}
+
+
+@pytest.mark.parametrize("arrival", ARRIVALS)
+def test_neither_the_order_of_arrival_nor_other_runs_change_anything(
+    house: Server, in_order: tuple[Any, Any], at_once: dict[str, int], arrival: str
+) -> None:
+    house.wait_until_judged(at_once[arrival], SNAPSHOTS)
+    statistics, alerts = stored(house, at_once[arrival])
+    assert statistics == in_order[0]
+    assert alerts == in_order[1]
 
 
 def test_a_snapshot_behind_the_cursor_is_measured_and_marked_late(
@@ -129,13 +128,12 @@ def test_a_snapshot_behind_the_cursor_is_measured_and_marked_late(
     assert series["steps"] == [0, 10, 20, 30]
 
 
-def test_a_snapshot_reported_as_lost_is_not_waited_for(server: Server) -> None:
-    from bifurk.wire import LossReport
-
+def test_a_snapshot_reported_as_lost_is_not_waited_for(house: Server) -> None:
     report = LossReport(dropped={"spool_full": 1}, lost_sequences=((1, 1),))
-    put_part(server, make_part(0))
-    put_part(server, make_part(2, loss_report=report))
-    run = server.wait_until_judged(1, 2)
+    put_part(house, make_part(0, run="lost"))
+    put_part(house, make_part(2, run="lost", loss_report=report))
+    [found] = house.get("/api/v1/runs?run=lost")["items"]
+    run = house.wait_until_judged(found["id"], 2)
     assert run["attempts"][0]["dropped"] == {"spool_full": 1}
     assert run["attempts"][0]["lost_sequences"] == [[1, 1]]
 

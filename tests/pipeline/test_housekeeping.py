@@ -15,6 +15,7 @@ from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.models import Attempt, StoredAlert
 from bifurk_service.store.runs import delete_run, ensure_attempt, set_attempt_state
+from tests.database import fresh_database
 
 HEARD_AT = 1_000.0
 BACK_AT = 50_000.0
@@ -26,8 +27,7 @@ Keep = Callable[..., Housekeeper]
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-    database.upgrade()
+    database = fresh_database(tmp_path)
     with database.write() as session:
         ensure_attempt(session, project="tests", run="run", attempt="first", now=HEARD_AT)
     yield database

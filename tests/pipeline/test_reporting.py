@@ -14,8 +14,9 @@ from bifurk_service.notify.rules import Policy
 from bifurk_service.pipeline.reporting import report_alert
 from bifurk_service.store.alerts import move_alert
 from bifurk_service.store.models import Attempt
+from tests.database import fresh_database
 from tests.notify.alerts import alert
-from tests.pipeline.outbox import Outbox, fresh_database
+from tests.pipeline.outbox import Outbox
 
 RULES = (
     Rule(name="quiet", action="silence", match=Match(kind=("quiet",))),

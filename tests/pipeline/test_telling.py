@@ -24,8 +24,9 @@ from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.telling import GIVE_UP_SECONDS, Teller
 from bifurk_service.store.deliveries import mark_failed
 from bifurk_service.store.engine import Database, Session
+from tests.database import fresh_database
 from tests.notify.receiver import Receiver
-from tests.pipeline.outbox import Outbox, fresh_database
+from tests.pipeline.outbox import Outbox
 from tests.server import wait_for
 
 

@@ -18,6 +18,7 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.models import ExtremesRow
 from bifurk_service.store.runs import delete_run
 from bifurk_service.store.span_courses import read_spans
+from tests.database import fresh_database
 from tests.written_run import WrittenRun
 
 ENOUGH = 4_300
@@ -26,8 +27,7 @@ ENOUGH = 4_300
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path / 'bifurk.db'}")
-    made.upgrade()
+    made = fresh_database(tmp_path)
     yield made
     made.close()
 

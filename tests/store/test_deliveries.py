@@ -25,7 +25,8 @@ from bifurk_service.store.deliveries import (
 )
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Delivery, StoredAlert
-from tests.pipeline.outbox import Outbox, fresh_database
+from tests.database import fresh_database
+from tests.pipeline.outbox import Outbox
 
 LONGEST_WAIT_SECONDS = 3600.0
 

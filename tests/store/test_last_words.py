@@ -14,6 +14,7 @@ from bifurk_service.store.models import Attempt, Snapshot, StoredMark
 from bifurk_service.store.receipts import BlobReceipt, receive_part
 from bifurk_service.store.runs import apply_attempt_report
 from bifurk_service.store.series import scalar_points
+from tests.database import fresh_database
 from tests.parts import make_part
 
 LOSS = ScalarSummary(last=1.0, mean=2.0, min=1.0, max=3.0, count=2)
@@ -23,8 +24,7 @@ MARK = Mark(kind="checkpoint", step=10, details={"path": "final.pt"})
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-    database.upgrade()
+    database = fresh_database(tmp_path)
     with database.write() as session:
         for sequence in (0, 1):
             blob = BlobReceipt(key="k", digest=str(sequence), encoding="zstd", size_bytes=1)

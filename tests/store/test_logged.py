@@ -13,14 +13,14 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.logged import MOST_COUNTED, keep_scalars
 from bifurk_service.store.models import SeriesPoint
 from bifurk_service.store.runs import ensure_attempt
+from tests.database import fresh_database
 
 LARGEST_ON_THE_WIRE = (1 << 63) - 1
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-    database.upgrade()
+    database = fresh_database(tmp_path)
     yield database
     database.close()
 
