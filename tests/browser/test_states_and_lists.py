@@ -19,6 +19,8 @@ CONTROLS = """() => [...document.querySelectorAll("main :is(select, input, butto
   .map((one, place) => { one.dataset.place = place; return place; })"""
 MOST_TABS = 400
 POLL_MS = 20
+LEAST_WIDTH = 110
+"""Pixels of a heatmap, of the 390 that a phone has."""
 NAMED = "main select, main input:not([type=hidden]), button"
 NAMELESS = """all => all.filter(
   one => !one.labels?.length && !one.ariaLabel && !one.textContent.trim()
@@ -107,6 +109,17 @@ def test_a_phone_shows_the_lists(visit: Start, watched: Watched) -> None:
     seen = visit(phone=True, dark=True)
     for path in ("/alerts", "/docs", f"/runs/{watched.empty}"):
         assert fits(seen.go(path)), path
+
+
+def test_a_phone_leaves_a_picture_room_beside_long_names(visit: Start, watched: Watched) -> None:
+    page = visit(phone=True).go(f"/runs/{watched.run}")
+    [heatmap, *_] = page.evaluate(
+        "() => Bokeh.documents.flatMap(d => d.roots()).flatMap(r => r.children)"
+        ".map(one => [one.inner_width, [...one.left[0].major_label_overrides.values()]])"
+    )
+    width, names = heatmap
+    assert width > LEAST_WIDTH
+    assert "b.2.a.qkv.weight" in names
 
 
 def test_the_other_controls_redraw_too(visit: Start, watched: Watched) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, Span
+from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -56,6 +56,7 @@ def lines(
 ) -> figure:
     """Draws courses into one figure; values that a logarithmic scale cannot place are left out."""
     plot = axis.plot(title, height=height, value_scale=value_scale)
+    _make_room_around_one_value(plot, courses)
     palette = COLORS[theme].lines
     drawn = []
     for place, course in enumerate(courses):
@@ -98,3 +99,12 @@ def lines(
         plot.legend.click_policy = "hide"
         plot.add_layout(plot.legend[0], "right")
     return plot
+
+
+def _make_room_around_one_value(plot: figure, courses: Sequence[Course]) -> None:
+    """Bokeh's own room is 1 on either side, in which a constant rate of 0.0003 looks like 0."""
+    known = [course.values[np.isfinite(course.values)] for course in courses]
+    every = np.unique(np.concatenate([*known, np.zeros(0)]))
+    if every.size == 1:
+        value, room = float(every[0]), abs(float(every[0])) / 2 or 0.5
+        plot.y_range = Range1d(value - room, value + room)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Range1d
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, NoOverlap, Range1d
 from bokeh.plotting import figure
 from numpy.typing import ArrayLike, NDArray
 
@@ -82,6 +82,7 @@ class StepAxis:
             active_drag="xbox_zoom",
         )
         plot.toolbar.logo = None
+        plot.xaxis.major_label_policy = NoOverlap()
         if self.scale == "log":
             _label_decades(plot)
         else:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bifurk_service.figures.columns import Columns, columns_of
 from bifurk_service.figures.fork_marks import Fork
 from bifurk_service.figures.garden import Planting, garden
-from bifurk_service.figures.legend import legend_below
+from bifurk_service.figures.legend import legend_below, place_legend
 from bifurk_service.figures.lines import Course, StepMark, ValueScale, lines
 from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.figures.theme import COLORS, ThemeName
@@ -133,8 +133,7 @@ def motion_of(
         plot = lines(
             axis, some, title=title, value_scale=scale, marks=marks, theme=theme, height=SMALL
         )
-        if plot.legend:
-            legend_below(plot, columns=2)
+        place_legend(plot)
         return plot
 
     every = (

@@ -2,6 +2,8 @@
 "use strict";
 (() => {
   const SETTLE_MS = 400;
+  const PHONE = 640;
+  const SHORT_NAME = 20;
   const form = document.getElementById("view");
   const documents = new Map();
 
@@ -88,7 +90,28 @@
     say(slot, text);
   }
 
+  // On a phone long names beside a picture would leave it no room; the hover has them whole.
+  function shortenNames(part) {
+    for (const value of Object.values(part)) {
+      if (value === null || typeof value !== "object") continue;
+      for (const label of value.major_label_overrides?.entries ?? []) {
+        if (typeof label[1] === "string") label[1] = shortened(label[1]);
+      }
+      shortenNames(value);
+    }
+  }
+
+  // blocks.2.attention.output.weight is b.2.a.output.weight: its layer and its end tell most.
+  function shortened(name) {
+    if (name.length <= SHORT_NAME) return name;
+    const parts = name.split(".");
+    const first = parts.slice(0, -2).map((one) => (/^\d+$/.test(one) ? one : one[0] ?? ""));
+    const short = [...first, ...parts.slice(-2)].join(".");
+    return short.length <= SHORT_NAME ? short : `${short.slice(0, 7)}…${short.slice(8 - SHORT_NAME)}`;
+  }
+
   async function embed(slot, item, turn) {
+    if (innerWidth <= PHONE) shortenNames(item);
     const box = document.createElement("div");
     box.id = `${slot.id}-${turn}`;
     const canvas = slot.querySelector(".canvas");
