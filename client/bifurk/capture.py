@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import torch
+from torch.optim import Optimizer
 
 from bifurk.cadence import FullRotation
 from bifurk.config import WatchConfig
 from bifurk.device_counts import DeviceCounts, cuda_devices
+from bifurk.optimizers import only_of_others
 from bifurk.selection import Selection, Watched, select, signature
 from bifurk.staging import Stage, StagedTensor, pool_bytes
 
@@ -31,18 +33,28 @@ class Capture:
 
     Args:
         model: whose parameters are read. config: which of them, and how much of each.
+        optimizers: held weakly. While the first one steps, what others train may be frozen for a
+            moment, as adversaries are; it is read all the same.
 
     Raises:
         ValueError: the model has no parameter that can be watched, or one that the user's packing
             does not fit.
     """
 
-    def __init__(self, model: torch.nn.Module, *, config: WatchConfig) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        *,
+        config: WatchConfig,
+        optimizers: Sequence[Optimizer] = (),
+    ) -> None:
         self._model = weakref.ref(model)
+        self._optimizers = tuple(weakref.ref(optimizer) for optimizer in optimizers)
         self._config = config
         self._warned: str | None = None
-        self._signature = signature(model)
-        selection = self._select(model)
+        trained = self._trained()
+        self._signature = signature(model, trained)
+        selection = self._select(model, trained)
         if selection.misfits:
             raise ValueError(selection.misfits[0])
         self._plan = self._new_plan(selection)
@@ -77,13 +89,18 @@ class Capture:
         self._plan.free()
 
     def _follow(self, model: torch.nn.Module) -> None:
-        present = signature(model)
+        trained = self._trained()
+        present = signature(model, trained)
         # The signature alone is not enough: what replaces a parameter can take over its id.
         if present != self._signature or self._plan.misses_parameters():
-            self._plan = self._new_plan(self._select(model))
+            self._plan = self._new_plan(self._select(model, trained))
             self._signature = present
 
-    def _select(self, model: torch.nn.Module) -> Selection:
+    def _trained(self) -> frozenset[int]:
+        alive = [one for reference in self._optimizers if (one := reference()) is not None]
+        return only_of_others(alive)
+
+    def _select(self, model: torch.nn.Module, trained: frozenset[int]) -> Selection:
         config = self._config
         return select(
             model,
@@ -91,6 +108,7 @@ class Capture:
             exclude=config.exclude,
             roles=config.roles,
             packings=config.packing,
+            trained=trained,
         )
 
     def _new_plan(self, selection: Selection) -> _Plan:

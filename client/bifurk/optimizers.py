@@ -57,6 +57,14 @@ def own_step(optimizers: Iterable[Optimizer]) -> int:
     return max((int(step) for step in steps), default=0)
 
 
+def only_of_others(optimizers: Sequence[Optimizer]) -> frozenset[int]:
+    """Ids of the parameters that the first optimizer does not train and another one does."""
+    if len(optimizers) < 2:
+        return frozenset()
+    first, *others = (_ids(optimizer) for optimizer in optimizers)
+    return frozenset().union(*others) - first
+
+
 def learning_rates(optimizers: Iterable[Optimizer]) -> tuple[float | torch.Tensor, ...]:
     """One a parameter group, of at most the first ``MAX_RATES`` that have one.
 
@@ -80,6 +88,10 @@ def settings(optimizer: Optimizer) -> dict[str, Detail]:
     """
     found = _flattened(optimizer.param_groups[0])
     return dict(islice((pair for pair in found if _sendable(pair)), MAX_ENTRIES))
+
+
+def _ids(optimizer: Optimizer) -> frozenset[int]:
+    return frozenset(id(p) for group in optimizer.param_groups for p in group["params"])
 
 
 def _flattened(group: Mapping[str, object]) -> Iterator[tuple[str, object]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -95,6 +95,7 @@ def select(
     exclude: Sequence[str] = (),
     roles: Mapping[str, str] | None = None,
     packings: Mapping[str, str] | None = None,
+    trained: Collection[int] = (),
 ) -> Selection:
     """Chooses among the model's parameters; a parameter under two names counts once.
 
@@ -102,6 +103,7 @@ def select(
         model: any module, wrapped or not.
         include, exclude: globs of stripped names; what they rule out is not warned of.
         roles: glob to role, over the built-in guess. packings: glob to packing, likewise.
+        trained: ids of parameters that are trained even where they are frozen now.
     """
     watched: list[Watched] = []
     left_out: dict[str, list[str]] = {}
@@ -109,7 +111,7 @@ def select(
     for name, raw_name, parameter in _named(model):
         if not _wanted(name, include, exclude):
             continue
-        reason = _obstacle(name, parameter)
+        reason = _obstacle(name, parameter, trained)
         if reason is None and len(watched) >= WireLimits().tensors:
             reason = f"beyond the first {WireLimits().tensors} tensors"
         if reason is None:
@@ -124,13 +126,13 @@ def select(
     )
 
 
-def signature(model: torch.nn.Module) -> tuple[object, ...]:
+def signature(model: torch.nn.Module, trained: Collection[int] = ()) -> tuple[object, ...]:
     """Equal as long as a selection made earlier still fits the model; cheap.
 
     For as long as the selected parameters live: the id of one that is gone can come again.
     """
     return tuple(
-        (id(p), p.requires_grad, p.dtype, None if is_lazy(p) else p.shape, p.device)
+        (id(p), _is_trained(p, trained), p.dtype, None if is_lazy(p) else p.shape, p.device)
         for p in model.parameters()
     )
 
@@ -152,12 +154,16 @@ def _wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     return not any(fnmatchcase(name, glob) for glob in exclude)
 
 
-def _obstacle(name: str, parameter: Any) -> str | None:
+def _is_trained(parameter: torch.nn.Parameter, trained: Collection[int]) -> bool:
+    return parameter.requires_grad or id(parameter) in trained
+
+
+def _obstacle(name: str, parameter: Any, trained: Collection[int]) -> str | None:
     """Why this parameter cannot be watched, in the words of the warning; None when it can."""
     checks = (
         (lambda: not name.isprintable() or len(name) > MAX_NAME_CHARACTERS, "unusable name"),
         (lambda: is_lazy(parameter), "not initialised yet"),
-        (lambda: not parameter.requires_grad, "frozen"),
+        (lambda: not _is_trained(parameter, trained), "frozen"),
         (lambda: parameter.device.type == "meta", "on the meta device"),
         (lambda: parameter.layout != torch.strided, "sparse"),
         (lambda: parameter.is_quantized, "quantised"),

@@ -239,7 +239,7 @@ def test_weights_that_are_gone_are_an_error_not_a_crash() -> None:
 def test_a_parameter_that_takes_over_another_s_id_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bifurk.capture.signature", lambda model: ())
+    monkeypatch.setattr("bifurk.capture.signature", lambda model, trained: ())
     model = Matrices()
     capture = Capture(model, config=config(payload="sketch"))
     model.w0 = nn.Parameter(torch.full((150, 128), 2.0))

@@ -128,3 +128,23 @@ def test_steps_that_a_cuda_graph_records_are_not_steps(
         assert transport.parts() == []
         train(model, optimizer, steps=2)
     assert steps_of(transport.parts()) == [0, 1, 2]
+
+
+def test_an_adversary_that_is_frozen_while_the_first_optimizer_steps_is_watched() -> None:
+    transport = InMemoryTransport()
+    model = torch.nn.ModuleDict({"one": torch.nn.Linear(3, 3), "other": torch.nn.Linear(3, 3)})
+    first, second = (torch.optim.SGD(part.parameters(), lr=0.1) for part in model.values())
+    with bifurk.watch(model, [first, second], run="r", every=1, transport=transport):
+        for _ in range(2):
+            model["other"].requires_grad_(False)
+            model["other"](model["one"](torch.ones(1, 3))).sum().backward()
+            first.step()
+            model["other"].requires_grad_(True)
+            second.step()
+        # What is in the first one's hands and frozen is frozen.
+        model["one"].bias.requires_grad_(False)
+        first.step()
+    names = [[tensor.name for tensor in part.tensors] for part in transport.parts()]
+    everything = [name for name, _ in model.named_parameters()]
+    assert names[:3] == [everything] * 3
+    assert "one.bias" not in names[3]

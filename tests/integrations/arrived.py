@@ -13,17 +13,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from bifurk.encoder import exact
+from bifurk.layout import strip_wrappers
 from bifurk.record import read_record
 from bifurk.testing import InMemoryTransport
 from bifurk.wire import Mark, Part, decode
 from bifurk_service.checkpoints.finding import Checkpoint
 from bifurk_service.checkpoints.snapshots import Snapshots
+from bifurk_service.pipeline.housekeeping import Housekeeper
+from bifurk_service.store.models import Attempt, StoredAlert
 from tests.pipeline.house import House
 
 FULL_BYTES = 16 << 20
+SEAM_STEPS = 3
 CHILD_SECONDS = 120.0
 
 
@@ -117,8 +121,39 @@ def measured(house: House, parts: Iterable[Part]) -> dict[tuple[str, str, int], 
     return found
 
 
+def lose_the_silent(house: House, *, now: float) -> None:
+    """Housekeeping at another time: what was not heard of for long is lost."""
+    keeper = Housekeeper(
+        house.database,
+        house.blobs,
+        started_at=0.0,
+        silent_minimum_seconds=600.0,
+        retention_days=None,
+    )
+    keeper.run(now)
+
+
+def alarms_at(house: House, attempt: str, seam: int) -> list[str]:
+    """What an attempt raised about its first snapshots, and every warning whenever it was."""
+    chosen = (
+        select(StoredAlert)
+        .join(Attempt, Attempt.id == StoredAlert.attempt_id)
+        .where(Attempt.slug == attempt)
+    )
+    with house.database.read() as session:
+        return [
+            alert.sentence
+            for alert in session.scalars(chosen)
+            if alert.severity != "info" or alert.onset_first_step <= seam + SEAM_STEPS
+        ]
+
+
 def of_checkpoints(parts: list[Part], saved: Mapping[int, Mapping[str, Any]]) -> list[Part]:
-    """The parts that the trainer's own checkpoints give at the same steps, as another attempt."""
+    """The parts that the trainer's own checkpoints give at the same steps, as another attempt.
+
+    Args:
+        saved: by step the tensors by name; what compilers put into names is taken out.
+    """
     manifest = parts[0].manifest
     snapshots = Snapshots(
         project=manifest.project, run=manifest.run, attempt="saved", full_bytes=FULL_BYTES
@@ -127,7 +162,8 @@ def of_checkpoints(parts: list[Part], saved: Mapping[int, Mapping[str, Any]]) ->
     read = []
     for part in parts:
         step = part.manifest.step
-        values = {name: _exact(saved[step][name]) for name in names}
+        bare = {strip_wrappers(name): tensor for name, tensor in saved[step].items()}
+        values = {name: _exact(bare[name]) for name in names}
         checkpoint = Checkpoint(step=step, path=Path(__file__), files=(Path(__file__),))
         read.append(snapshots.part(checkpoint, values))
     return read

@@ -12,7 +12,6 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from sqlalchemy import select
 from transformers import (
     EarlyStoppingCallback,
     GPT2Config,
@@ -25,14 +24,15 @@ from transformers import (
 from bifurk.integrations.transformers import BifurkCallback
 from bifurk.testing import InMemoryTransport
 from bifurk_service.domain import AttemptState
-from bifurk_service.pipeline.housekeeping import Housekeeper
-from bifurk_service.store.models import Attempt, StoredAlert
+from bifurk_service.store.models import Attempt
 from tests.integrations.arrived import (
     KILLED,
+    alarms_at,
     arrived,
     assert_equal_statistics,
     in_children,
     left_in,
+    lose_the_silent,
     measured,
     of_checkpoints,
 )
@@ -260,14 +260,7 @@ def test_a_killed_training_is_lost(tmp_path: Path, house: House) -> None:
     seen = left_in(tmp_path / "bifurk")
     assert (seen.steps, seen.state) == ([0, 2], "running")
     measured(house, seen.parts)
-    keeper = Housekeeper(
-        house.database,
-        house.blobs,
-        started_at=0.0,
-        silent_minimum_seconds=600.0,
-        retention_days=None,
-    )
-    keeper.run(time.time() + 86_400)
+    lose_the_silent(house, now=time.time() + 86_400)
     with house.database.read() as session:
         assert session.get_one(Attempt, 1).state == AttemptState.LOST.value
 
@@ -298,17 +291,7 @@ def test_a_resume_goes_on_with_the_same_run_in_a_new_attempt(tmp_path: Path, hou
     [mark] = seen.marks("resume")
     assert (mark.step, mark.details["trainer_step"]) == (20, 20)
     measured(house, seen.parts)
-    assert alerts_of(house, other) == []
-
-
-def alerts_of(house: House, attempt: str) -> list[str]:
-    chosen = (
-        select(StoredAlert)
-        .join(Attempt, Attempt.id == StoredAlert.attempt_id)
-        .where(Attempt.slug == attempt)
-    )
-    with house.database.read() as session:
-        return [f"{alert.kind}: {alert.sentence}" for alert in session.scalars(chosen)]
+    assert alarms_at(house, other, seam=20) == []
 
 
 def test_a_checkpoint_written_without_bifurk_gives_the_step(tmp_path: Path) -> None:
@@ -381,7 +364,7 @@ def test_two_processes_post_once(tmp_path: Path) -> None:
         callback = BifurkCallback(offline_dir=tmp_path / "bifurk", **EVERY)
         trainer = new_trainer(tmp_path / "out", callback, ddp_backend="gloo")
         trainer.train()
-        torch.distributed.destroy_process_group()
+        os._exit(0)  # gloo's own threads may hang where a forked process takes them down
 
     port = free_port()
     assert in_children(2, rank) == [0, 0]

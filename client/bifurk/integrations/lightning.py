@@ -63,17 +63,13 @@ class BifurkCallback(Callback):
         """Starts to watch, once optimizers are there and a checkpoint is loaded."""
         self._companion.call(self._begin, trainer, pl_module)
 
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Looks whether parameter groups came or went, as finetuning callbacks add them."""
-        del pl_module
-        self._companion.call(self._companion.look_at_groups, trainer.optimizers)
-
     def on_train_batch_start(
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Finds the checkpoint that was written behind the last batch."""
+        """Finds what came behind the last batch: a checkpoint, or other parameter groups."""
         del pl_module, batch, batch_idx
         self._companion.call(self._find_saved, trainer)
+        self._companion.call(self._companion.look_at_groups, trainer.optimizers)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Measures the gradient, before it is clipped, as often as the trainer logs."""

@@ -64,17 +64,11 @@ class BifurkCallback(TrainerCallback):
         del control
         self._companion.call(self._begin, args, state, model, optimizer)
 
-    def on_epoch_begin(
-        self, args: Any, state: Any, control: Any, *, optimizer: Any, **_: Any
-    ) -> None:
-        """Looks whether parameter groups came or went."""
-        del args, state, control
-        self._companion.call(self._companion.look_at_groups, optimizer)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, *, optimizer: Any, **_: Any) -> None:
         """Leaves in the trainer's state what a checkpoint of this step should remember."""
         del args, control
         self._companion.call(self._remember, state)
+        self._companion.call(self._companion.look_at_groups, optimizer)
 
     def on_log(self, args: Any, state: Any, control: Any, *, logs: Any, **_: Any) -> None:
         """Passes on losses, gradient norms, and whatever else is logged."""
