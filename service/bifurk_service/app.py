@@ -39,6 +39,7 @@ from bifurk_service.api.doorkeeper import ANY_HOST, Doorkeeper
 from bifurk_service.errors import ForbiddenError, SetupError
 from bifurk_service.ingest import routes as ingest
 from bifurk_service.ingest import series as imports
+from bifurk_service.ingest.answers import Answers
 from bifurk_service.ingest.receive import Receiver
 from bifurk_service.metrics import CONTENT_TYPE, ServiceMetrics
 from bifurk_service.notify.addresses import AddressError, Destinations
@@ -212,6 +213,7 @@ def _wire(
         notifier=notifier,
         runs_pipeline=runs_pipeline,
     )
+    app.state.answers = Answers(database)
     app.state.receiver = Receiver(
         database,
         blobs,

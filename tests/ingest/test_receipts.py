@@ -11,10 +11,11 @@ from tests.server import Server
 
 def test_a_part_is_created_once_and_then_repeated(server: Server) -> None:
     part = make_part(0)
-    assert put_part(server, part) == (201, {"created": True, "directives": []})
-    assert put_part(server, part) == (200, {"created": False, "directives": []})
+    beside = {"directives": [], "alerts": [], "page": "/runs/1"}
+    assert put_part(server, part) == (201, {"created": True, **beside})
+    assert put_part(server, part) == (200, {"created": False, **beside})
     assert server.wait_until_judged(1, 1)["snapshots"]["total"] == 1
-    assert put_part(server, part) == (200, {"created": False, "directives": []})
+    assert put_part(server, part) == (200, {"created": False, **beside})
 
 
 def test_another_body_for_a_stored_part_is_a_conflict(server: Server) -> None:

@@ -12,11 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from bifurk.wire import WireError, WireLimits, check_slug, decode_attempt
 from bifurk_service.access import check_project, require
 from bifurk_service.errors import InvalidError
+from bifurk_service.ingest.answers import Answers
 from bifurk_service.ingest.bodies import read_in_time
 from bifurk_service.ingest.receive import PartAddress, Receiver
 from bifurk_service.services import Services, services
-from bifurk_service.store.directives import wishes
-from bifurk_service.store.runs import apply_attempt_report, ensure_attempt, find_attempt
+from bifurk_service.store.runs import apply_attempt_report, ensure_attempt
 from bifurk_service.store.tokens import Grant
 
 router = APIRouter(
@@ -41,7 +41,8 @@ async def put_part(
 ) -> dict[str, Any]:
     """Stores one part of a snapshot. 201 when stored now, 200 when it was there already.
 
-    `directives` are what alerts ask the client for; see the wire format.
+    `directives` are what alerts ask the client for, `alerts` the newest ones of the attempt; see
+    the wire format.
     """
     check_project(grant, project)
     receiver: Receiver = request.app.state.receiver
@@ -56,9 +57,10 @@ async def put_part(
             encoding=request.headers.get("content-encoding", "identity"),
             content_digest=request.headers.get("content-digest"),
         )
-        asked = await run_in_threadpool(_wishes, services(request), project, run, attempt)
+        answers: Answers = request.app.state.answers
+        told = await run_in_threadpool(answers.to, project=project, run=run, attempt=attempt)
     response.status_code = HTTPStatus.CREATED if created else HTTPStatus.OK
-    return {"created": created, "directives": asked}
+    return {"created": created, **told}
 
 
 @router.put("")
@@ -67,15 +69,18 @@ async def put_attempt(
 ) -> dict[str, Any]:
     """Takes the state of an attempt: at its start, every minute, and at its end.
 
-    `directives` are what alerts ask the client for; see the wire format.
+    `directives` and `alerts` as for a part.
     """
     check_project(grant, project)
     _check_slugs(project=project, run=run, attempt=attempt)
     body = await read_in_time(request, WireLimits().attempt_bytes)
-    return await run_in_threadpool(_report, services(request), project, run, attempt, body)
+    answers: Answers = request.app.state.answers
+    return await run_in_threadpool(_report, services(request), answers, project, run, attempt, body)
 
 
-def _report(house: Services, project: str, run: str, attempt: str, body: bytes) -> dict[str, Any]:
+def _report(
+    house: Services, answers: Answers, project: str, run: str, attempt: str, body: bytes
+) -> dict[str, Any]:
     try:
         report = decode_attempt(body)
     except WireError as error:
@@ -84,15 +89,9 @@ def _report(house: Services, project: str, run: str, attempt: str, body: bytes) 
     with house.database.write() as session:
         stored = ensure_attempt(session, project=project, run=run, attempt=attempt, now=now)
         apply_attempt_report(session, stored, report, now=now)
-        answer = {"state": stored.state, "directives": wishes(session, stored)}
+        answer = {"state": stored.state, **answers.about(session, stored)}
     house.pipeline.wake()
     return answer
-
-
-def _wishes(house: Services, project: str, run: str, attempt: str) -> list[dict[str, Any]]:
-    with house.database.read() as session:
-        stored = find_attempt(session, project=project, run=run, attempt=attempt)
-        return [] if stored is None else wishes(session, stored)
 
 
 def _check_slugs(**slugs: str) -> None:

@@ -236,7 +236,11 @@ class StoredAlert(Base):
     """
 
     __tablename__ = "alerts"
-    __table_args__ = (UniqueConstraint("attempt_id", "fingerprint"), NEVER_AGAIN)
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "fingerprint"),
+        Index("ix_alerts_news", "attempt_id", "parent", "superseded", "silenced_by", "updated_at"),
+        NEVER_AGAIN,
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id", ondelete="CASCADE"))

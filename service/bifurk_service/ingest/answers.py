@@ -1,0 +1,38 @@
+"""What an answer tells a client beside what became of its request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bifurk_service.store.alert_news import AlertNews
+from bifurk_service.store.directives import wishes
+from bifurk_service.store.engine import Database, Session
+from bifurk_service.store.models import Attempt
+from bifurk_service.store.runs import find_attempt
+
+
+class Answers:
+    """Tells attempts what the server wants of them, and what it has found in them.
+
+    Paths are from the server's root; the client knows under which address it found that.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._news = AlertNews()
+
+    def to(self, *, project: str, run: str, attempt: str) -> dict[str, Any]:
+        """For the attempt of these names; nothing for one that is not there any more."""
+        with self._database.read() as session:
+            stored = find_attempt(session, project=project, run=run, attempt=attempt)
+            if stored is None:
+                return {"directives": [], "alerts": []}
+            return self.about(session, stored)
+
+    def about(self, session: Session, attempt: Attempt) -> dict[str, Any]:
+        """For an attempt that was read in this session."""
+        return {
+            "directives": wishes(session, attempt),
+            "alerts": self._news.of(session, attempt.id),
+            "page": f"/runs/{attempt.run_id}",
+        }
