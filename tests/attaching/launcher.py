@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bifurk.sync import sync
-from bifurk.testing import InMemoryTransport
-from bifurk.wire import Part
+from tests.integrations.arrived import Arrived, left_in
 
 SCRIPTS = Path(__file__).parent / "scripts"
 SECONDS = 120.0
@@ -24,12 +22,7 @@ class Ended:
     code: int
     stdout: str
     stderr: str
-    parts: tuple[Part, ...]
-    states: tuple[str, ...]
-
-    def parts_of(self, run: str) -> list[Part]:
-        """The parts of the run whose name ends so."""
-        return [part for part in self.parts if part.manifest.run.endswith(run)]
+    left: Arrived
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +52,9 @@ class Launcher:
             timeout=SECONDS,
             check=False,
         )
-        transport = InMemoryTransport()
-        written = self.folder / "bifurk"
-        if written.exists():
-            sync(written, connect=lambda _url: transport, own_only=True, report=lambda _line: None)
         return Ended(
             code=done.returncode,
             stdout=done.stdout,
             stderr=done.stderr,
-            parts=tuple(transport.parts()),
-            states=tuple(report["state"] for report in transport.states()),
+            left=left_in(self.folder / "bifurk"),
         )

@@ -12,11 +12,15 @@ import pytest
 
 from bifurk.attaching.launch import SITE
 from bifurk.wire import Part
-from tests.attaching.launcher import SCRIPTS, Launcher
+from tests.attaching.launcher import SCRIPTS, Ended, Launcher
 
 
 def names(part: Part) -> set[str]:
     return {tensor.name for tensor in part.tensors}
+
+
+def parts_of(ended: Ended, run: str) -> list[Part]:
+    return [part for part in ended.left.parts if part.manifest.run == run]
 
 
 @pytest.mark.parametrize("script", ["transformer.py", "lit.py"])
@@ -28,17 +32,17 @@ def test_trainers_train_as_without_and_names_are_the_models(
     # transformers prints how long it took before these.
     own, weights = watched.stdout.splitlines()[-2:]
     assert (watched.code, [own, weights]) == (0, alone.stdout.splitlines()[-2:])
-    assert all(names(part) == set(own.split()) for part in watched.parts)
-    assert [part.manifest.step for part in watched.parts] == [0, 1, 2, 4, 8, 10]
-    assert watched.states[-1] == "finished"
+    assert all(names(part) == set(own.split()) for part in watched.left.parts)
+    assert watched.left.steps == [0, 1, 2, 4, 8, 10]
+    assert watched.left.state == "finished"
 
 
 def test_a_plain_loop_is_watched_from_before_its_first_step(launcher: Launcher) -> None:
     command = (sys.executable, str(SCRIPTS / "plain.py"), "--lr", "1")
     alone, watched = launcher.as_it_is(*command), launcher.watched(*command)
     assert (watched.code, watched.stdout) == (0, alone.stdout)
-    assert [part.manifest.step for part in watched.parts] == [0, 1, 2, 4, 8, 10, 20, 30, 40]
-    assert {part.manifest.optimizer for part in watched.parts} == {"AdamW"}
+    assert watched.left.steps == [0, 1, 2, 4, 8, 10, 20, 30, 40]
+    assert {part.manifest.optimizer for part in watched.left.parts} == {"AdamW"}
     [line] = watched.stderr.splitlines()
     assert line.startswith("bifurk: watches Sequential as plain-")
 
@@ -50,9 +54,9 @@ def test_two_networks_are_two_runs_each_with_its_own_names(launcher: Launcher) -
     assert watched.stdout == alone.stdout
     of_generator, of_critic = (set(line.split()) for line in watched.stdout.splitlines()[:2])
     frozen = {"features.0.weight", "features.0.bias"}
-    assert all(names(part) == of_critic - frozen for part in watched.parts_of("gan"))
-    assert all(names(part) == of_generator for part in watched.parts_of("gan-Generator"))
-    assert {part.manifest.run for part in watched.parts} == {"gan", "gan-Generator"}
+    assert all(names(part) == of_critic - frozen for part in parts_of(watched, "gan"))
+    assert all(names(part) == of_generator for part in parts_of(watched, "gan-Generator"))
+    assert watched.left.runs == {("default", "gan"), ("default", "gan-Generator")}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +68,7 @@ def test_exit_codes_and_failures_are_the_scripts_own(
     command = (sys.executable, str(SCRIPTS / "plain.py"), argument)
     watched = launcher.watched(*command)
     assert watched.code == code
-    assert watched.states[-1] == state
+    assert watched.left.state == state
     assert ("RuntimeError: as asked" in watched.stderr) == (code == 1)
 
 
@@ -78,8 +82,8 @@ def test_a_module_is_watched_and_the_sitecustomize_behind_ours_still_runs(
     watched = launcher.watched(sys.executable, "-m", "plain", PYTHONPATH=path)
     assert watched.code == 0
     assert watched.stdout.startswith("theirs\n")
-    assert all(part.manifest.run.startswith("plain-") for part in watched.parts)
-    assert len(watched.parts) == 9
+    assert all(part.manifest.run.startswith("plain-") for part in watched.left.parts)
+    assert len(watched.left.parts) == 9
 
 
 def test_of_the_processes_that_torchrun_starts_the_first_posts(launcher: Launcher) -> None:
@@ -88,10 +92,10 @@ def test_of_the_processes_that_torchrun_starts_the_first_posts(launcher: Launche
     assert watched.code == 0
     assert watched.stdout.startswith("2 ")
     assert watched.stderr.count("bifurk: watches Linear as ranks-") == 1
-    assert {part.manifest.run.rpartition("-")[0].split("-")[0] for part in watched.parts} == {
+    assert {part.manifest.run.rpartition("-")[0].split("-")[0] for part in watched.left.parts} == {
         "ranks"
     }
-    assert [part.manifest.step for part in watched.parts] == [0, 1, 2, 4, 8, 10]
+    assert watched.left.steps == [0, 1, 2, 4, 8, 10]
 
 
 def test_a_python_without_bifurk_runs_unwatched_and_says_so(launcher: Launcher) -> None:
