@@ -15,7 +15,7 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 
 _FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["bifurk_service.cli"])
+_FORKING.set_forkserver_preload(["bifurk_service.cli", "bifurk_service.server"])
 
 
 class Command:

@@ -30,7 +30,6 @@ from bifurk_service.commands import (
     worker,
 )
 from bifurk_service.errors import BifurkError
-from bifurk_service.server import serve as run_server
 from bifurk_service.settings import Settings
 
 app = typer.Typer(
@@ -50,6 +49,9 @@ def serve(
     ] = None,
 ) -> None:
     """Start the server: SQLite and a folder, no other service."""
+    # Its imports take two seconds, for which no other command should wait.
+    from bifurk_service.server import serve as run_server  # noqa: PLC0415
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     given = {"data_dir": data_dir, "host": host, "port": port}

@@ -12,7 +12,6 @@ from bifurk_service.commands.options import DEFAULT_URL, Token, Url
 from bifurk_service.commands.output import plain
 from bifurk_service.commands.rest import Rest
 from bifurk_service.errors import InvalidError
-from bifurk_service.replay.evidence import verify as differences_of
 
 
 def evidence(
@@ -43,6 +42,9 @@ def verify(
 
     Needs no server. Exits with 1 where the verdict is another one.
     """
+    # The detectors bring scipy, for which no other command should wait.
+    from bifurk_service.replay.evidence import verify as differences_of  # noqa: PLC0415
+
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

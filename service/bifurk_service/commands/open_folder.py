@@ -17,7 +17,6 @@ from bifurk.sync import Summary, sync
 from bifurk.transport import Urllib3Transport
 from bifurk_service.commands.rest import Json, Rest, RestError
 from bifurk_service.errors import SetupError
-from bifurk_service.server import serving
 from bifurk_service.settings import Settings
 from bifurk_service.store.engine import network_filesystem
 
@@ -45,6 +44,8 @@ def open_folder(
 
     The files in DIR stay as they are: `python -m bifurk sync` can still send them elsewhere.
     """
+    from bifurk_service.server import serving  # noqa: PLC0415 - slow, see ``bifurk serve``
+
     try:
         with _data_dir(folder) as data_dir, serving(_settings(data_dir)) as address:
             typer.echo(f"bifurk listens on {address}")

@@ -13,7 +13,6 @@ import typer
 
 from bifurk_service.commands.options import AsJson
 from bifurk_service.commands.output import show_json, show_table, when
-from bifurk_service.server import prepare_schema
 from bifurk_service.settings import Settings
 from bifurk_service.store.engine import Database
 from bifurk_service.store.tokens import any_token, create_token, list_tokens, revoke_token
@@ -100,6 +99,8 @@ def revoke(
 
 @contextmanager
 def _database() -> Iterator[Database]:
+    from bifurk_service.server import prepare_schema  # noqa: PLC0415 - slow, see ``bifurk serve``
+
     settings = Settings()
     prepare_schema(settings)
     database = Database(settings.resolved_database_url)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from bifurk_service.server import work
 from bifurk_service.settings import Settings
 
 
@@ -18,6 +17,8 @@ def worker(
     ] = None,
 ) -> None:
     """Measure, judge and tell, on PostgreSQL; `bifurk serve` takes in."""
+    from bifurk_service.server import work  # noqa: PLC0415 - slow, see ``bifurk serve``
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     given = {"host": host, "port": port}
