@@ -12,7 +12,7 @@ A quarter of an hour on a quiet core; ``--rounds 20`` takes as many runs of each
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -33,6 +33,9 @@ STATISTICS: Final = 3
 SNAPSHOTS: Final = 100
 FIRST_SEED: Final = 10_000
 RUNS: Final = 200
+SINGLE: Final = 2_000
+"""Draws of a course that is held alone."""
+STEPS: Final = 10 * np.arange(SNAPSHOTS)
 MOST: Final = 0.03
 """Of runs of five good ones or more, whatever their courses share."""
 
@@ -49,9 +52,10 @@ def heavy(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     return rng.standard_t(3, count)
 
 
-def courses_of_a_run(rng: np.random.Generator, draw: Draw, shared: float) -> NDArray[np.float64]:
-    """Values of one run, float64 [courses, snapshots]; ``shared`` is a share of the variance."""
-    count = GROUPS * STATISTICS
+def courses_of_a_run(
+    rng: np.random.Generator, draw: Draw, shared: float, *, count: int = GROUPS * STATISTICS
+) -> NDArray[np.float64]:
+    """Values of one run, float64 [count, snapshots]; ``shared`` is a share of the variance."""
     time = np.linspace(0, 1, SNAPSHOTS)
     drifts = np.sqrt(shared) * draw(rng, 1) + np.sqrt(1 - shared) * draw(rng, count)
     steps = np.sqrt(shared) * rng.standard_normal((1, SNAPSHOTS)) + np.sqrt(
@@ -64,9 +68,24 @@ def courses_of_a_run(rng: np.random.Generator, draw: Draw, shared: float) -> NDA
 def is_told(seed: int, draw: Draw, *, good: int, shared: float) -> tuple[bool, int, int]:
     """Whether a run is told of; the courses outside at a time; the same of the worst good one."""
     rng = np.random.default_rng(seed)
-    steps = 10 * np.arange(SNAPSHOTS)
     runs = [courses_of_a_run(rng, draw, shared) for _ in range(good + 1)]
-    held = [
+    held = held_against_others(runs)
+    found = outside(STEPS, held, least_good=good)
+    others = most_of_good(held)
+    told = departures(found, least=required(found.told, others))
+    return bool(told), found.most, max(others.values(), default=0)
+
+
+def leaves_alone(seed: int, draw: Draw, *, good: int) -> bool:
+    """Whether a course that is held alone leaves."""
+    rng = np.random.default_rng(seed)
+    runs = [courses_of_a_run(rng, draw, 0.0, count=1) for _ in range(good + 1)]
+    return outside(STEPS, held_against_others(runs), least_good=good).most > 0
+
+
+def held_against_others(runs: Sequence[NDArray[np.float64]]) -> list[HeldCourse]:
+    """The last of some runs, float64 [courses, snapshots] each, against the others."""
+    return [
         HeldCourse(
             group=str(place // STATISTICS),
             statistic=str(place % STATISTICS),
@@ -74,23 +93,28 @@ def is_told(seed: int, draw: Draw, *, good: int, shared: float) -> tuple[bool, i
             tensors=(),
             values=runs[-1][place],
             good={
-                str(index): RunCourse(steps=steps, values=run[place])
+                str(index): RunCourse(steps=STEPS, values=run[place])
                 for index, run in enumerate(runs[:-1])
             },
         )
-        for place in range(GROUPS * STATISTICS)
+        for place in range(len(runs[-1]))
     ]
-    found = outside(steps, held, least_good=good)
-    others = most_of_good(held)
-    told = departures(found, least=required(found.told, others))
-    return bool(told), found.most, max(others.values(), default=0)
 
 
 def main() -> int:
     """Draws and holds them all, prints the rates."""
     asked = options(__doc__ or "")
     runs = asked.rounds or RUNS
-    claims = []
+    claims = [
+        Claim(
+            claim=f"{draw.__name__} drifts, {good} good, a course alone: leaves",
+            value=sum(leaves_alone(FIRST_SEED + n, draw, good=good) for n in range(SINGLE))
+            / SINGLE,
+            unit=f"of {SINGLE}",
+        )
+        for draw in (normal, heavy)
+        for good in (3, 4, 5, 6, 8, 10)
+    ]
     for draw in (normal, heavy):
         for good in (3, 5, 8):
             for shared in (0.0, 0.5, 0.9):

@@ -21,7 +21,7 @@ from bifurk_service.detect.baseline_departures import (
     required,
 )
 from bifurk_service.detect.leaves_baseline import Found, baseline_alert, fingerprint_of
-from bifurk_service.domain import TensorInfo
+from bifurk_service.domain import Alert, Mark, TensorInfo
 from bifurk_service.stats.baseline import HOLD, RunCourse
 
 STEPS = np.arange(0, 400, 10)
@@ -164,6 +164,12 @@ def found_of(*courses: HeldCourse, least: int = 3) -> Found:
     )
 
 
+def alert_of(found: Found, *, sequence: int, checkpoint: Mark | None = None) -> Alert:
+    return baseline_alert(
+        "run", found, sequence=sequence, checkpoint_before=lambda _step: checkpoint
+    )
+
+
 def test_an_alert_says_what_left_where_from_and_since_when() -> None:
     courses = [
         course(leaves(10), group="h.*.a.weight"),
@@ -171,7 +177,7 @@ def test_an_alert_says_what_left_where_from_and_since_when() -> None:
         course(leaves(8), group="h.*.b.weight", statistic="update_ratio"),
         course(stays(), group="h.*.c.weight"),
     ]
-    alert = baseline_alert("run", found_of(*courses), sequence=16)
+    alert = alert_of(found_of(*courses), sequence=16)
     assert alert.sentence == (
         "run: 3 of 4 courses left the band of 5 good runs (steady), in weight updates and the "
         "spread of the weights. The spread of the weights of h.*.a.weight was 9 where theirs went "
@@ -191,22 +197,34 @@ def test_an_alert_says_what_left_where_from_and_since_when() -> None:
 
 
 def test_a_fall_is_measured_from_the_lower_edge() -> None:
-    alert = baseline_alert("run", found_of(*[course(leaves(10, to=-3.0))] * 3), sequence=14)
+    alert = alert_of(found_of(*[course(leaves(10, to=-3.0))] * 3), sequence=14)
     assert (alert.before, alert.after) == (1.0, -3.0)
     assert alert.tensors[0].score == pytest.approx(5.0)
 
 
+def test_it_names_the_checkpoint_before_it_began() -> None:
+    asked = []
+
+    def before(step: int) -> Mark:
+        asked.append(step)
+        return Mark(kind="checkpoint", step=80, details={"path": "80.pt"})
+
+    found = found_of(*[course(leaves(10))] * 3)
+    alert = baseline_alert("run", found, sequence=14, checkpoint_before=before)
+    assert asked == [90]
+    assert alert.checkpoint is not None
+    assert alert.sentence.endswith("seen at 140. Last checkpoint before: step 80, 80.pt.")
+
+
 def test_it_is_known_by_run_and_baseline_alone() -> None:
-    early, late = (
-        baseline_alert("run", found_of(*[course(leaves(at))] * 3), sequence=at) for at in (8, 20)
-    )
+    early, late = (alert_of(found_of(*[course(leaves(at))] * 3), sequence=at) for at in (8, 20))
     assert early.fingerprint == late.fingerprint == fingerprint_of("run", "steady")
     assert fingerprint_of("run", "other") != early.fingerprint != fingerprint_of("r", "steady")
 
 
 def test_without_a_departure_there_is_no_alert() -> None:
     with pytest.raises(ValueError, match="has not left"):
-        baseline_alert("run", found_of(*[course(stays())] * 3), sequence=0)
+        alert_of(found_of(*[course(stays())] * 3), sequence=0)
 
 
 def test_a_run_like_five_good_ones_is_seldom_told_of_whatever_its_courses_share() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from bifurk_service.detect.leaves_baseline import KIND
 from bifurk_service.domain import AlertState
 from bifurk_service.notify.alerts_file import Match, Rule
 from bifurk_service.pipeline.baseline_reports import BACK
 from bifurk_service.store.alert_history import history_of
 from bifurk_service.store.alerts import move_alert
-from bifurk_service.store.models import Attempt
+from bifurk_service.store.models import Attempt, Snapshot, StoredMark
 from bifurk_service.store.superseding import supersede_earlier
 from tests.pipeline.baselined import (
     COURSES,
@@ -49,6 +51,25 @@ def test_a_run_that_leaves_is_told_of_with_what_it_rests_on(runs: Runs, keep: Ke
     assert alert.evidence["courses_left"] == COURSES
     assert runs.told() == ["raised"]
     assert runs.streamed() == ["raised"]
+
+
+def test_the_last_checkpoint_before_it_began_is_named(runs: Runs, keep: Keep) -> None:
+    """That of an attempt whose steps another went over again is none to go back to."""
+    runs.judge("bad", range(0, 310, STEP))
+    runs.judge("bad", range(250, 300, STEP), attempt="second")
+    runs.judge("bad", range(300, 400, STEP), attempt="second", grown=2.0)
+    with runs.database.write() as session:
+        for attempt, step in ((7, 100), (7, 240), (7, 280), (8, 310)):
+            snapshot = session.scalars(
+                select(Snapshot).where(Snapshot.attempt_id == attempt, Snapshot.step == step)
+            ).one()
+            details = {"path": f"{step}.pt"}
+            session.add(
+                StoredMark(snapshot_id=snapshot.id, kind="checkpoint", step=step, details=details)
+            )
+    keep().run(NOW)
+    [alert] = runs.alerts()
+    assert alert.checkpoint == {"kind": "checkpoint", "step": 240, "details": {"path": "240.pt"}}
 
 
 def test_nothing_new_is_told_twice_neither_later_nor_after_a_restart(

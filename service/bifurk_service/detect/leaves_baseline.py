@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,8 +21,9 @@ from bifurk_service.detect.baseline_departures import (
     Outside,
 )
 from bifurk_service.detect.onset import Interval, by_onset, commonest_interval, first_of
+from bifurk_service.detect.sentence import checkpoint_text
 from bifurk_service.detect.words import KNOWN_PLURALS, listed, noun
-from bifurk_service.domain import AffectedTensor, Alert, Severity, TensorInfo
+from bifurk_service.domain import AffectedTensor, Alert, Mark, Severity, TensorInfo
 from bifurk_service.stats.baseline import HOLD
 
 KIND: Final = "leaves_baseline"
@@ -75,11 +76,14 @@ def fingerprint_of(run: str, baseline: str) -> str:
     return hashlib.sha256(f"{run}\n{KIND}\n{baseline}".encode()).hexdigest()[:16]
 
 
-def baseline_alert(run: str, found: Found, *, sequence: int) -> Alert:
+def baseline_alert(
+    run: str, found: Found, *, sequence: int, checkpoint_before: Callable[[int], Mark | None]
+) -> Alert:
     """The warning for a run of this name that has left a baseline.
 
     Args:
         run: its name. found: with a departure. sequence: of the snapshot at which it was seen.
+        checkpoint_before: the last one that the run marked at a step or earlier.
 
     Raises:
         ValueError: nothing has left.
@@ -95,6 +99,9 @@ def baseline_alert(run: str, found: Found, *, sequence: int) -> Alert:
     tensors = _affected(left, statistic)
     onset = commonest_interval(one.onset for one in left)
     seen = int(found.outside.steps[found.departure.seen])
+    checkpoint = checkpoint_before(onset[0])
+    told = [_sentence(run, found, left, example, onset=onset, seen=seen)]
+    told += [checkpoint_text(checkpoint)] if checkpoint else []
     return Alert(
         fingerprint=fingerprint_of(run, found.baseline),
         kind=KIND,
@@ -108,7 +115,8 @@ def baseline_alert(run: str, found: Found, *, sequence: int) -> Alert:
         before=example.edge,
         after=example.value,
         score=len(left) / found.needed,
-        sentence=_sentence(run, found, left, example, onset=onset, seen=seen),
+        sentence=" ".join(told),
+        checkpoint=checkpoint,
         evidence=_evidence(found, left),
     )
 

@@ -32,7 +32,7 @@ def sentence(story: Story) -> str:
         _also(story),
         _followers(story.followers),
         *_schedule(story.explained_by),
-        _checkpoint(story.checkpoint),
+        checkpoint_text(story.checkpoint),
     ]
     return " ".join(part for part in parts if part)
 
@@ -114,7 +114,8 @@ def _number(value: object) -> str:
     return f"{value:,g}" if isinstance(value, int | float) else str(value)
 
 
-def _checkpoint(mark: Mark | None) -> str:
+def checkpoint_text(mark: Mark | None) -> str:
+    """What there is to go back to, as a sentence; "" without."""
     if mark is None:
         return ""
     path = mark.details.get("path")

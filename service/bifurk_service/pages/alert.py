@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from bifurk_service.api.grants import Admin, Reader, who
 from bifurk_service.api.parameters import AlertId
 from bifurk_service.api.schemas import AlertNote
-from bifurk_service.detect import leaves_baseline
+from bifurk_service.detect import leaves_baseline, silent
 from bifurk_service.domain import AlertState
 from bifurk_service.errors import InvalidError
 from bifurk_service.pages.alert_band import against_good, good_still_there
@@ -77,6 +77,7 @@ def get_alert_page(
         meaning=MEANINGS.get(alert.kind),
         looks=_looks(alert, root_of(request), good),
         most_changes=MOST_CHANGES,
+        asks_the_schedule=alert.kind not in (leaves_baseline.KIND, silent.KIND),
         runs_again=bool(alert.tensors) and alert.kind != leaves_baseline.KIND,
         is_fork=alert.kind in FORKS,
         has_branches=any(one.get("branch") is not None for one in alert.tensors),

@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from bifurk_service.detect.leaves_baseline import Found, baseline_alert, fingerprint_of
+from bifurk_service.detect.schedule import CHECKPOINT
 from bifurk_service.domain import Alert
 from bifurk_service.notify.rules import Ruler
 from bifurk_service.pipeline.reporting import report_alert
 from bifurk_service.store.alert_history import SERVICE, resolved_by
 from bifurk_service.store.alerts import resolve
-from bifurk_service.store.baselines import JudgedRun, alerts_of_fingerprint, is_open, place_of
+from bifurk_service.store.baselines import (
+    JudgedRun,
+    alerts_of_fingerprint,
+    is_open,
+    last_mark,
+    place_of,
+)
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.series import timeline
@@ -28,11 +35,17 @@ def report(database: Database, run: JudgedRun, found: Found, policy: Ruler, *, n
         standing = None
         if found.departure is not None:
             seen = int(found.outside.steps[found.departure.seen])
-            place = place_of(session, timeline(session, run.run_id), seen)
+            stretches = timeline(session, run.run_id)
+            place = place_of(session, stretches, seen)
             if place is None:
                 return
             attempt, sequence = place
-            alert = baseline_alert(run.run, found, sequence=sequence)
+            alert = baseline_alert(
+                run.run,
+                found,
+                sequence=sequence,
+                checkpoint_before=lambda step: last_mark(session, stretches, CHECKPOINT, step),
+            )
             known = _of(session, run, found).get(attempt.id)
             is_over = found.departure.over is not None
             if known is None or (not is_over and _is_news(session, known, alert)):

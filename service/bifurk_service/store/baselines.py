@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from bifurk_service.domain import AlertState, AttemptState
-from bifurk_service.store.models import Attempt, Project, Run, Snapshot, StoredAlert
+from bifurk_service.domain import AlertState, AttemptState, Mark
+from bifurk_service.store.models import (
+    Attempt,
+    Project,
+    Run,
+    Snapshot,
+    StoredAlert,
+    StoredMark,
+)
 from bifurk_service.store.series import Stretch
 
 
@@ -83,6 +90,26 @@ def place_of(
         .where(Attempt.id == own[-1].attempt_id, Snapshot.step == step)
     ).first()
     return None if row is None else (row[0], row[1])
+
+
+def last_mark(session: Session, stretches: Sequence[Stretch], kind: str, step: int) -> Mark | None:
+    """The newest mark of a kind along a run's timeline, at a step or earlier."""
+    for one in reversed(stretches):
+        last = step if one.end is None else min(step, one.end - 1)
+        mark = session.scalar(
+            select(StoredMark)
+            .join(Snapshot, StoredMark.snapshot_id == Snapshot.id)
+            .where(
+                Snapshot.attempt_id == one.attempt_id,
+                StoredMark.kind == kind,
+                StoredMark.step <= last,
+            )
+            .order_by(StoredMark.step.desc(), StoredMark.id.desc())
+            .limit(1)
+        )
+        if mark is not None:
+            return Mark(kind=mark.kind, step=mark.step, details=mark.details)
+    return None
 
 
 def alerts_of_fingerprint(session: Session, run_id: int, fingerprint: str) -> list[StoredAlert]:
