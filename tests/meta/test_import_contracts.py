@@ -35,6 +35,7 @@ BREACHES = [
     ("client/bifurk/sketch.py", "import bifurk.wire"),
     ("client/bifurk/sender.py", "import bifurk_service.domain"),
     ("client/bifurk/sender.py", "import pydantic"),
+    ("client/bifurk/sender.py", "import bifurk.integrations.memory"),
 ]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from bifurk.config import WatchSettings
     from bifurk.transport import Transport
 else:
-    _LIGHTNING = "lightning.pytorch" if find_spec("lightning") else "pytorch_lightning"
+    # One product under two names, whose classes do not know each other: the one in use.
+    _OTHER = "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
+    _LIGHTNING = "pytorch_lightning" if _OTHER else "lightning.pytorch"
     Callback = framework(_LIGHTNING, at_least=(2, 2)).Callback
 
 DEFAULT_NAME: Final = "lightning_logs"

@@ -1,0 +1,155 @@
+"""A framework that is missing or old is told at import; what checkpoints say is not trusted."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bifurk.integrations.companion import Companion, Title
+from bifurk.integrations.frameworks import framework
+from bifurk.integrations.memory import Memory, remembered
+from bifurk.testing import InMemoryTransport
+from tests.client.training import new_training, steps_of, train
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes a package of one's choice importable."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(source: str) -> str:
+        name = f"made_{tmp_path.name}"
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(source)
+        (tmp_path / name / "inside.py").write_text("value = 3")
+        return name
+
+    return install
+
+
+def test_a_framework_that_is_new_enough_is_given(installed: Any) -> None:
+    name = installed("__version__ = '5.10.0rc1'")
+    assert framework(f"{name}.inside", at_least=(5, 9)).value == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("__version__ = '5.8.2'", "5.9 or later, got 5.8.2: pip install --upgrade"),
+        ("", "got no version"),
+        ("import a_package_that_is_missing", "cannot be imported .No module named 'a_package"),
+    ],
+)
+def test_one_that_is_not_is_told(installed: Any, source: str, message: str) -> None:
+    name = installed(source)
+    with pytest.raises(ImportError, match=message):
+        framework(f"{name}.inside", at_least=(5, 9))
+
+
+@pytest.mark.parametrize("trainer", ["transformers", "lightning", "accelerate"])
+def test_a_missing_framework_is_told_and_nothing_else_of_it_is_imported(trainer: str) -> None:
+    hide = f"import sys; sys.modules['{trainer}'] = None; "
+    code = f"{hide}import bifurk, bifurk.integrations; import bifurk.integrations.{trainer}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert f"ImportError: this integration needs {trainer} " in done.stderr
+    assert f"pip install '{trainer}>=" in done.stderr
+
+
+WHOLE = {"project": "p", "run": "r", "step": 3, "tokens": 7}
+
+
+@pytest.mark.parametrize(
+    ("document", "memory"),
+    [
+        (WHOLE, Memory(project="p", run="r", step=3, tokens=7)),
+        ({**WHOLE, "later": [1]}, Memory(project="p", run="r", step=3, tokens=7)),
+        (None, None),
+        ([], None),
+        ({**WHOLE, "run": "../../etc"}, None),
+        ({**WHOLE, "step": -1}, None),
+        ({**WHOLE, "step": True}, None),
+        ({**WHOLE, "step": 1e9}, None),
+        ({**WHOLE, "tokens": 2**70}, None),
+    ],
+)
+def test_a_memory_is_read_or_it_is_none(document: Any, memory: Memory | None) -> None:
+    assert remembered(document) == memory
+
+
+@pytest.fixture
+def companion() -> tuple[Companion, InMemoryTransport]:
+    transport = InMemoryTransport()
+    return Companion({"every": 1}, transport=transport), transport
+
+
+def test_settings_and_environment_win_over_what_the_trainer_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BIFURK_PROJECT", "mine")
+    monkeypatch.setenv("BIFURK_START_STEP", "40")
+    transport = InMemoryTransport()
+    companion = Companion({"run": "named", "every": 1}, transport=transport)
+    model, optimizer = new_training()
+    memory = Memory(project="theirs", run="theirs", step=7)
+    companion.begin(model, optimizer, title=Title(run="t", project="t"), memory=memory)
+    train(model, optimizer, steps=1)
+    companion.end()
+    manifest = transport.parts()[0].manifest
+    assert (manifest.project, manifest.run, manifest.step) == ("mine", "named", 40)
+
+
+def test_a_training_that_begins_anew_ends_the_one_before(
+    companion: tuple[Companion, InMemoryTransport],
+) -> None:
+    watching, transport = companion
+    for _ in range(2):
+        model, optimizer = new_training()
+        watching.begin(model, optimizer, title=Title(stem="s"))
+        train(model, optimizer, steps=1)
+    watching.end()
+    assert [state["state"] for state in transport.states()] == [
+        "running",
+        "failed",
+        "running",
+        "finished",
+    ]
+    assert len({part.manifest.run for part in transport.parts()}) == 1
+    assert steps_of(transport.parts()) == [0, 1, 0, 1]
+
+
+def test_a_copy_watches_nothing_until_it_begins(
+    companion: tuple[Companion, InMemoryTransport],
+) -> None:
+    watching, transport = companion
+    model, optimizer = new_training()
+    watching.begin(model, optimizer, title=Title())
+    copied = pickle.loads(pickle.dumps(watching))
+    assert not copied.under_way
+    copied.log({"loss": 1.0})
+    copied.end()
+    assert watching.under_way
+    watching.end()
+    assert len(transport.states()) == 2
+
+
+def test_what_is_no_number_or_about_the_machine_is_left_out(
+    companion: tuple[Companion, InMemoryTransport],
+) -> None:
+    watching, transport = companion
+    model, optimizer = new_training()
+    watching.begin(model, optimizer, title=Title())
+    told = {"loss": 1.5, "text": "a", "train_runtime": 3.0, "steps_per_second": 2.0, "list": [1]}
+    watching.log(told)
+    watching.evaluated(told)
+    watching.end()
+    end = transport.states()[-1]
+    assert list(end["scalars"]) == ["loss"]
+    assert [mark["details"] for mark in end["marks"]] == [{"loss": 1.5}]
