@@ -8,8 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
+from bifurk.wire import AttemptReport, encode_attempt
+from bifurk.wire.tags import MAX_TAGS
 from bifurk_service.errors import InvalidError
-from bifurk_service.store.tags import MOST_TAGS, checked_tag
+from bifurk_service.store.tags import checked_tag
 from tests.api.filling import Caller
 
 
@@ -63,11 +65,11 @@ def test_what_is_no_tag_is_refused(anyone: Caller, tag: str) -> None:
 
 def test_a_run_has_so_many_tags_and_no_more(anyone: Caller) -> None:
     run = run_of(anyone, "many")
-    for number in range(MOST_TAGS):
+    for number in range(MAX_TAGS):
         assert put(anyone, run, f"t{number}")[0] == 200
     status, problem = put(anyone, run, "one-more")
     assert status == 422
-    assert f"{MOST_TAGS} tags" in problem["detail"]
+    assert f"{MAX_TAGS} tags" in problem["detail"]
     assert put(anyone, run, "t0")[0] == 200
 
 
@@ -78,3 +80,31 @@ def test_one_word_is_one_tag_however_it_is_typed() -> None:
     for empty in ("", "  "):
         with pytest.raises(InvalidError):
             checked_tag(empty)
+
+
+def test_an_attempt_brings_its_tags_once(anyone: Caller) -> None:
+    def report(attempt: str, *tags: str) -> list[str]:
+        path = f"/api/v1/projects/tagged/runs/brought/attempts/{attempt}"
+        body = encode_attempt(AttemptReport(state="running", tags=tags))
+        assert anyone.request("PUT", path, body=body)[0] == 200
+        found = anyone.get(f"/api/v1/runs/{anyone.run_id('tagged', 'brought')}")
+        return list(found["tags"])
+
+    assert report("first") == []
+    assert report("first", "größe", "lr=3e-4") == ["größe", "lr=3e-4"]
+    run = anyone.run_id("tagged", "brought")
+    anyone.request("DELETE", f"/api/v1/runs/{run}/tags/lr=3e-4")
+    assert report("first", "größe", "lr=3e-4") == ["größe"]
+    assert report("second", "lr=3e-4") == ["größe", "lr=3e-4"]
+
+
+def test_tags_beyond_what_a_run_may_have_stop_no_attempt(anyone: Caller) -> None:
+    run = run_of(anyone, "crowded")
+    for number in range(MAX_TAGS - 1):
+        put(anyone, run, f"t{number}")
+    path = "/api/v1/projects/tagged/runs/crowded/attempts/first"
+    body = encode_attempt(AttemptReport(state="finished", tags=("z1", "z2")))
+    assert anyone.request("PUT", path, body=body)[0] == 200
+    found = anyone.get(f"/api/v1/runs/{run}")
+    assert (found["state"], len(found["tags"])) == ("finished", MAX_TAGS)
+    assert "z1" in found["tags"]

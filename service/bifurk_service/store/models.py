@@ -85,7 +85,8 @@ class Attempt(Base):
 
     ``cursor`` is the last sequence judging has passed, -1 before the first; ``first_sequence`` the
     snapshot that motion since the first is measured against; ``source`` what its snapshots came
-    from: client or import; ``condensed`` the first sequence that no row of ``extremes`` tells of.
+    from: client or import; ``condensed`` the first sequence that no row of ``extremes`` tells of;
+    ``tagged`` whether its client's tags were taken over.
     """
 
     __tablename__ = "attempts"
@@ -110,6 +111,7 @@ class Attempt(Base):
     client: Mapped[dict[str, Any]]
     source: Mapped[str] = mapped_column(WORD, server_default="client", default="client")
     condensed: Mapped[int] = mapped_column(server_default="0", default=0)
+    tagged: Mapped[bool] = mapped_column(Boolean, server_default="0", default=False)
 
 
 class Tensor(Base):

@@ -12,6 +12,7 @@ from bifurk_service.store.alerts import resolve_kind
 from bifurk_service.store.events import append_event
 from bifurk_service.store.logged import keep_last_words
 from bifurk_service.store.models import Attempt, Project, Run, Snapshot, StoredPart
+from bifurk_service.store.tags import add_tags
 
 NOTHING_JUDGED = -1
 CLIENT = "client"
@@ -132,6 +133,10 @@ def apply_attempt_report(
     """Takes over the state a client reports; what has ended stays ended as it first did."""
     if report.display_name is not None:
         run_of(session, attempt).display_name = report.display_name
+    if report.tags and not attempt.tagged:
+        # Once: what a person has taken off meanwhile stays off.
+        add_tags(session, attempt.run_id, report.tags)
+        attempt.tagged = True
     apply_losses(attempt, report.loss_report)
     attempt.interval_seconds = report.interval_seconds or attempt.interval_seconds
     attempt.last_sequence = _largest(attempt.last_sequence, report.last_sequence)

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Final
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
+from bifurk.wire.tags import MAX_TAGS, normal_tag
 from bifurk_service.errors import InvalidError
 from bifurk_service.store.models import Run, RunTag
 
-MOST_CHARACTERS: Final = 64
-MOST_TAGS: Final = 32
-"""Of one run."""
-BETWEEN: Final = "._-:=+"
-"""What a tag may hold beside letters, their marks and digits, but not begin with."""
-
 
 def checked_tag(text: str) -> str:
-    """A tag as it is stored: without blanks around it, composed (NFC).
-
-    >>> checked_tag(" sweep:lr=3e-4 ")
-    'sweep:lr=3e-4'
+    """A tag as it is stored.
 
     Raises:
         InvalidError: it is none.
     """
-    tag = unicodedata.normalize("NFC", text.strip())
-    is_word = bool(tag) and _category(tag[0]) in "LN"
-    if len(tag) > MOST_CHARACTERS or not is_word or not all(map(_belongs, tag)):
-        raise InvalidError(
-            f"expected a tag of 1 to {MOST_CHARACTERS} letters, digits and any of {BETWEEN}, "
-            f"a letter or digit first; got {tag[: MOST_CHARACTERS + 1]!r}",
-            where="tag",
-        )
-    return tag
+    try:
+        return normal_tag(text)
+    except ValueError as error:
+        raise InvalidError(str(error), where="tag") from error
 
 
 def add_tag(session: Session, run_id: int, text: str) -> None:
@@ -45,17 +30,25 @@ def add_tag(session: Session, run_id: int, text: str) -> None:
     Raises:
         InvalidError: it is no tag, or the run has as many as it may.
     """
-    tag = checked_tag(text)
-    if session.get(RunTag, (run_id, tag)) is not None:
-        return
-    query = select(func.count()).select_from(RunTag).where(RunTag.run_id == run_id)
-    if (session.scalar(query) or 0) >= MOST_TAGS:
+    if add_tags(session, run_id, [text]):
         raise InvalidError(
-            f"run {run_id} has {MOST_TAGS} tags, the most there can be; remove one first",
+            f"run {run_id} has {MAX_TAGS} tags, the most there can be; remove one first",
             where="tag",
         )
-    session.add(RunTag(run_id=run_id, tag=tag))
+
+
+def add_tags(session: Session, run_id: int, texts: Iterable[str]) -> list[str]:
+    """Puts tags on a run, as many as it may have; gives back those beyond.
+
+    Raises:
+        InvalidError: one is no tag.
+    """
+    known = tags_of(session, [run_id]).get(run_id, [])
+    new = [tag for tag in dict.fromkeys(map(checked_tag, texts)) if tag not in known]
+    room = MAX_TAGS - len(known)
+    session.add_all(RunTag(run_id=run_id, tag=tag) for tag in new[:room])
     session.flush()
+    return new[room:]
 
 
 def remove_tag(session: Session, run_id: int, text: str) -> None:
@@ -86,11 +79,3 @@ def has_tag_with(text: str) -> ColumnElement[bool]:
     """What holds for runs one of whose tags holds a text, in capitals or not."""
     query = select(RunTag.run_id).where(RunTag.tag.icontains(text, autoescape=True))
     return Run.id.in_(query)
-
-
-def _category(character: str) -> str:
-    return unicodedata.category(character)[0]
-
-
-def _belongs(character: str) -> bool:
-    return character in BETWEEN or _category(character) in "LMN"
