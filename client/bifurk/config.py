@@ -16,6 +16,7 @@ from bifurk.layout import ROLES
 from bifurk.packing import check_packings
 from bifurk.wire.limits import MAX_NAME_CHARACTERS
 from bifurk.wire.slug import check_slug
+from bifurk.wire.tags import normal_tags
 
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
 Payload: TypeAlias = Literal["auto", "sketch", "full"]
@@ -46,6 +47,7 @@ class WatchConfig:
     project: Annotated[str, "Project the run belongs to; a slug."] = "default"
     run: Annotated[str, "The run's name in its project; a slug."] = field(default_factory=fresh_run)
     display_name: Annotated[str | None, "Free text shown instead of the run's name."] = None
+    tags: Annotated[Globs, "Words to find the run by, at most 32."] = ()
     every: Annotated[int, "Optimizer steps between snapshots, at least 1."] = 100
     log_start: Annotated[bool, "Also snapshot the steps 1, 2, 4, ... below `every`."] = True
     url: Annotated[str | None, "The server: http(s)://host[:port][/prefix]."] = None
@@ -74,6 +76,7 @@ class WatchConfig:
         check_slug(self.attempt, "attempt")
         if self.display_name is not None:
             _check_display_name(self.display_name)
+        _check_tags(self.tags)
         _one_of("mode", self.mode, get_args(Mode))
         _one_of("payload", self.payload, get_args(Payload))
         for name, least in (("every", 1), ("full_every", 1), ("full_bytes", 0), ("spool_bytes", 1)):
@@ -98,6 +101,7 @@ class WatchSettings(TypedDict, total=False):
     project: str | None
     run: str | None
     display_name: str | None
+    tags: str | tuple[str, ...] | list[str] | None
     every: int | None
     log_start: bool | None
     url: str | None
@@ -148,6 +152,13 @@ def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"url must look like http(s)://host[:port][/prefix], got {url!r}")
+
+
+def _check_tags(tags: tuple[str, ...]) -> None:
+    try:
+        normal_tags(tags)
+    except ValueError as error:
+        raise ValueError(f"tags: {error}") from None
 
 
 def _check_globs(name: str, globs: tuple[object, ...]) -> None:

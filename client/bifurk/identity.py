@@ -46,6 +46,7 @@ class Identity:
     run: str
     attempt: str
     display_name: str | None = None
+    tags: tuple[str, ...] = ()
     rank: Rank = Rank()
 
     @property

@@ -60,6 +60,7 @@ class Reports:
             last_sequence=recorder.last_sequence,
             last_step=recorder.step,
             display_name=self._identity.display_name,
+            tags=self._identity.tags,
             loss_report=self._ledger.report(recorder.overhead.ratio),
             wall_clock_seconds=time.time(),
             interval_seconds=recorder.interval_seconds,

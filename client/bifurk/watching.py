@@ -100,6 +100,7 @@ def _open(
         run=config.run,
         attempt=config.attempt,
         display_name=config.display_name,
+        tags=config.tags,
         rank=rank,
     )
     session = Session(

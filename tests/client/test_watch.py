@@ -80,6 +80,13 @@ def test_what_leaves_are_the_weights_after_that_step_bit_for_bit(
                 assert tensor.full is None
 
 
+def test_every_report_brings_the_tags(transport: InMemoryTransport) -> None:
+    model, optimizer = new_training()
+    with watch(model, optimizer, transport, tags=["größe", "lr=3e-4"]) as monitor:
+        train(model, optimizer, steps=1, monitor=monitor)
+    assert {tuple(state["tags"]) for state in transport.states()} == {("größe", "lr=3e-4")}
+
+
 def test_the_manifest_says_who_posts_and_what_trains(transport: InMemoryTransport) -> None:
     model, optimizer = new_training()
     with watch(model, optimizer, transport, attempt="a1", display_name="A run") as monitor:

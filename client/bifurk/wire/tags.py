@@ -22,13 +22,12 @@ def normal_tag(text: str) -> str:
     Raises:
         ValueError: it is none.
     """
+    if not isinstance(text, str):
+        raise ValueError(_problem(text))  # noqa: TRY004 - what configures a watch raises this
     tag = unicodedata.normalize("NFC", text.strip()[: 2 * MAX_TAG_CHARACTERS])
     is_word = bool(tag) and _category(tag[0]) in "LN"
     if len(tag) > MAX_TAG_CHARACTERS or not is_word or not all(map(_belongs, tag)):
-        raise ValueError(
-            f"expected a tag of 1 to {MAX_TAG_CHARACTERS} letters, digits and any of {BETWEEN}, "
-            f"a letter or digit first; got {tag[: MAX_TAG_CHARACTERS + 1]!r}"
-        )
+        raise ValueError(_problem(tag[: MAX_TAG_CHARACTERS + 1]))
     return tag
 
 
@@ -42,6 +41,13 @@ def normal_tags(tags: Iterable[str]) -> tuple[str, ...]:
     if len(found) > MAX_TAGS:
         raise ValueError(f"expected at most {MAX_TAGS} tags, got {len(found)}")
     return found
+
+
+def _problem(got: object) -> str:
+    return (
+        f"expected a tag of 1 to {MAX_TAG_CHARACTERS} letters, digits and any of {BETWEEN}, "
+        f"a letter or digit first; got {got!r:.100}"
+    )
 
 
 def _category(character: str) -> str:
