@@ -9,16 +9,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bifurk.alerts import Alert
     from bifurk.config import WatchConfig
     from bifurk.monitor import Monitor
     from bifurk.watching import watch
 
 __version__ = "0.1.0"
 
-__all__ = ["Monitor", "WatchConfig", "__version__", "watch"]
+__all__ = ["Alert", "Monitor", "WatchConfig", "__version__", "watch"]
 
 # No module is called `watch`: importing it would put the module where the function belongs.
-_HOMES = {"Monitor": "bifurk.monitor", "WatchConfig": "bifurk.config", "watch": "bifurk.watching"}
+_HOMES = {
+    "Alert": "bifurk.alerts",
+    "Monitor": "bifurk.monitor",
+    "WatchConfig": "bifurk.config",
+    "watch": "bifurk.watching",
+}
 
 
 def __getattr__(name: str) -> Any:

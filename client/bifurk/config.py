@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, TypedDict, get_args, get_type_hints
 from urllib.parse import urlsplit
 
+from bifurk.forwarding.target import NAMED
 from bifurk.identity import fresh_attempt, fresh_run
 from bifurk.layout import ROLES
 from bifurk.packing import check_packings
@@ -61,6 +62,7 @@ class WatchConfig:
     full_bytes: Annotated[int, "Most bytes of full values a snapshot in payload auto."] = 16 << 20
     full_every: Annotated[int, "Full values travel with every this many snapshots."] = 1
     directives: Annotated[bool, "Follow the server's wishes for more after an alert."] = True
+    forward: Annotated[Globs, "Where scalars and alerts also go: wandb, mlflow."] = ()
     overhead_budget: Annotated[float | None, "Share of the time this may cost; None: any."] = 0.01
     start_step: Annotated[int | None, "Steps done before; default: the optimizer's own."] = None
     attempt: Annotated[str, "This try at the run; a slug."] = field(default_factory=fresh_attempt)
@@ -91,6 +93,8 @@ class WatchConfig:
             _check_url(self.url)
         _check_globs("include", self.include)
         _check_globs("exclude", self.exclude)
+        for target in self.forward:
+            _one_of("forward", target, NAMED)
         _check_roles(self.roles)
         check_packings(self.packing)
 
@@ -115,6 +119,7 @@ class WatchSettings(TypedDict, total=False):
     full_bytes: int | None
     full_every: int | None
     directives: bool | None
+    forward: str | tuple[str, ...] | list[str] | None
     overhead_budget: float | None
     start_step: int | None
     attempt: str | None

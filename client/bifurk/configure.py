@@ -84,7 +84,7 @@ def _from_arguments(arguments: WatchSettings) -> dict[str, Any]:
 
 
 def _normal(name: str, value: object) -> object:
-    if name in ("tags", "include", "exclude"):
+    if name in ("tags", "include", "exclude", "forward"):
         return (value,) if isinstance(value, str) else tuple(cast("list[str]", value))
     if name in ("spool_dir", "offline_dir"):
         return _path(cast("str", value))

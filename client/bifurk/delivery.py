@@ -59,6 +59,10 @@ class Delivery(Protocol):
         """Flushes for that long and lets go; what is left is kept on disk; idempotent."""
         ...
 
+    def listen(self) -> bool:
+        """Says that somebody waits for the server's answers; whether there will be any."""
+        ...
+
 
 def open_delivery(
     config: DeliveryConfig,
@@ -66,7 +70,7 @@ def open_delivery(
     *,
     heartbeat: Callable[[], Request] | None = None,
     transport: Transport | None = None,
-    on_reply: Callable[[Response], None] | None = None,
+    on_reply: Callable[[Request, Response], None] | None = None,
     on_refused: Callable[[int], None] | None = None,
 ) -> Delivery:
     """The delivery that the configuration asks for, running.
@@ -76,7 +80,7 @@ def open_delivery(
         ledger: told of every drop.
         heartbeat: makes the request sent every ``heartbeat_seconds``; online only.
         transport: used instead of HTTP, with a queue in memory; the giver closes it.
-        on_reply: given every 2xx answer, on the sender's thread.
+        on_reply: given every 2xx answer and its request, on the sender's thread.
         on_refused: given the status of every snapshot that the server refuses for good, likewise.
 
     Raises:
@@ -125,6 +129,10 @@ class NoDelivery:
 
     def close(self, deadline_seconds: float) -> None:
         """See ``Delivery.close``."""
+
+    def listen(self) -> bool:
+        """Nobody answers."""
+        return False
 
 
 class OutboxDelivery:
@@ -182,6 +190,13 @@ class OutboxDelivery:
         if self._transport is not None:
             self._transport.close()
         self._outbox.close()
+
+    def listen(self) -> bool:
+        """See ``Delivery.listen``."""
+        if self._sender is None or self._foreign():
+            return False
+        self._sender.listen()
+        return True
 
     def _foreign(self) -> bool:
         return os.getpid() != self._process

@@ -7,12 +7,10 @@ budget, and never with several ranks, whose snapshots must fall on the same step
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-
-from bifurk.transport import Response
 
 MOST_DIRECTIVES: Final = 16
 MOST_TENSORS: Final = 256
@@ -45,18 +43,17 @@ class Directives:
     def __init__(self) -> None:
         self._in_force: tuple[Directive, ...] = ()
 
-    def read(self, response: Response) -> None:
+    def read(self, answer: Mapping[str, Any]) -> None:
         """Takes over what an answer asks for, in place of all before.
 
         One without a word on it, or one that cannot be understood, changes nothing.
         """
         try:
-            answer = json.loads(response.body or b"{}")
-            if isinstance(answer, dict) and "directives" in answer:
+            if "directives" in answer:
                 wishes = answer["directives"][:MOST_DIRECTIVES]
                 # One assignment: the training thread sees the old wishes or the new.
                 self._in_force = tuple(_directive(wish) for wish in wishes)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             _log.debug("an answer's directives cannot be read: %r", error)
 
     def asks_for_snapshot(self, step: int) -> bool:

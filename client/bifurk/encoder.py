@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -21,7 +21,15 @@ from bifurk.recorder import Taken
 from bifurk.sketch import Sketch, key_format, sample_positions
 from bifurk.staging import StagedTensor
 from bifurk.transport import Request
-from bifurk.wire import Manifest, Mark, Part, TensorPart, content_digest, encode
+from bifurk.wire import (
+    Manifest,
+    Mark,
+    Part,
+    ScalarSummary,
+    TensorPart,
+    content_digest,
+    encode,
+)
 
 THREAD_NAME: Final = "bifurk-encode"
 
@@ -36,6 +44,7 @@ class Encoder:
         wall: what a failure stops at.
         overhead_ratio: measured so far, for the loss report.
         restore_marks: takes back the marks of a snapshot that was lost before it was delivered.
+        on_scalars: given the step of every snapshot and what was logged up to it; must not wait.
     """
 
     def __init__(
@@ -47,6 +56,7 @@ class Encoder:
         wall: Wall,
         overhead_ratio: Callable[[], float | None],
         restore_marks: Callable[[Sequence[Mark]], None],
+        on_scalars: Callable[[int, Mapping[str, ScalarSummary]], None],
     ) -> None:
         self._identity = identity
         self._deliver = deliver
@@ -56,6 +66,7 @@ class Encoder:
         self._outer_wall = Wall(failures_in_a_row=None)
         self._overhead_ratio = overhead_ratio
         self._restore_marks = restore_marks
+        self._on_scalars = on_scalars
         self._versions = client_versions()
         self._counter = sketch_torch.Counter()
         # SimpleQueue, because a finaliser may put into it at any moment.
@@ -171,7 +182,9 @@ class Encoder:
 
     def _encode(self, taken: Taken) -> Request:
         tensors = tuple(self._tensor(staged) for staged in taken.snapshot.tensors())
-        body = encode(Part(manifest=self._manifest(taken), tensors=tensors))
+        manifest = self._manifest(taken)
+        self._on_scalars(taken.step, manifest.scalars)
+        body = encode(Part(manifest=manifest, tensors=tensors))
         return Request(
             method="PUT",
             path=self._identity.part_path(taken.step),

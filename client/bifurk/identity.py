@@ -54,6 +54,10 @@ class Identity:
         """The attempt's resource, from the server's root."""
         return f"/api/v1/projects/{self.project}/runs/{self.run}/attempts/{self.attempt}"
 
+    def owns(self, path: str) -> bool:
+        """Whether a request's path is the attempt's, or lies below it."""
+        return f"{path}/".startswith(f"{self.attempt_path}/")
+
     def part_path(self, step: int) -> str:
         """The resource of this rank's part of the snapshot at ``step``."""
         return f"{self.attempt_path}/snapshots/{step}/parts/{self.rank.rank}"

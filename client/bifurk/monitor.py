@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from bifurk.portrait import inert_html
+
+if TYPE_CHECKING:
+    from bifurk.alerts import Alert
+
+Heard = TypeVar("Heard", bound="Callable[[Alert], Any]")
 
 FLUSH_SECONDS: Final = 30.0
 """How long ``flush`` and ``close`` wait for the network unless told otherwise."""
@@ -50,6 +58,33 @@ class Monitor(ABC):
         """
 
     @abstractmethod
+    def on_alert(self, listener: Heard) -> Heard:
+        """Has a callable told of the alerts that the server raises for this attempt.
+
+        It is called once with each news (a new alert, another severity or state), in order, on a
+        thread of its own, and with what is known already. It may take its time, and raise: that
+        is logged once. Never where no server answers: offline, disabled, in a forked child.
+
+        Args:
+            listener: takes a ``bifurk.Alert``; kept until the close, with all it refers to.
+
+        Returns:
+            The callable, so that this is a decorator as well.
+        """
+
+    @abstractmethod
+    def forward(self, target: object) -> None:
+        """Passes on what is logged and found to a tool people look at; off unless asked for.
+
+        Scalars go as their means at each snapshot, under ``bifurk/<name>``; alerts as a wandb
+        alert, an MLflow tag or a TensorBoard text. ``docs/forwarding.md`` says where they are.
+
+        Args:
+            target: ``"wandb"`` or ``"mlflow"``, for its active run, or a TensorBoard writer:
+                anything with ``add_scalar`` and ``add_text``.
+        """
+
+    @abstractmethod
     def flush(self, deadline_seconds: float = FLUSH_SECONDS) -> bool:
         """Whether everything taken so far has arrived within ``deadline_seconds``."""
 
@@ -61,8 +96,8 @@ class Monitor(ABC):
         was interrupted is finished by the next one, or at the interpreter's exit.
         """
 
-    def __reduce__(self) -> tuple[type[InertMonitor], tuple[()]]:
-        return InertMonitor, ()
+    def __reduce__(self) -> tuple[type[InertMonitor], tuple[str]]:
+        return InertMonitor, ("copies and pickles of a monitor do nothing",)
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +116,20 @@ class Monitor(ABC):
 
 
 class InertMonitor(Monitor):
-    """Does nothing: ``mode="disabled"``, and ranks that have nothing to send."""
+    """Does nothing: ``mode="disabled"``, and ranks that have nothing to send.
+
+    Args:
+        reason: why, for people.
+    """
+
+    def __init__(self, reason: str = "nothing is watched") -> None:
+        self._reason = reason
+
+    def __repr__(self) -> str:
+        return f"<bifurk.Monitor does nothing: {self._reason}>"
+
+    def _repr_html_(self) -> str:
+        return inert_html(self._reason)
 
     def log(self, **scalars: object) -> None:
         """Does nothing."""
@@ -95,6 +143,13 @@ class InertMonitor(Monitor):
         return None
 
     def set_step(self, step: int) -> None:
+        """Does nothing."""
+
+    def on_alert(self, listener: Heard) -> Heard:
+        """Nothing is heard of alerts."""
+        return listener
+
+    def forward(self, target: object) -> None:
         """Does nothing."""
 
     def flush(self, deadline_seconds: float = FLUSH_SECONDS) -> bool:

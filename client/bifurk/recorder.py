@@ -99,6 +99,11 @@ class Recorder:
         return self._next_sequence - 1 if self._next_sequence else None
 
     @property
+    def snapshots(self) -> int:
+        """Those that were due so far, taken or not."""
+        return self._next_sequence
+
+    @property
     def interval_seconds(self) -> float | None:
         """Usual time between snapshots; None before the first step."""
         if not self._steps_done:

@@ -39,9 +39,16 @@ class Reports:
         if self._state == "running":
             self._state = state
 
-    def read_last_scalars(self) -> None:
-        """Reads what was logged after the last snapshot; waits for the device it lies on."""
-        self._scalars = {**self._scalars, **self._recorder.scalars.take().summaries()}
+    @property
+    def state(self) -> State:
+        """What reports say now."""
+        return self._state
+
+    def read_last_scalars(self) -> Mapping[str, ScalarSummary]:
+        """Reads and returns what was logged since; waits for the device it lies on."""
+        read = self._recorder.scalars.take().summaries()
+        self._scalars = {**self._scalars, **read}
+        return read
 
     def request(self) -> Request:
         """The report of this moment."""

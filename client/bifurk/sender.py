@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from bifurk.clock import SYSTEM_CLOCK, Clock
+from bifurk.heartbeats import Heartbeats
 from bifurk.losses import LossLedger
 from bifurk.outbox import Entry, Outbox
 from bifurk.retry import (
@@ -53,7 +54,8 @@ class Sender:
         ledger: told of what the server refuses: ``conflict``, ``rejected_<status>``.
         heartbeat: makes the heartbeat's request; it is sent once, never retried or spooled.
         heartbeat_seconds: between two of them.
-        on_reply: given every 2xx answer; it runs on the sender's thread.
+        on_reply: given every 2xx answer and the request it is one to; it runs on the sender's
+            thread.
         on_refused: given the status of every snapshot of this process's attempt that the server
             refuses for good; likewise.
         clock, backoff: seams for tests.
@@ -67,7 +69,7 @@ class Sender:
         *,
         heartbeat: Callable[[], Request] | None = None,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
-        on_reply: Callable[[Response], None] | None = None,
+        on_reply: Callable[[Request, Response], None] | None = None,
         on_refused: Callable[[int], None] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         backoff: Backoff | None = None,
@@ -76,7 +78,6 @@ class Sender:
         self._transport = transport
         self._ledger = ledger
         self._heartbeat = heartbeat
-        self._heartbeat_seconds = heartbeat_seconds
         self._on_reply = on_reply
         self._on_refused = on_refused
         self._clock = clock
@@ -84,7 +85,7 @@ class Sender:
         self._condition = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self._not_before = -math.inf
-        self._next_beat = math.inf
+        self._beats = Heartbeats(math.inf if heartbeat is None else heartbeat_seconds, clock.now())
         self._closing_at = math.inf
         self._finished = False
         self._last_words: Request | None = None
@@ -95,9 +96,11 @@ class Sender:
 
     def start(self) -> None:
         """Starts the thread; once."""
-        if self._heartbeat is not None:
-            self._next_beat = self._clock.now() + self._heartbeat_seconds
         self._thread.start()
+
+    def listen(self) -> None:
+        """Says that somebody waits for what the server finds: heartbeats then ask for it."""
+        self._beats.listening = True
 
     def wake(self) -> None:
         """Says that the outbox has something new."""
@@ -172,27 +175,28 @@ class Sender:
                 pending = self._spool.pending()
                 if now >= self._closing_at or (self._closing_at < math.inf and not pending):
                     return False
-                due = min(self._next_beat, self._not_before if pending else math.inf)
+                due = min(self._beats.due, self._not_before if pending else math.inf)
                 if due <= now:
                     return True
                 self._clock.wait(self._condition, min(due, self._closing_at) - now)
 
     def _beat(self) -> None:
         now = self._clock.now()
-        if self._heartbeat is None or now < self._next_beat:
+        if self._heartbeat is None or now < self._beats.due:
             return
-        self._next_beat = now + self._heartbeat_seconds
+        self._beats.beaten(now)
         if self._closing_at < math.inf:
             return
         try:
-            response = self._exchange(self._heartbeat())
+            request = self._heartbeat()
+            response = self._exchange(request)
         except TransportError as error:
             logger.debug("a heartbeat did not get through: %s", error)
             return
         except Exception:  # noqa: BLE001 - its supplier is foreign, and the parts must go on
             self._log_once("heartbeat", logging.ERROR, "no heartbeat could be made", trace=True)
             return
-        self._tell(response)
+        self._tell(request, response)
         self._log_final(response)
 
     def _say_last_words(self) -> None:
@@ -203,6 +207,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - as for a heartbeat
             logger.warning("the end of the attempt could not be told: %s", error)
             return
+        self._tell(self._last_words, response)
         self._log_final(response)
 
     def _deliver(self) -> None:
@@ -227,11 +232,11 @@ class Sender:
         seconds = min(REQUEST_SECONDS, self._closing_at - self._clock.now())
         return self._transport.send(request, deadline_seconds=seconds)
 
-    def _tell(self, response: Response) -> None:
+    def _tell(self, request: Request, response: Response) -> None:
         if self._on_reply is None or verdict(response.status) is not Verdict.DELIVERED:
             return
         try:
-            self._on_reply(response)
+            self._on_reply(request, response)
         except Exception:  # noqa: BLE001 - the request is delivered whatever its reader makes of it
             self._log_once("reply", logging.ERROR, "an answer could not be read", trace=True)
 
@@ -244,16 +249,18 @@ class Sender:
         else:
             if answer is Verdict.DELIVERED:
                 self._spool.discard(entry)
+                if entry.slot.sequence is not None:
+                    self._beats.delivered(self._clock.now())
             else:
                 self._give_up(entry, response)
-            self._answered(response)
+            self._answered(entry.request, response)
 
-    def _answered(self, response: Response) -> None:
+    def _answered(self, request: Request, response: Response) -> None:
         self._backoff.reset()
         if self._away:
             logger.info("the server answers again")
         self._away = False
-        self._tell(response)
+        self._tell(request, response)
 
     def _wait_outside(self, entry: Entry, response: Response) -> None:
         """The way is shut, not the request wrong: what waits is kept for whoever mends the way."""

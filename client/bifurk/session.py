@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Final
 
 from torch.optim import Optimizer
 
+from bifurk.answers import document
 from bifurk.capture import Capture
 from bifurk.config import WatchConfig
 from bifurk.delivery import open_delivery
@@ -21,22 +23,30 @@ from bifurk.directives import Directives
 from bifurk.encoder import Encoder
 from bifurk.guard import Wall
 from bifurk.identity import Identity
+from bifurk.listeners import Listener
 from bifurk.losses import LossLedger
-from bifurk.monitor import FLUSH_SECONDS, Monitor
+from bifurk.monitor import FLUSH_SECONDS, Heard, InertMonitor, Monitor
+from bifurk.news import News
 from bifurk.overhead import ThreadTime
+from bifurk.portrait import Portrait, as_html, as_text
 from bifurk.recorder import Recorder
 from bifurk.reports import Reports
 from bifurk.step_hooks import StepHooks
-from bifurk.transport import Response, Transport
+from bifurk.transport import Request, Response, Transport
 from bifurk.wire import LossReport
 from bifurk.wire.attempt import State
 
 EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit may wait for the network; the rest stays on disk."""
 
+FORKED: Final = "the process it belongs to has forked, and this is the child"
+
 SENDING_SHARE: Final = 0.2
 """Of a close's deadline that encoding leaves over: a server that is well needs milliseconds, and
 has to hear how the run ended whatever became of the last snapshots."""
+
+
+_log = logging.getLogger("bifurk")
 
 
 class Session(Monitor):
@@ -68,6 +78,11 @@ class Session(Monitor):
         self._closed = False
         self._over = threading.Event()
         self._begun = False
+        self._replaced = False
+        self._told_silence = False
+        self._identity = identity
+        self._config = config
+        self._news = News(config.url)
         self._error_before = _last_error()
         self._wall = Wall()
         # What the user calls stays up: a wrong argument is no fault of the watching, and closing
@@ -76,7 +91,6 @@ class Session(Monitor):
         self._ledger = LossLedger()
         self._sending = ThreadTime()
         self._directives = Directives()
-        self._follows_directives = config.directives
         self._recorder = Recorder(
             capture=capture,
             optimizers=optimizers,
@@ -84,7 +98,9 @@ class Session(Monitor):
             ranks=identity.rank.ranks,
             ledger=self._ledger,
             directives=self._directives,
-            background_seconds=lambda: self._encoder.cpu_seconds + self._sending.seconds,
+            background_seconds=lambda: (
+                self._encoder.cpu_seconds + self._sending.seconds + self._news.forwards.cpu_seconds
+            ),
         )
         self._reports = Reports(identity=identity, recorder=self._recorder, ledger=self._ledger)
         self._delivery = open_delivery(
@@ -102,6 +118,7 @@ class Session(Monitor):
             wall=self._wall,
             overhead_ratio=lambda: self._recorder.overhead.ratio,
             restore_marks=self._recorder.marks.restore,
+            on_scalars=self._news.scalars,
         )
         self._start(optimizers[0])
 
@@ -109,6 +126,17 @@ class Session(Monitor):
     def closed(self) -> bool:
         """Whether the watch is over."""
         return self._closed
+
+    @property
+    def config(self) -> WatchConfig:
+        """What it was told."""
+        return self._config
+
+    def end_replaced(self) -> None:
+        """Ends the watch because another one of the same run begins."""
+        if self._awake():
+            self._replaced = True
+            self._calls.run(self._close, EXIT_SECONDS)
 
     def log(self, **scalars: object) -> None:
         """See ``Monitor.log``."""
@@ -132,6 +160,17 @@ class Session(Monitor):
         if self._awake():
             self._calls.run(self._recorder.set_step, step)
 
+    def on_alert(self, listener: Heard) -> Heard:
+        """See ``Monitor.on_alert``."""
+        if self._awake():
+            self._calls.run(self._listen, listener)
+        return listener
+
+    def forward(self, target: object) -> None:
+        """See ``Monitor.forward``."""
+        if self._awake():
+            self._calls.run(self._news.forward, target)
+
     def flush(self, deadline_seconds: float = FLUSH_SECONDS) -> bool:
         """See ``Monitor.flush``."""
         return bool(self._awake() and self._calls.run(self._flush, deadline_seconds))
@@ -139,6 +178,16 @@ class Session(Monitor):
     def close(self, deadline_seconds: float = FLUSH_SECONDS) -> None:
         """See ``Monitor.close``."""
         self._calls.run(self._close, deadline_seconds)
+
+    def __repr__(self) -> str:
+        if not self._ours():
+            return repr(InertMonitor(FORKED))
+        return self._calls.run(lambda: as_text(self._portrait())) or object.__repr__(self)
+
+    def _repr_html_(self) -> str | None:
+        if not self._ours():
+            return InertMonitor(FORKED)._repr_html_()
+        return self._calls.run(lambda: as_html(self._portrait()))
 
     def _leave(self, error: BaseException | None) -> None:
         self._calls.run(self._close, FLUSH_SECONDS, error)
@@ -152,12 +201,15 @@ class Session(Monitor):
         self._orphaned = weakref.finalize(clock, self._encoder.call, self._end_orphan)
         self._orphaned.atexit = False
         atexit.register(self._at_exit)
+        for target in self._config.forward:
+            self._calls.run(self._news.forward, target)
 
     def _before_step(self) -> None:
         """Before the first step only: what training starts from."""
         if self._begun or not self._awake():
             return
         self._begun = True
+        self._wall.run(self._news.forwards.begin)
         if self._wall.run(self._recorder.begin):
             self._wall.run(self._take_snapshot)
 
@@ -170,11 +222,25 @@ class Session(Monitor):
         if taken is not None:
             self._encoder.submit(taken)
 
-    def _answered(self, response: Response) -> None:
+    def _answered(self, request: Request, response: Response) -> None:
         """On the sender's thread."""
-        if self._follows_directives:
-            self._directives.read(response)
+        # What an earlier process left is sent as well, and answered about an attempt of its own.
+        if self._identity.owns(request.path):
+            answer = document(response)
+            if self._config.directives:
+                self._directives.read(answer)
+            self._news.answered(answer)
         self._sending.tell()
+
+    def _listen(self, listener: Listener) -> None:
+        if self._delivery.listen():
+            self._news.listen(listener)
+        elif not self._told_silence:
+            self._told_silence = True
+            _log.warning(
+                "on_alert: in mode %r no server answers, and nothing is ever called",
+                self._config.mode,
+            )
 
     def _refused(self, status: int) -> None:
         """On the sender's thread."""
@@ -205,7 +271,7 @@ class Session(Monitor):
 
     def _end_orphan(self) -> None:
         """On the encoder's thread, once the optimizer no longer exists."""
-        self._calls.run(self._reports.read_last_scalars)
+        self._calls.run(self._read_last_scalars)
         self._calls.run(self._close, EXIT_SECONDS)
 
     def _close(self, deadline_seconds: float, error: BaseException | None = None) -> None:
@@ -238,13 +304,17 @@ class Session(Monitor):
         self._calls.run(self._recorder.free)
         self._calls.run(self._tell_late_losses, told, _before_last_share(_left(deadline)))
         self._calls.run(self._delivery.close, _left(deadline))
+        self._calls.run(self._news.close, _left(deadline))
         atexit.unregister(self._at_exit)
 
     def _stop_watching(self) -> None:
         self._hooks.remove()
         self._orphaned.detach()
         # On the encoder's thread, because a device that hangs must not keep the process.
-        self._encoder.call(lambda: self._calls.run(self._reports.read_last_scalars))
+        self._encoder.call(lambda: self._calls.run(self._read_last_scalars))
+
+    def _read_last_scalars(self) -> None:
+        self._news.scalars(self._recorder.step, self._reports.read_last_scalars())
 
     def _tell_end(self) -> LossReport:
         """Tells how the attempt ended; returns the losses that the report knows of."""
@@ -257,6 +327,32 @@ class Session(Monitor):
         self._delivery.flush(deadline_seconds)
         if self._ledger.report() != known:
             self._delivery.put(self._reports.request())
+
+    def _portrait(self) -> Portrait:
+        known = self._ledger.report()
+        online = self._config.mode == "online"
+        return Portrait(
+            project=self._identity.project,
+            run=self._identity.run,
+            attempt=self._identity.attempt,
+            state=self._state(),
+            place=self._config.url or "" if online else str(self._config.offline_dir),
+            page=self._news.book.page,
+            step=self._recorder.step,
+            snapshots=self._recorder.snapshots,
+            dropped=known.dropped,
+            overhead=self._recorder.overhead.ratio,
+            alerts=self._news.book.known,
+        )
+
+    def _state(self) -> str:
+        if self._replaced:
+            return "ended: another watch of this run has begun"
+        if self._closed:
+            return f"ended: {self._reports.state}"
+        if self._wall.disabled:
+            return "switched off after failures, which the log tells"
+        return "watching" if self._begun else "waiting for the first step"
 
 
 def _before_last_share(seconds: float) -> float:

@@ -18,7 +18,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import Timeout, parse_url
 
-MAX_REPLY_BYTES: Final = 64 << 10
+MAX_REPLY_BYTES: Final = 256 << 10
 """Of a reply's body that are read: answers are small documents; the rest is left unread."""
 
 SEND_SLICE_BYTES: Final = 64 << 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
 from typing import TYPE_CHECKING, Unpack
 
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 
 from bifurk.capture import Capture
 from bifurk.config import WatchConfig, WatchSettings
-from bifurk.configure import resolve
+from bifurk.configure import given, resolve
 from bifurk.identity import Identity, Rank, current_rank
 from bifurk.monitor import InertMonitor, Monitor
 from bifurk.optimizers import as_optimizers
@@ -73,10 +74,14 @@ def watch(
     config = resolve(settings, rank=rank, transport_given=transport is not None)
     known = _sessions.get(optimizers[0])
     if known is not None and not known.closed:
-        _log.warning("this optimizer is watched already: its first monitor and settings stay")
+        if any(getattr(config, name) != getattr(known.config, name) for name in given(settings)):
+            _log.warning("this optimizer is watched already: its first monitor and settings stay")
         return known
-    if config.mode == "disabled" or rank.rank > 0:
-        return InertMonitor()
+    if config.mode == "disabled":
+        return InertMonitor("mode is 'disabled'")
+    if rank.rank > 0:
+        return InertMonitor(f"this is rank {rank.rank} of {rank.ranks}, and rank 0 posts")
+    _end_replaced(config)
     return _open(model, optimizers, config=config, rank=rank, transport=transport)
 
 
@@ -84,6 +89,20 @@ def is_watched(optimizer: Optimizer) -> bool:
     """Whether an open watch has this optimizer as its clock."""
     session = _sessions.get(optimizer)
     return session is not None and not session.closed
+
+
+def _end_replaced(config: WatchConfig) -> None:
+    """At a prompt or in a notebook, ends an open watch of the same run: the cell has run again.
+
+    Elsewhere nothing is run twice by itself, and two watches are what somebody wrote.
+    """
+    if not hasattr(sys, "ps1"):
+        return
+    for session in list(_sessions.values()):
+        same = (session.config.project, session.config.run) == (config.project, config.run)
+        if same and not session.closed:
+            _log.info("another watch of run %s begins: the one before it ends", config.run)
+            session.end_replaced()
 
 
 def _open(

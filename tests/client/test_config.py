@@ -57,6 +57,7 @@ def test_every_field_can_come_from_the_environment() -> None:
         "full_every": ("2", 2),
         "overhead_budget": ("none", None),
         "directives": ("false", False),
+        "forward": ("wandb, mlflow", ("wandb", "mlflow")),
         "start_step": ("11", 11),
         "attempt": ("a1", "a1"),
         "spool_dir": ("/s", Path("/s")),

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import bifurk
+from bifurk.answers import document
 from bifurk.cadence import Cadence, FullRotation
 from bifurk.directives import MOST_DIRECTIVES, Directives
 from bifurk.testing import InMemoryTransport
@@ -24,7 +25,7 @@ def _answer(*wishes: Mapping[str, Any]) -> Response:
 
 def _told(*wishes: Mapping[str, Any]) -> Directives:
     directives = Directives()
-    directives.read(_answer(*wishes))
+    directives.read(document(_answer(*wishes)))
     return directives
 
 
@@ -38,9 +39,9 @@ def test_a_wish_holds_from_its_first_step_up_to_its_last() -> None:
 
 def test_an_answer_replaces_all_wishes_and_one_without_a_word_none() -> None:
     directives = _told(WISH)
-    directives.read(Response(status=200, body=b'{"created": false}'))
+    directives.read(document(Response(status=200, body=b'{"created": false}')))
     assert directives.asks_for_snapshot(20)
-    directives.read(_answer())
+    directives.read(document(_answer()))
     assert not directives.asks_for_snapshot(20)
 
 
@@ -60,7 +61,7 @@ def test_an_answer_replaces_all_wishes_and_one_without_a_word_none() -> None:
 )
 def test_an_answer_that_cannot_be_understood_changes_nothing(body: bytes) -> None:
     directives = _told(WISH)
-    directives.read(Response(status=200, body=body))
+    directives.read(document(Response(status=200, body=body)))
     assert directives.asks_for_snapshot(20)
 
 

@@ -110,5 +110,5 @@ def test_no_module_bears_a_public_name() -> None:
 
 def test_the_public_names_are_these() -> None:
     process = run("import bifurk; print(dir(bifurk)); bifurk.other")
-    assert process.stdout.strip() == "['Monitor', 'WatchConfig', '__version__', 'watch']"
+    assert process.stdout.strip() == "['Alert', 'Monitor', 'WatchConfig', '__version__', 'watch']"
     assert "module 'bifurk' has no attribute 'other'" in process.stderr

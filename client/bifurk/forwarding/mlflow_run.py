@@ -1,0 +1,63 @@
+"""Into the MLflow run that is active where forwarding was asked for."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bifurk.alerts import Alert
+from bifurk.forwarding.target import PREFIX, NoRunError, sentence_of
+
+MOST_TAG_CHARACTERS: Final = 5_000
+"""Of a tag's value, in every version of MLflow so far."""
+
+_NOT_IN_KEYS: Final = re.compile(r"[^\w.:/ -]", re.ASCII)
+
+
+class MlflowRun:
+    """Forwards to one run by its id: which run is active is known to each thread alone."""
+
+    name = "mlflow"
+
+    def __init__(self) -> None:
+        self._run_id: str | None = None
+
+    def find(self) -> None:
+        """Remembers the run that is active on this thread, unless one is remembered."""
+        if self._run_id is None:
+            mlflow = sys.modules.get("mlflow")
+            run = None if mlflow is None else mlflow.active_run()
+            if run is not None:
+                self._run_id = run.info.run_id
+
+    def scalars(self, step: int, means: Mapping[str, float]) -> None:
+        """See ``Target.scalars``."""
+        client, run_id = self._client()
+        from mlflow.entities import Metric  # noqa: PLC0415 - only where it is in use
+
+        now = int(time.time() * 1_000)
+        client.log_batch(
+            run_id,
+            metrics=[
+                Metric(_NOT_IN_KEYS.sub("_", f"{PREFIX}{name}"), mean, now, step)
+                for name, mean in means.items()
+            ],
+        )
+
+    def alert(self, alert: Alert) -> None:
+        """Sets the tag ``bifurk.alert.<id>``, which says how the alert stands."""
+        client, run_id = self._client()
+        client.set_tag(run_id, f"bifurk.alert.{alert.id}", sentence_of(alert)[:MOST_TAG_CHARACTERS])
+
+    def _client(self) -> tuple[Any, str]:
+        if self._run_id is None:
+            raise NoRunError(
+                "mlflow has no active run: call mlflow.start_run() before monitor.forward()"
+                " or before the first step"
+            )
+        from mlflow import MlflowClient  # noqa: PLC0415 - only where it is in use
+
+        return MlflowClient(), self._run_id
