@@ -232,6 +232,7 @@ class Encoder:
             sample=_sample(staged),
             full=None if staged.full is None else exact(staged.full, own),
             packing=watched.packing,
+            product=watched.product,
         )
 
     def _counts(self, staged: StagedTensor) -> Sketch | None:

@@ -12,11 +12,12 @@ from typing import Any, Final
 import torch
 from torch.nn.parameter import is_lazy
 
+from bifurk.adapters import product_of
 from bifurk.attention_heads import Heads, heads_of
 from bifurk.layout import layout_of, strip_wrappers
 from bifurk.packing import WHOLE, Packing, packing_of
 from bifurk.sketch import SMALL_TENSOR_ELEMENTS
-from bifurk.wire import WireLimits
+from bifurk.wire import Product, WireLimits
 
 DTYPES: Final = {
     torch.bfloat16: "bfloat16",
@@ -40,6 +41,7 @@ class Watched:
         dtype: as the wire names it. layer, role: see ``bifurk.layout``.
         packing: how several projections lie in it; ``WHOLE`` when it is one although its name
             says otherwise, None when nothing speaks for several.
+        product: what it makes together with another watched tensor, as an adapter's factors do.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Watched:
     role: str
     device: torch.device
     packing: Packing | None = None
+    product: Product | None = None
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -116,7 +119,8 @@ def select(
             reason = f"beyond the first {WireLimits().tensors} tensors"
         if reason is None:
             packing = _packing(name, parameter, heads_of(model, raw_name), packings, misfits)
-            watched.append(_watch(name, parameter, roles, packing))
+            product = product_of(model, raw_name)
+            watched.append(_watch(name, parameter, roles, packing, product))
         else:
             left_out.setdefault(reason, []).append(name)
     return Selection(
@@ -197,6 +201,7 @@ def _watch(
     parameter: torch.nn.Parameter,
     roles: Mapping[str, str] | None,
     packing: Packing | None,
+    product: Product | None,
 ) -> Watched:
     shape = tuple(parameter.shape)
     layout = layout_of(name, shape, roles=roles)
@@ -209,6 +214,7 @@ def _watch(
         role=layout.role,
         device=parameter.device,
         packing=packing,
+        product=product,
     )
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -391,7 +392,8 @@ def free_port() -> str:
 def test_adapters_are_watched_and_the_frozen_base_is_not(tmp_path: Path, house: House) -> None:
     torch.manual_seed(1)
     model = get_peft_model(
-        small_gpt(), LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True)
+        small_gpt(),
+        LoraConfig(r=4, lora_alpha=6, target_modules=["c_attn"], fan_in_fan_out=True),
     )
     transport = InMemoryTransport()
     trainer = new_trainer(tmp_path, BifurkCallback(transport=transport, **EVERY), model=model)
@@ -410,6 +412,21 @@ def test_adapters_are_watched_and_the_frozen_base_is_not(tmp_path: Path, house: 
     for name in trained:
         written = saved[name.replace(".default", "")]
         assert last[name].values.data.tobytes() == written.contiguous().numpy().tobytes()
+
+    # The update of the frozen matrix, which peft builds here and bifurk does not.
+    stored = measured(house, seen.parts)
+    attempt = seen.attempts[0]
+    for layer in (0, 1):
+        matrix = model.base_model.model.transformer.h[layer].attn.c_attn
+        update = matrix.get_delta_weight("default").detach().double().numpy()
+        singular = np.linalg.svd(update, compute_uv=False)[:4]
+        name = f"base_model.model.transformer.h.{layer}.attn.c_attn.lora_B.default.weight[product]"
+        first, row = stored[attempt, name, 0], stored[attempt, name, 6]
+        assert row["spectral_norm"] == pytest.approx(singular[0], rel=1e-5)
+        assert row["l2_norm"] == pytest.approx(np.linalg.norm(update), rel=1e-5)
+        ranks = (singular**2).sum() / singular[0] ** 2
+        assert row["stable_rank"] == pytest.approx(ranks, rel=1e-5)
+        assert first["spectral_norm"] is None  # the left factor begins at zero
 
 
 def test_a_wrong_setting_raises_when_the_callback_is_made() -> None:

@@ -106,6 +106,7 @@ def _description(tensor: TensorPart) -> tuple[object, ...]:
         tensor.layer,
         tensor.placement,
         tensor.packing,
+        tensor.product,
     )
 
 

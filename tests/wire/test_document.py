@@ -17,6 +17,7 @@ from bifurk.wire import (
     Manifest,
     Mark,
     Placement,
+    Product,
     ScalarSummary,
     WireLimits,
 )
@@ -29,7 +30,7 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text(enc
 
 
 @pytest.mark.parametrize(
-    "value", [Manifest, Mark, LossReport, ScalarSummary, Placement, AttemptReport]
+    "value", [Manifest, Mark, LossReport, ScalarSummary, Placement, Product, AttemptReport]
 )
 def test_every_field_is_described(value: type) -> None:
     for field in dataclasses.fields(value):

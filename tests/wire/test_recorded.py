@@ -11,7 +11,7 @@ import pytest
 
 from bifurk.packing import WHOLE, Packing
 from bifurk.sketch import sample_positions
-from bifurk.wire import LossReport, Mark, Part, Placement, decode
+from bifurk.wire import LossReport, Mark, Part, Placement, Product, decode
 from tests.wire.forge import assert_same_part
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -104,6 +104,20 @@ def test_1_1_adds_the_packing_and_changes_nothing_else(part: Part) -> None:
             Packing(axis=0, groups=2, pieces=((query, 4), (key, 1), (value, 1))),
         ),
         ("h.0.attn.qkv.weight", (6, 2), WHOLE),
+    ]
+
+
+def test_1_2_adds_the_product_and_changes_nothing_else() -> None:
+    older = decode((RECORDED / "part-1.1.bin").read_bytes())
+    later = decode((RECORDED / "part-1.2.bin").read_bytes())
+    old, new = later.tensors[: len(older.tensors)], later.tensors[len(older.tensors) :]
+    version = replace(later.manifest, wire_version="1.1")
+    assert_same_part(Part(manifest=version, tensors=old), older)
+    right = "h.0.attn.c_attn.lora_A.default.weight"
+    left = right.replace("lora_A", "lora_B")
+    assert [(tensor.name, tensor.shape, tensor.product) for tensor in new] == [
+        (right, (2, 3), None),
+        (left, (4, 2), Product(right=right, scale=-0.5)),
     ]
 
 

@@ -25,6 +25,7 @@ from bifurk.wire import (
     Mark,
     Part,
     Placement,
+    Product,
     ScalarSummary,
     TensorPart,
     content_digest,
@@ -38,6 +39,13 @@ from tests.wire.forge import assert_same_part
 
 MANIFEST = Manifest(project="p", run="r", attempt="a", step=0, sequence=0)
 SHAPES = st.lists(st.integers(1, 6), max_size=4).map(tuple)
+
+
+PRODUCTS = st.none() | st.builds(
+    Product,
+    right=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20),
+    scale=st.floats(allow_nan=False, allow_infinity=False),
+)
 
 
 def bit_patterns(dtype: str, size: int) -> st.SearchStrategy[Exact]:
@@ -80,6 +88,7 @@ def small_tensors(draw: st.DrawFn) -> TensorPart:
         full=full if draw(st.booleans()) else None,
         placement=placement,
         packing=draw(packings(shape)),
+        product=draw(PRODUCTS),
     )
 
 

@@ -15,9 +15,15 @@ from bifurk.sketch import SAMPLE_SIZE, SMALL_TENSOR_ELEMENTS, Sketch
 from bifurk.wire.container import decompress, read_container
 from bifurk.wire.errors import PartTooLargeError, WireError
 from bifurk.wire.fields import Fields, shown
-from bifurk.wire.limits import MAX_DIMENSIONS, MAX_ELEMENTS, MAX_LAYER, WireLimits
+from bifurk.wire.limits import (
+    MAX_DIMENSIONS,
+    MAX_ELEMENTS,
+    MAX_LAYER,
+    MAX_NAME_CHARACTERS,
+    WireLimits,
+)
 from bifurk.wire.manifest import read_manifest
-from bifurk.wire.part import Part, Placement, TensorPart
+from bifurk.wire.part import Part, Placement, Product, TensorPart
 from bifurk.wire.payloads import KINDS, Payloads
 from bifurk.wire.strict_json import parse_object
 
@@ -112,6 +118,7 @@ def _tensor(f: Fields, *, index: int, carries: frozenset[str], payloads: Payload
         else None,
         placement=placement,
         packing=_packing(f, shape),
+        product=_product(f),
     )
 
 
@@ -123,6 +130,19 @@ def _packing(f: Fields, shape: tuple[int, ...]) -> Packing | None:
         return read_packing(text, shape)
     except ValueError as error:
         raise WireError(f"{f.where}.packing", str(error)) from None
+
+
+def _product(f: Fields) -> Product | None:
+    if not f.has("product"):
+        return None
+    told = Fields(f.raw("product"), f"{f.where}.product")
+    right = told.text("right", limit=MAX_NAME_CHARACTERS)
+    if not right:
+        told.fail("right", "a name")
+    scale = told.number("scale")
+    if not math.isfinite(scale):
+        told.fail("scale", "a finite number")
+    return Product(right=right, scale=scale)
 
 
 def _shape(f: Fields, name: str) -> tuple[int, ...]:

@@ -63,6 +63,8 @@ def _describe(tensor: TensorPart) -> dict[str, Any]:
         description["placement"] = tensor.placement
     if tensor.packing is not None:
         description["packing"] = str(tensor.packing)
+    if tensor.product is not None:
+        description["product"] = tensor.product
     return description
 
 

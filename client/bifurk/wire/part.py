@@ -15,7 +15,7 @@ from bifurk.exact import Exact
 from bifurk.packing import Packing
 from bifurk.sketch import Sketch
 
-WIRE_VERSION: Final = "1.1"
+WIRE_VERSION: Final = "1.2"
 """``major.minor``; a server takes its own major, and minors up to two older or any newer."""
 
 Detail: TypeAlias = str | float | int | bool | None
@@ -28,6 +28,21 @@ class Placement:
 
     offset: tuple[int, ...]
     local_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """Says of a tensor that it is the left factor of a matrix: ``scale`` x left x right.
+
+    Both factors are read as matrices, [first axis, rest]; an adapter's update of a frozen matrix
+    is such a product, which nobody has to build.
+
+    Attributes:
+        right: name of the other factor. scale: of the product; finite.
+    """
+
+    right: str
+    scale: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +61,7 @@ class TensorPart:
         placement: None when the part carries the whole tensor.
         packing: how several projections lie in the whole tensor; ``WHOLE`` where the client says
             that it is one, None where it says nothing (as before 1.1).
+        product: what it makes together with another tensor; None where nothing (as before 1.2).
     """
 
     name: str
@@ -59,6 +75,7 @@ class TensorPart:
     full: Exact | None = None
     placement: Placement | None = None
     packing: Packing | None = None
+    product: Product | None = None
 
     @property
     def size(self) -> int:

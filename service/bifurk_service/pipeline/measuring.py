@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -17,6 +17,7 @@ from bifurk.wire.limits import MAX_NAME_CHARACTERS
 from bifurk_service.stats.measure import Measured, TensorInput, as_table, measure_tensors
 from bifurk_service.stats.pieces import Piece, pieces_of
 from bifurk_service.stats.pooling import counts_of
+from bifurk_service.stats.products import MeasuredProduct, products_of
 from bifurk_service.stats.registry import STATISTICS
 from bifurk_service.stats.spectra.plan import SpectraPlan
 from bifurk_service.stats.value import NoValue, Value
@@ -63,7 +64,7 @@ class MeasureJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PieceInfo:
-    """A piece of a fused tensor, as it is stored: of which tensor, its role and shape."""
+    """A piece of a fused tensor, or a product, as it is stored: of what, its role and shape."""
 
     of: str
     role: str
@@ -76,7 +77,7 @@ class MeasureOutcome:
 
     Attributes:
         measured: statistics and spectra of all tensors and pieces.
-        pieces: by name, those of the measured that are pieces of fused tensors.
+        pieces: by name, those of the measured that are pieces of fused tensors, or products.
         stripped: by blob key, the parts without the full values they carried.
     """
 
@@ -151,13 +152,20 @@ def measure(
         for piece in _pieces(carried[name][0], tensor)
         if piece.name not in carried and len(piece.name) <= MAX_NAME_CHARACTERS
     }
+    products = _products(carried, inputs, taken={*carried, *pieces})
     whole = measure_tensors(
         inputs | {name: piece.tensor for name, piece in pieces.items()}, plan=plan
     )
-    return _with_partial(whole, partial), {
+    told = {
         name: PieceInfo(of=piece.of, role=piece.role, shape=piece.tensor.shape)
         for name, piece in pieces.items()
+    } | {
+        product.name: PieceInfo(
+            of=product.of, role=carried[product.of][0].role, shape=product.shape
+        )
+        for product in products
     }
+    return _with_partial(_with_products(whole, products), partial), told
 
 
 def _missing(carried: list[TensorPart]) -> NoValue | None:
@@ -186,6 +194,35 @@ def _pieces(carried: TensorPart, tensor: TensorInput) -> list[Piece]:
     if packing is None or not packing.pieces:
         return []
     return list(pieces_of(carried.name, tensor, packing))
+
+
+def _products(
+    carried: Mapping[str, list[TensorPart]],
+    inputs: Mapping[str, TensorInput],
+    *,
+    taken: Collection[str],
+) -> list[MeasuredProduct]:
+    told = {name: them[0].product for name, them in carried.items() if them[0].product is not None}
+    return [
+        product
+        for product in products_of(told, inputs)
+        if product.name not in taken and len(product.name) <= MAX_NAME_CHARACTERS
+    ]
+
+
+def _with_products(measured: Measured, products: Sequence[MeasuredProduct]) -> Measured:
+    if not products:
+        return measured
+    spectra = {
+        product.name: product.spectrum
+        for product in products
+        if not isinstance(product.spectrum, NoValue)
+    }
+    return Measured(
+        tensors=measured.tensors.followed_by(as_table({p.name: p.values for p in products})),
+        spectra={**measured.spectra, **spectra},
+        skipped=measured.skipped,
+    )
 
 
 def _input(
