@@ -26,6 +26,7 @@ from bifurk_service.detect.baseline_departures import (
     outside,
     required,
 )
+from bifurk_service.notify.baselines import LEAST_GOOD
 from bifurk_service.stats.baseline import RunCourse
 
 GROUPS: Final = 50
@@ -37,7 +38,7 @@ SINGLE: Final = 2_000
 """Draws of a course that is held alone."""
 STEPS: Final = 10 * np.arange(SNAPSHOTS)
 MOST: Final = 0.03
-"""Of runs of five good ones or more, whatever their courses share."""
+"""Of runs with enough good ones and drifts of one size, whatever their courses share."""
 
 Draw: TypeAlias = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
@@ -126,7 +127,7 @@ def main() -> int:
                         claim=f"{draw.__name__} drifts, {good} good, {shared:g} shared: told of",
                         value=sum(told for told, _, _ in found) / runs,
                         unit=f"of {runs} runs",
-                        target=None if good < 5 else MOST,
+                        target=MOST if draw is normal and good >= LEAST_GOOD else None,
                     )
                 )
     return report(claims, as_json=asked.json)

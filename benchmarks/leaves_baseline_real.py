@@ -109,6 +109,9 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--statistics", default="std,update_ratio,spectral_norm")
     asked = parser.parse_args()
+    if not any(asked.cache.glob("healthy-*.npz")):
+        print(f"nothing is recorded in {asked.cache}; `real_runs.py --train` does that")
+        return 0
     recorded = Recorded(asked.cache, asked.statistics.split(","))
     cases = [
         *((name, [one for one in family if one != name], 0) for family in (CONSTANT, COSINE)
