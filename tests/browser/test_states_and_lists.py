@@ -140,6 +140,37 @@ def test_the_other_controls_redraw_too(visit: Start, watched: Watched) -> None:
     expect(page.locator("#get_series table")).to_be_visible()
 
 
+def test_live_and_the_theme_are_pressed_on_every_page(visit: Start, watched: Watched) -> None:
+    page = visit().page
+    for path in ("/", "/alerts", "/runs/{run}/branches", "/runs/{run}/tensors/{tensor}"):
+        page.goto(watched.url + place(path, watched))
+        page.get_by_role("button", name="Live").click()
+        page.get_by_role("button", name="Paused").click()
+        expect(page.get_by_role("button", name="Live")).to_have_attribute("aria-pressed", "true")
+        theme = page.locator("html").get_attribute("data-theme")
+        page.get_by_label("Switch between light and dark").click()
+        expect(page.locator("html")).not_to_have_attribute("data-theme", theme or "")
+    expect(page.locator("[data-figure][aria-busy=true]")).to_have_count(0)
+
+
+def test_a_comparison_s_tensors_and_good_runs_are_chosen(visit: Start, watched: Watched) -> None:
+    seen = visit()
+    page = seen.go(f"/compare?a={watched.run}&stat=l2_norm")
+    page.get_by_label("Role", exact=True).select_option("mlp.up")
+    page.wait_for_url("**role=mlp.up*")
+    seen.settled()
+    chosen = page.get_by_label("Tensor in the figures")
+    redrawn(seen, "/figures/densities", lambda: chosen.select_option("blocks.3.mlp.up.weight"))
+    page.get_by_label("Name (* and ?)").fill("*.2.*")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**match=*")
+    page.get_by_text("Choose from the list").click()
+    page.locator(f"[data-good='{watched.empty}']").check()
+    page.get_by_role("button", name="Hold against these").click()
+    page.wait_for_url(f"**good={watched.empty}*")
+    seen.settled()
+
+
 def redrawn(seen: Visit, figure: str, act: Callable[[], object]) -> None:
     with seen.page.expect_response(lambda answer: figure in answer.url) as drawn:
         act()
