@@ -7,7 +7,7 @@ from typing import Final
 
 FIRST_QUESTION_SECONDS: Final = 2.0
 """After a snapshot that somebody waits for news of: a small one is judged by then."""
-TIMES_LATER: Final = 4
+TIMES_LATER: Final = 2
 """The next question comes after so many times as long."""
 
 
@@ -15,7 +15,7 @@ class Heartbeats:
     """Times of heartbeats on a monotonic clock; not thread-safe but for ``listening``.
 
     Regular ones come every ``every_seconds``. Where somebody listens, some come soon after a
-    snapshot as well (2 and 10 s), because only an answer brings what the server finds in it.
+    snapshot as well (2, 6, 14, 30 s), because only an answer brings what the server finds in it.
 
     Args:
         every_seconds: between two regular ones; infinite for none. now: of the clock.

@@ -23,41 +23,38 @@ class MlflowRun:
     name = "mlflow"
 
     def __init__(self) -> None:
-        self._run_id: str | None = None
+        self._run: tuple[Any, str] | None = None
 
     def find(self) -> None:
-        """Remembers the run that is active on this thread, unless one is remembered."""
-        if self._run_id is None:
-            mlflow = sys.modules.get("mlflow")
-            run = None if mlflow is None else mlflow.active_run()
-            if run is not None:
-                self._run_id = run.info.run_id
+        """Remembers the run that is active on this thread, and its server, unless one is."""
+        # Who has an active run has imported mlflow; whoever has not is spared its import.
+        mlflow = sys.modules.get("mlflow")
+        if self._run is None and mlflow is not None:
+            active = mlflow.active_run()
+            if active is not None:
+                self._run = (mlflow.MlflowClient(), active.info.run_id)
 
     def scalars(self, step: int, means: Mapping[str, float]) -> None:
         """See ``Target.scalars``."""
-        client, run_id = self._client()
-        from mlflow.entities import Metric  # noqa: PLC0415 - only where it is in use
-
+        client, run_id = self._found()
+        metric = sys.modules["mlflow"].entities.Metric
         now = int(time.time() * 1_000)
-        client.log_batch(
-            run_id,
-            metrics=[
-                Metric(_NOT_IN_KEYS.sub("_", f"{PREFIX}{name}"), mean, now, step)
-                for name, mean in means.items()
-            ],
-        )
+        metrics = [
+            metric(_NOT_IN_KEYS.sub("_", f"{PREFIX}{name}"), mean, now, step)
+            for name, mean in means.items()
+        ]
+        client.log_batch(run_id, metrics=metrics)
 
     def alert(self, alert: Alert) -> None:
         """Sets the tag ``bifurk.alert.<id>``, which says how the alert stands."""
-        client, run_id = self._client()
-        client.set_tag(run_id, f"bifurk.alert.{alert.id}", sentence_of(alert)[:MOST_TAG_CHARACTERS])
+        client, run_id = self._found()
+        text = sentence_of(alert)[:MOST_TAG_CHARACTERS]
+        client.set_tag(run_id, f"bifurk.alert.{alert.id}", text)
 
-    def _client(self) -> tuple[Any, str]:
-        if self._run_id is None:
+    def _found(self) -> tuple[Any, str]:
+        if self._run is None:
             raise NoRunError(
-                "mlflow has no active run: call mlflow.start_run() before monitor.forward()"
+                "mlflow has no active run: call mlflow.start_run() before monitor.forward(),"
                 " or before the first step"
             )
-        from mlflow import MlflowClient  # noqa: PLC0415 - only where it is in use
-
-        return MlflowClient(), self._run_id
+        return self._run

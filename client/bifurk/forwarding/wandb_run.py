@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from bifurk.alerts import Alert
@@ -47,7 +48,7 @@ class WandbRun:
                 text=sentence_of(alert),
                 level=LEVELS[alert.severity],
                 # wandb leaves out a second alert of one title within a minute otherwise.
-                wait_duration=0,
+                wait_duration=timedelta(milliseconds=1),
             )
 
 
