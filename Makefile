@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-# Half of the suite waits for servers; a file stays with one worker, so that it starts its own once.
+# Half of the suite waits for servers; what shares one stays with one worker (tests/workers.py).
 WORKERS := --numprocesses=2 --dist=loadfile
 
 # Several thread pools on few cores spin against each other and slow everything down tenfold.
