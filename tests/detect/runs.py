@@ -13,12 +13,14 @@ from bifurk_service.detect.base import Detection, Detector
 from bifurk_service.detect.judge import Judge
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.detect.streams import clocks
-from bifurk_service.domain import Alert, Clock, Mark, TensorInfo
+from bifurk_service.domain import Alert, Clock, Mark, Severity, TensorInfo
 
 Values: TypeAlias = dict[str, NDArray[np.float64]]
 Report: TypeAlias = tuple[int, Detection]
 
 LENGTH = 66
+ONSET = 45
+"""Snapshot at which a fault strikes."""
 MATRICES = ("attention.qkv", "attention.output", "mlp.up", "mlp.down")
 WATCHED = sorted({statistic for watch in WATCHES for statistic in watch.statistics})
 
@@ -123,3 +125,19 @@ def judged(
         verdict = judge.update(one, tensors, row, known)
         alerts |= {alert.fingerprint: alert for alert in verdict.alerts}
     return alerts
+
+
+def faulty(tensors: Sequence[TensorInfo], *, layer: int = 2, seed: int = 1) -> Values:
+    """The matrices of one layer are multiplied by three at ``ONSET``."""
+    values = sound_run(tensors, seed=seed)
+    for tensor in tensors:
+        if tensor.layer == layer and len(tensor.shape) == 2:
+            for statistic in ("std", "spectral_norm"):
+                values[statistic][ONSET:, tensor.id] *= 3
+    return values
+
+
+def worth_telling(alerts: dict[str, Alert]) -> list[Alert]:
+    """What reaches people: warnings and worse that are no part of another alert."""
+    told = [alert for alert in alerts.values() if not alert.parent]
+    return [alert for alert in told if alert.severity is not Severity.INFO]
