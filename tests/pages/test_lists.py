@@ -8,7 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
+from bifurk.wire import AttemptReport, encode_attempt
 from bifurk_service.pages.alerts import ALERTS_A_PAGE
+from bifurk_service.pages.rendering import duration
 from bifurk_service.store.models import AlertChange, StoredAlert
 from bifurk_service.store.runs import attempt_of, ensure_run
 from tests.pages.serving import Browser, Served
@@ -28,7 +30,7 @@ def alerts_in(text: str) -> list[int]:
 
 
 def runs_in(text: str) -> list[int]:
-    return [int(found) for found in re.findall(r'<td><a href="/runs/(\d+)"', text)]
+    return [int(found) for found in re.findall(r'<td class="name"><a href="/runs/(\d+)"', text)]
 
 
 def test_a_tag_is_put_on_filters_and_is_taken_off(served: Served, admin: Browser) -> None:
@@ -182,3 +184,20 @@ def test_the_interface_is_described_without_another_host(served: Served) -> None
             assert f"<b>{method.upper()}</b> {path}</code>" in text
             assert one["operationId"] in text
     assert re.findall(r'(?:src|href)="(?!/|#)', text) == []
+
+
+def test_how_often_snapshots_come_is_told(served: Served, admin: Browser) -> None:
+    path = "/api/v1/projects/lists/runs/paced/attempts/first"
+    body = encode_attempt(AttemptReport(state="running", interval_seconds=210.0))
+    assert served.admin.request("PUT", path, body=body)[0] == 200
+    assert "every 3.5 min" in text_of(admin, "/?search=paced")
+    run = served.admin.run_id("lists", "paced")
+    assert "one every 3.5 min" in text_of(admin, f"/runs/{run}")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.1432, "0.14 s"), (59.0, "59 s"), (90.0, "1.5 min"), (7200.0, "2 h"), (7.2e6, "2,000 h")],
+)
+def test_time_spans_are_told_as_people_say_them(seconds: float, told: str) -> None:
+    assert duration(seconds) == told

@@ -75,7 +75,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        when=when, number=number, query=query, share=share, asjson=asjson, pairs=pairs, sumof=sumof
+        when=when,
+        number=number,
+        duration=duration,
+        query=query,
+        share=share,
+        asjson=asjson,
+        pairs=pairs,
+        sumof=sumof,
     )
     return made
 
@@ -94,6 +101,15 @@ def number(value: float | None) -> str:
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """A time span as people say it: ``0.14 s``, ``12 s``, ``3.5 min``, ``2 h``."""
+    for unit, size in (("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= size or unit == "s":
+            break
+    digits = 0 if seconds >= 10 * size else 1 if seconds >= size else 2
+    return f"{round(seconds / size, digits):,g} {unit}"
 
 
 def share(value: float | None) -> str:

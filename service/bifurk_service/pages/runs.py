@@ -49,12 +49,17 @@ def get_runs_page(
     )
 
 
-def _facts(session: Session, run_id: int) -> tuple[int, int, str]:
-    """Snapshots that came and that were lost, and the loss drawn small; "" without one."""
-    lost = sum(sum(attempt.dropped.values()) for attempt in attempts_of(session, run_id))
+def _facts(session: Session, run_id: int) -> tuple[int, float | None, int, str]:
+    """Snapshots that came, the usual seconds between two, those lost, and the loss drawn small.
+
+    None where the client has not said yet; "" without a loss.
+    """
+    attempts = attempts_of(session, run_id)
+    lost = sum(sum(attempt.dropped.values()) for attempt in attempts)
+    interval = attempts[-1].interval_seconds if attempts else None
     name = loss_name(scalar_names(session, run_id))
     values = scalar_sketch(session, run_id, name, points=POINTS) if name else []
-    return sum(snapshot_counts(session, run_id).values()), lost, sparkline(values)
+    return sum(snapshot_counts(session, run_id).values()), interval, lost, sparkline(values)
 
 
 def loss_name(names: list[str]) -> str:
