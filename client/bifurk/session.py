@@ -133,10 +133,15 @@ class Session(Monitor):
         return self._config
 
     def end_replaced(self) -> None:
-        """Ends the watch because another one of the same run begins."""
-        if self._awake():
-            self._replaced = True
-            self._calls.run(self._close, EXIT_SECONDS)
+        """Ends the watch because another one of the same run begins; waits for its end.
+
+        As long as at the interpreter's exit, whoever has begun to end it.
+        """
+        if not self._ours():
+            return
+        self._replaced = self._replaced or not self._closed
+        self._calls.run(self._close, EXIT_SECONDS)
+        self._over.wait(EXIT_SECONDS)
 
     def log(self, **scalars: object) -> None:
         """See ``Monitor.log``."""

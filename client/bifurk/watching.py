@@ -27,6 +27,8 @@ _log = logging.getLogger("bifurk")
 
 _sessions: weakref.WeakKeyDictionary[Optimizer, Session] = weakref.WeakKeyDictionary()
 """The open session of each optimizer that is a clock."""
+_under_way: weakref.WeakSet[Session] = weakref.WeakSet()
+"""Sessions, those of optimizers that no longer exist among them: they may still be ending."""
 
 
 def watch(
@@ -81,7 +83,6 @@ def watch(
         return InertMonitor("mode is 'disabled'")
     if rank.rank > 0:
         return InertMonitor(f"this is rank {rank.rank} of {rank.ranks}, and rank 0 posts")
-    _end_replaced(config)
     return _open(model, optimizers, config=config, rank=rank, transport=transport)
 
 
@@ -98,11 +99,12 @@ def _end_replaced(config: WatchConfig) -> None:
     """
     if not hasattr(sys, "ps1"):
         return
-    for session in list(_sessions.values()):
-        same = (session.config.project, session.config.run) == (config.project, config.run)
-        if same and not session.closed:
-            _log.info("another watch of run %s begins: the one before it ends", config.run)
+    for session in list(_under_way):
+        if (session.config.project, session.config.run) == (config.project, config.run):
+            if not session.closed:
+                _log.info("another watch of run %s begins: the one before it ends", config.run)
             session.end_replaced()
+            _under_way.discard(session)
 
 
 def _open(
@@ -114,6 +116,7 @@ def _open(
     transport: Transport | None,
 ) -> Session:
     capture = Capture(model, config=config, optimizers=optimizers)
+    _end_replaced(config)
     identity = Identity(
         project=config.project,
         run=config.run,
@@ -130,6 +133,7 @@ def _open(
         transport=transport,
     )
     _sessions[optimizers[0]] = session
+    _under_way.add(session)
     _log.info(
         "watching %d tensors as %s/%s, attempt %s",
         len(capture.names),
