@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import time
@@ -22,6 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from bifurk.integrations.companion import Companion
 from bifurk.integrations.transformers import BifurkCallback
 from bifurk.testing import InMemoryTransport
 from bifurk_service.domain import AttemptState
@@ -268,14 +270,20 @@ def test_a_killed_training_is_lost(tmp_path: Path, house: House) -> None:
 
 def test_a_resume_goes_on_with_the_same_run_in_a_new_attempt(tmp_path: Path, house: House) -> None:
     transport = InMemoryTransport()
-    length = {"max_steps": 40, "save_steps": 20}
+    length = {"max_steps": 26, "save_steps": 10}
+
+    class Flushing(BifurkCallback):
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            super().on_step_end(*args, **kwargs)
+            # A machine that is busy elsewhere would cost a snapshot.
+            self._companion.monitor.flush()
 
     def watching() -> BifurkCallback:
-        return BifurkCallback(transport=transport, include="*.h.0.attn.*", **(EVERY | {"every": 1}))
+        return Flushing(transport=transport, include="*.h.0.attn.*", **(EVERY | {"every": 1}))
 
     whole = new_trainer(tmp_path / "whole", **length)
     whole.train()
-    cut = Raising(RuntimeError("preempted"), at=23)
+    cut = Raising(RuntimeError("preempted"), at=13)
     first = new_trainer(tmp_path / "out", watching(), cut, **length)
     with pytest.raises(RuntimeError):
         first.train()
@@ -287,12 +295,12 @@ def test_a_resume_goes_on_with_the_same_run_in_a_new_attempt(tmp_path: Path, hou
     [(_, run)] = seen.runs
     assert run.startswith("out-")
     one, other = seen.attempts
-    assert [p.manifest.step for p in seen.parts] == [*range(24), *range(20, 41)]
-    assert [p.manifest.attempt for p in seen.parts] == [one] * 24 + [other] * 21
+    assert [p.manifest.step for p in seen.parts] == [*range(14), *range(10, 27)]
+    assert [p.manifest.attempt for p in seen.parts] == [one] * 14 + [other] * 17
     [mark] = seen.marks("resume")
-    assert (mark.step, mark.details["trainer_step"]) == (20, 20)
+    assert (mark.step, mark.details["trainer_step"]) == (10, 10)
     measured(house, seen.parts)
-    assert alarms_at(house, other, seam=20) == []
+    assert alarms_at(house, other, seam=10) == []
 
 
 def test_a_checkpoint_written_without_bifurk_gives_the_step(tmp_path: Path) -> None:
@@ -434,6 +442,28 @@ def test_a_wrong_setting_raises_when_the_callback_is_made() -> None:
         BifurkCallback(every=0)
     with pytest.raises(TypeError, match="did you mean 'every'"):
         BifurkCallback(evry=2)
+
+
+def test_what_fails_in_us_stays_with_us(
+    tmp_path: Path, production_wall: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    for name in ("log", "mark", "memory", "evaluated"):
+        monkeypatch.setattr(Companion, name, fail)
+    transport = InMemoryTransport()
+    trainer = new_trainer(tmp_path, BifurkCallback(transport=transport, **EVERY))
+    trainer.train()
+    seen = arrived(transport)
+    assert (seen.steps, seen.state) == ([0, 2, 4, 6], "finished")
+
+
+def test_training_is_wrapped_once_and_looks_as_before() -> None:
+    wrapped = Trainer.train
+    BifurkCallback()
+    assert Trainer.train is wrapped
+    assert list(inspect.signature(wrapped).parameters)[:2] == ["self", "resume_from_checkpoint"]
 
 
 def test_a_model_that_cannot_be_watched_trains_on(tmp_path: Path, production_wall: None) -> None:

@@ -31,6 +31,8 @@ else:
 
 MEMORY_FILE: Final = "bifurk.json"
 """In the folder of every ``save_state``."""
+MEMORY_BYTES: Final = 4_096
+"""A longer file is none of ours."""
 EVALUATION: Final = ("eval", "val")
 """Beginnings of the names of what an evaluation found."""
 GRADIENT_NORM: Final = "grad_norm"
@@ -250,6 +252,6 @@ def _facts(accelerator: Any) -> dict[str, Any]:
 
 
 def _read_memory(path: Path) -> Memory | None:
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        return remembered(json.loads(path.read_text(encoding="utf-8")))
+    with contextlib.suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
+        return remembered(json.loads(file.read(MEMORY_BYTES)))
     return None

@@ -33,11 +33,13 @@ class Title:
 
     Attributes:
         stem: what a fresh name begins with where there is no other.
+        own: whether every training is a run of its own, as the trials of a search are.
     """
 
     run: str | None = None
     project: str | None = None
     stem: str = "run"
+    own: bool = False
 
 
 class Companion:
@@ -156,7 +158,8 @@ class Companion:
             return memory.run
         if title.run is not None:
             return to_slug(title.run, "run")
-        self._fresh_run = self._fresh_run or fresh_run(title.stem)
+        if title.own or self._fresh_run is None:
+            self._fresh_run = fresh_run(title.stem)
         return self._fresh_run
 
     def _project(self, title: Title, memory: Memory | None) -> str:

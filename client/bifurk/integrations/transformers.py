@@ -130,15 +130,17 @@ class BifurkCallback(TrainerCallback):
 
 def _title(args: Any, state: Any) -> Title:
     project = getattr(args, "project", None)
-    run = args.run_name
-    if state.is_hyper_param_search:
-        # Trials of one search are runs of their own.
-        run = "-".join(str(part) for part in (run, state.trial_name) if part) or None
+    # Versions before 5 repeat the folder where there is no name.
+    run = args.run_name if args.run_name != args.output_dir else None
+    stem = PurePath(args.output_dir or "").name or "run"
+    searching = bool(state.is_hyper_param_search)
+    if searching:
+        stem = "-".join(str(part) for part in (run or stem, state.trial_name) if part)
     return Title(
-        # Versions before 5 repeat the folder where there is no name.
-        run=run if run != args.output_dir else None,
+        run=None if searching else run,
         project=project if project != DEFAULT_PROJECT else None,
-        stem=PurePath(args.output_dir or "").name or "run",
+        stem=stem,
+        own=searching,
     )
 
 
