@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 from torch.nn.parameter import is_lazy
+from torch.optim.swa_utils import AveragedModel
 
 from bifurk.adapters import product_of
 from bifurk.attention_heads import Heads, heads_of
@@ -111,10 +112,13 @@ def select(
     watched: list[Watched] = []
     left_out: dict[str, list[str]] = {}
     misfits: list[str] = []
+    averages = _averages(model)
     for name, raw_name, parameter in _named(model):
         if not _wanted(name, include, exclude):
             continue
         reason = _obstacle(name, parameter, trained)
+        if reason is None and id(parameter) in averages:
+            reason = "an average of others"
         if reason is None and len(watched) >= WireLimits().tensors:
             reason = f"beyond the first {WireLimits().tensors} tensors"
         if reason is None:
@@ -139,6 +143,12 @@ def signature(model: torch.nn.Module, trained: Collection[int] = ()) -> tuple[ob
         (id(p), _is_trained(p, trained), p.dtype, None if is_lazy(p) else p.shape, p.device)
         for p in model.parameters()
     )
+
+
+def _averages(model: torch.nn.Module) -> frozenset[int]:
+    """Ids of the parameters in averaged copies of weights that the model holds, as EMA does."""
+    copies = (m for m in model.modules() if isinstance(m, AveragedModel) and m is not model)
+    return frozenset(id(parameter) for copy in copies for parameter in copy.parameters())
 
 
 def _named(model: torch.nn.Module) -> Iterator[tuple[str, str, torch.nn.Parameter]]:

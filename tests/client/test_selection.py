@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from bifurk.selection import select, signature
 
@@ -129,3 +130,15 @@ def test_a_selection_does_not_keep_its_parameters() -> None:
     del model
     gc.collect()
     assert [tensor.parameter() for tensor in tensors] == [None, None]
+
+
+def test_an_averaged_copy_of_weights_is_left_out_but_may_be_watched_itself() -> None:
+    model = nn.Module()
+    model.net = nn.Linear(3, 2)
+    model.ema = AveragedModel(model.net)
+    selection = select(model)
+    assert [tensor.name for tensor in selection.tensors] == ["net.weight", "net.bias"]
+    assert selection.left_out == {
+        "an average of others": ("ema.weight", "ema.bias"),
+    }
+    assert [tensor.name for tensor in select(model.ema).tensors] == ["weight", "bias"]
