@@ -151,12 +151,8 @@ class _Plan:
 
     def __init__(self, tensors: tuple[Watched, ...], *, full_bytes: int | None) -> None:
         self.tensors = tensors
-        self._matrices = [
-            index
-            for index, tensor in enumerate(tensors)
-            if not tensor.is_small and len(tensor.shape) >= 2
-        ]
-        sizes = [pool_bytes(tensors[index]) for index in self._matrices]
+        self._turns = _turns(tensors)
+        sizes = [sum(pool_bytes(tensors[index]) for index in turn) for turn in self._turns]
         self._rotation = FullRotation(sizes, full_bytes=full_bytes)
         self._devices = tuple(
             DeviceCounts(tensors, device=device) for device in cuda_devices(tensors)
@@ -184,11 +180,12 @@ class _Plan:
 
     def _due_in_full(self, wanted: Collection[str], *, rotate: bool) -> list[int]:
         asked = {
-            turn
-            for turn, index in enumerate(self._matrices)
-            if wanted and self.tensors[index].name in wanted
+            place
+            for place, turn in enumerate(self._turns)
+            if wanted and any(self.tensors[index].name in wanted for index in turn)
         }
-        return [self._matrices[turn] for turn in self._rotation.take(wanted=asked, rotate=rotate)]
+        taken = self._rotation.take(wanted=asked, rotate=rotate)
+        return sorted(index for place in taken for index in self._turns[place])
 
     def _parameters(self) -> list[torch.Tensor]:
         parameters = [tensor.parameter() for tensor in self.tensors]
@@ -214,6 +211,30 @@ class _Plan:
         table_bytes = sum(device.table_bytes for device in self._devices)
         stage_bytes = keys_bytes + table_bytes + self._rotation.largest_turn_bytes
         return max(MIN_STAGES, min(MAX_STAGES, STAGING_BYTES // max(1, stage_bytes)))
+
+
+def _turns(tensors: Sequence[Watched]) -> tuple[tuple[int, ...], ...]:
+    """Indices of the large matrices that travel in full together: each alone, but for factors.
+
+    One factor without the other tells nothing of their product.
+    """
+    large = [
+        index
+        for index, tensor in enumerate(tensors)
+        if not tensor.is_small and len(tensor.shape) >= 2
+    ]
+    places = {tensors[index].name: index for index in large}
+    rights = {
+        index: places[product.right]
+        for index in large
+        if (product := tensors[index].product) is not None and product.right in places
+    }
+    paired = frozenset(rights.values())
+    return tuple(
+        (rights[index], index) if index in rights else (index,)
+        for index in large
+        if index not in paired
+    )
 
 
 def _full_bytes(config: WatchConfig) -> int | None:

@@ -16,7 +16,6 @@ from bifurk.wire import Product
 class Adapted(nn.Module):
     def __init__(self, scaling: Any) -> None:
         super().__init__()
-        self.base_layer = nn.Linear(6, 5).requires_grad_(requires_grad=False)
         self.lora_A = nn.ModuleDict({"default": nn.Linear(6, 2, bias=False)})
         self.lora_B = nn.ModuleDict({"default": nn.Linear(2, 5, bias=False)})
         self.lora_embedding_A = nn.ParameterDict({"default": nn.Parameter(torch.ones(2, 6))})

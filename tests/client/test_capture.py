@@ -298,3 +298,24 @@ def test_counting_on_the_device_gives_the_host_s_counts(dtype: torch.dtype) -> N
             np.testing.assert_array_equal(got.counts, expected.counts)
             assert staged.sample is not None
             assert torch.equal(staged.sample, parameters[index].detach().view(-1)[positions()])
+
+
+class Adapter(nn.Module):
+    """As peft has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lora_A = nn.ModuleDict({"default": nn.Linear(1_500, 16, bias=False)})
+        self.lora_B = nn.ModuleDict({"default": nn.Linear(16, 1_500, bias=False)})
+        self.scaling = {"default": 1.0}
+
+
+def test_factors_of_a_product_travel_in_full_together() -> None:
+    layers = nn.ModuleList(Adapter() for _ in range(3))
+    # Room for one pair, and half of another.
+    capture = Capture(layers, config=config(full_bytes=3 * 1_500 * 16 * 4))
+    turns = [sorted(s.watched.name for s in taken(capture) if s.full is not None) for _ in range(4)]
+    pairs = [
+        [f"{layer}.lora_A.default.weight", f"{layer}.lora_B.default.weight"] for layer in range(3)
+    ]
+    assert turns == [pairs[0], pairs[1], pairs[2], pairs[0]]
