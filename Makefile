@@ -16,7 +16,7 @@ export MKL_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo serve test lint format dashboards bench clean system
+.PHONY: help install demo serve test lint format dashboards versions bench clean system
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -45,6 +45,9 @@ format: $(VENV)/.lint  ## format the code
 dashboards: $(VENV)/.test  ## write the Grafana dashboards and check them against Grafana's types (needs npm)
 	@$(BIN)/python -m deploy.grafana.boards
 	@cd deploy/grafana/types && npm install --silent --no-audit --no-fund --ignore-scripts --no-package-lock && npm run --silent check
+
+versions: $(VENV)/.python  ## try bifurk with older and newer torch and trainers (gigabytes; ARGS='--torch 2.4.1' for one)
+	@$(BIN)/python tests/versions/matrix.py $(ARGS)
 
 bench: $(VENV)/.bench  ## every benchmark, peers side by side; prints tables (minutes)
 	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bifurk.config import WatchSettings
     from bifurk.transport import Transport
 else:
-    GeneralTracker = framework("accelerate.tracking", at_least=(1, 0)).GeneralTracker
+    GeneralTracker = framework("accelerate.tracking", at_least=(1, 8)).GeneralTracker
 
 MEMORY_FILE: Final = "bifurk.json"
 """In the folder of every ``save_state``."""
@@ -214,7 +214,7 @@ class BifurkTracker(GeneralTracker):
 
 def _calling_accelerator() -> Any:
     """The accelerator that calls a tracker: nothing else tells which one it belongs to."""
-    accelerator = framework("accelerate", at_least=(1, 0)).Accelerator
+    accelerator = framework("accelerate", at_least=(1, 8)).Accelerator
     frame = sys._getframe()  # noqa: SLF001 - the way back to the caller
     for _ in range(MAX_FRAMES):
         if frame.f_back is None:
