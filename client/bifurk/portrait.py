@@ -19,9 +19,9 @@ SEVERITIES: Final = ("critical", "warning", "info")
 STYLE: Final = """
 .bifurk {font: 13px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
   border: 1px solid #d4d4d4; border-radius: 4px; padding: 8px 12px; max-width: 60em}
-.bifurk table {border-collapse: collapse; margin: 4px 0 0}
+.bifurk table {border-collapse: collapse; margin: 4px 0 0; color: inherit; font: inherit}
 .bifurk td, .bifurk th {text-align: left; vertical-align: top; padding: 1px 12px 1px 0;
-  background: none; border: 0; font-weight: normal}
+  background: none; border: 0; color: inherit; font-weight: normal}
 .bifurk th {color: #666} .bifurk a {color: #0b5fa5}
 .bifurk .critical {color: #b3261e} .bifurk .warning {color: #8a5a00} .bifurk .info {color: #555}
 @media (prefers-color-scheme: dark) {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import bifurk
 from bifurk.forwarding.forwards import THREAD_NAME, as_target
@@ -85,6 +88,24 @@ def test_a_writer_is_told_the_mean_at_each_snapshot_and_every_news(forwarded: An
     assert "resolved" in writer.texts[1][1]
     assert writer.threads == {THREAD_NAME}
     assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
+
+
+def test_who_is_told_changes_nothing_in_the_training() -> None:
+    def trained(told: bool) -> tuple[list[float], float, float, float]:
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002 - the global state is what is looked at
+        model, optimizer = new_training()
+        transport = InMemoryTransport([answer(found(str(n))) for n in range(9)])
+        monitor = bifurk.watch(model, optimizer, run="f", every=1, transport=transport)
+        if told:
+            monitor.on_alert(lambda alert: None)
+            monitor.forward(Recording())
+        losses = train(model, optimizer, monitor=monitor)
+        monitor.close()
+        numpy_draw = np.random.random()  # noqa: NPY002 - as above
+        return losses, random.random(), numpy_draw, torch.rand(1).item()
+
+    assert trained(told=True) == trained(told=False)
 
 
 def test_offline_scalars_are_forwarded_all_the_same(forwarded: Any, tmp_path: Path) -> None:
