@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from bifurk.wire.limits import MAX_INTEGER, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
 
@@ -20,15 +20,10 @@ MOST_ALERTS: Final = 50
 MOST_TENSORS: Final = 16
 MOST_KNOWN: Final = 200
 """Alerts remembered; those without news for longest go first."""
-MOST_NEWS: Final = 2_000
-"""News remembered, so that each is told once."""
 
 _KIND: Final = re.compile(r"[a-z0-9_.-]{1,64}")
 _PATH: Final = re.compile(r"/[A-Za-z0-9/_-]{1,200}")
 _log = logging.getLogger("bifurk")
-
-News: TypeAlias = tuple[str, str, str]
-"""Fingerprint, severity and state: what has to differ for an alert to be news."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +71,6 @@ class AlertBook:
         self._url = None if url is None else url.rstrip("/")
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Alert] = OrderedDict()
-        self._told: OrderedDict[News, None] = OrderedDict()
         self._page: str | None = None
 
     def read(self, answer: Mapping[str, Any]) -> list[Alert]:
@@ -105,17 +99,12 @@ class AlertBook:
         return self._page
 
     def _keep(self, alert: Alert) -> bool:
-        """Whether it is news."""
-        news = (alert.fingerprint, alert.severity, alert.state)
-        if news in self._told:
-            if alert.fingerprint in self._known:
-                self._known[alert.fingerprint] = alert
-            return False
-        self._told[news] = None
-        self._known.pop(alert.fingerprint, None)
+        """Whether it is news: another severity or state than that known by its fingerprint."""
+        before = self._known.get(alert.fingerprint)
         self._known[alert.fingerprint] = alert
-        while len(self._told) > MOST_NEWS:
-            self._told.popitem(last=False)
+        if before is not None and (before.severity, before.state) == (alert.severity, alert.state):
+            return False
+        self._known.move_to_end(alert.fingerprint)
         while len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
         return True

@@ -54,13 +54,13 @@ class AlertNews:
         Those that are parts of others, silenced, or superseded by a later attempt are left out.
         """
         versions = _versions(session, attempt_id)
-        unread = [version for version in versions if version not in self._kept]
-        found = {version: self._kept[version] for version in versions if version in self._kept}
+        # Replaced, never changed: another thread may be reading the one before.
+        kept = self._kept
+        found = {version: kept[version] for version in versions if version in kept}
+        unread = [version for version in versions if version not in found]
         if unread:
             read = {version: (told, _size(told)) for version, told in _read(session, unread)}
-            if len(self._kept) + len(read) > MOST_KEPT:
-                self._kept = {}
-            self._kept |= read
+            self._kept = read if len(kept) + len(read) > MOST_KEPT else {**kept, **read}
             found |= read
         return _within(MOST_BYTES, [found[version] for version in versions if version in found])
 
