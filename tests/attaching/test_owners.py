@@ -105,9 +105,11 @@ class TestAttachment:
     def test_a_further_training_has_a_name_of_its_own_however_long(
         self, attachment: Attachment, watched: list[tuple[nn.Module, int, str]]
     ) -> None:
-        for model in (nn.Linear(2, 2), nn.Sequential(nn.Linear(3, 3))):
+        models = (nn.Linear(2, 2), nn.Sequential(nn.Linear(3, 3)), nn.Sequential(nn.Linear(4, 4)))
+        for model in models:
             attachment.before_step(adam(*model.parameters()))
-        assert [run for _, _, run in watched] == ["r" * 128, f"{'r' * 117}-Sequential"]
+        runs = [run for _, _, run in watched]
+        assert runs == ["r" * 128, f"{'r' * 117}-Sequential", f"{'r' * 115}-Sequential-2"]
 
     def test_a_script_that_watches_by_itself_is_left_alone(
         self, attachment: Attachment, watched: list[tuple[nn.Module, int, str]]

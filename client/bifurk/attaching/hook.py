@@ -6,7 +6,7 @@ import os
 import sys
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from torch import nn
 from torch.optim import Optimizer
@@ -15,6 +15,9 @@ from bifurk.integrations.first_step import BeforeSteps
 
 if TYPE_CHECKING:
     from bifurk.attaching.owners import Owners
+
+MOST_ALIKE: Final = 1000
+"""Trainings of one class in a process that are told apart."""
 
 _attachment: Attachment | None = None
 
@@ -33,6 +36,7 @@ class Attachment:
     def __init__(self) -> None:
         self._seen: weakref.WeakSet[Optimizer] = weakref.WeakSet()
         self._watched: dict[int, weakref.ref[nn.Module]] = {}
+        self._runs: set[str] = set()
         self._process = os.getpid()
 
     def before_step(self, optimizer: Optimizer) -> None:
@@ -62,6 +66,7 @@ class Attachment:
             return
         run = self._run_for(owners.modules)
         monitor = watch(_as_one(owners.modules), [optimizer, *others], run=run)
+        self._runs.add(run)
         self._watched |= {id(module): weakref.ref(module) for module in owners.modules}
         if monitor.step is not None:
             _warn_of(owners, optimizer)
@@ -76,10 +81,10 @@ class Attachment:
         from bifurk.wire.slug import MAX_SLUG_CHARACTERS, to_slug  # noqa: PLC0415 - as above
 
         name = os.environ["BIFURK_RUN"]
-        if not self._watched:
-            return name
         what = to_slug(_class(modules[0]), "model")
-        return f"{name[: MAX_SLUG_CHARACTERS - len(what) - 1]}-{what}"
+        endings = ("", f"-{what}", *(f"-{what}-{number}" for number in range(2, MOST_ALIKE)))
+        names = (f"{name[: MAX_SLUG_CHARACTERS - len(ending)]}{ending}" for ending in endings)
+        return next(name for name in names if name not in self._runs)
 
 
 def _as_one(modules: Sequence[nn.Module]) -> nn.Module:
