@@ -11,11 +11,14 @@ from alembic import command
 from sqlalchemy import inspect, select
 
 from bifurk_service.errors import InvalidError, SetupError, StorageError
+from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.store import engine as engine_module
 from bifurk_service.store.engine import Database, alembic_config
 from bifurk_service.store.events import append_event
 from bifurk_service.store.models import Base, Event, Project, Run
 from tests.deploy.postgres import Postgres, running_postgres
+from tests.store.condensed import check, condensed_rows, spans_of
+from tests.written_run import WrittenRun
 
 SECONDS = 30.0
 
@@ -145,3 +148,11 @@ def test_one_process_at_a_time_has_the_pipeline(database: Database, other: Datab
         pytest.fail("two have it")
     with other.pipeline_claimed():
         add_project(database, "p")
+
+
+def test_long_runs_are_condensed_as_on_sqlite(database: Database) -> None:
+    run = WrittenRun(database)
+    run.judge(range(520))
+    assert condense_due(database, most_seconds=60) == 8
+    check(run, spans_of(run))
+    assert condensed_rows(database) == {1: 8, 2: 1}
