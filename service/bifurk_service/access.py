@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import BackgroundTasks, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from bifurk_service.errors import ForbiddenError, NotFoundError, UnauthenticatedError
@@ -35,13 +35,14 @@ def require(scope: str, *, every_project: bool = False) -> Callable[..., Grant]:
         every_project: whether a token that is confined to one project is turned away.
     """
 
-    def check(request: Request, credentials: Credentials) -> Grant:
+    def check(request: Request, credentials: Credentials, afterwards: BackgroundTasks) -> Grant:
         grant = _grant(request, credentials)
         if scope not in grant.scopes:
             needed = "admin" if scope == "admin" else f"{scope} or admin"
             raise ForbiddenError(f"this needs a token of scope {needed}")
         if every_project and grant.project is not None:
             raise ForbiddenError("this is of all projects, and the token is confined to one")
+        _note_use(request, grant, afterwards)
         return grant
 
     return check
@@ -54,6 +55,13 @@ def check_project(grant: Grant, project: str) -> None:
     """
     if grant.project not in (None, project):
         raise NotFoundError("nothing of that name or number that this token may see")
+
+
+def _note_use(request: Request, grant: Grant, afterwards: BackgroundTasks) -> None:
+    """Has it written down, now and then, once the request is answered."""
+    uses, now = services(request).token_uses, time.time()
+    if grant.token_id is not None and uses.is_due(grant.token_id, now=now):
+        afterwards.add_task(uses.write, grant.token_id, now=now)
 
 
 def _grant(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Grant:

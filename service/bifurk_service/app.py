@@ -61,6 +61,7 @@ from bifurk_service.services import Services
 from bifurk_service.settings import Settings
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database
+from bifurk_service.store.token_uses import TokenUses
 from bifurk_service.store.tokens import Grant
 
 READING = (
@@ -212,6 +213,7 @@ def _wire(
         pipeline=pipeline,
         notifier=notifier,
         runs_pipeline=runs_pipeline,
+        token_uses=TokenUses(database),
     )
     app.state.answers = Answers(database)
     app.state.receiver = Receiver(

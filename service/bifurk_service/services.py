@@ -12,6 +12,7 @@ from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.settings import Settings
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
+from bifurk_service.store.token_uses import TokenUses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Services:
     pipeline: Pipeline
     notifier: Notifier
     runs_pipeline: bool
+    token_uses: TokenUses
 
 
 def services(request: Request) -> Services:

@@ -9,21 +9,26 @@ from typing import Any
 
 import pytest
 
-from bifurk_service.errors import InvalidError, NotFoundError
-from bifurk_service.server import prepare_schema
+from bifurk_service.errors import ConflictError, InvalidError, NotFoundError
 from bifurk_service.settings import Settings
 from bifurk_service.store.engine import Database
-from bifurk_service.store.tokens import create_token, find_grant, list_tokens, revoke_token
+from bifurk_service.store.token_uses import APART_SECONDS, TokenUses
+from bifurk_service.store.tokens import (
+    create_token,
+    find_grant,
+    list_tokens,
+    revoke_token,
+    rotate_token,
+)
 from tests.api.conftest import Guarded, make_tokens
 from tests.api.filling import Caller
-from tests.server import Server
+from tests.database import fresh_database
+from tests.server import Server, wait_for
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    settings = Settings(data_dir=tmp_path)
-    prepare_schema(settings)
-    database = Database(settings.resolved_database_url)
+    database = fresh_database(tmp_path)
     yield database
     database.close()
 
@@ -88,7 +93,101 @@ def test_secrets_are_compared_in_constant_time_also_for_ids_that_are_not_there(
     monkeypatch.setattr(hmac, "compare_digest", watched)
     assert grant(database, token) is not None
     assert grant(database, token.replace("bifurk_1_", "bifurk_7_")) is None
-    assert compared == [(64, 64), (64, 64)]
+    assert compared == [(64, 64)] * 4
+
+
+def rotate(database: Database, named: str = "t", **more: Any) -> str:
+    with database.write() as session:
+        return rotate_token(session, named, **{"grace_seconds": 60.0, "now": 100.0, **more})
+
+
+def test_a_rotated_token_has_a_new_secret_and_the_old_one_for_the_grace(
+    database: Database,
+) -> None:
+    old = make(database, scope="read", project="vision", expires_at=500.0)
+    new = rotate(database)
+    assert new != old
+    assert grant(database, new, now=499.9) == grant(database, old, now=159.9)
+    assert grant(database, new).scopes == {"read"}
+    assert grant(database, old, now=160.0) is None
+    assert grant(database, new, now=500.0) is None
+
+
+def test_no_more_than_two_secrets_are_good(database: Database) -> None:
+    first, second, third = make(database), rotate(database), rotate(database, "1")
+    assert [grant(database, token) is not None for token in (first, second, third)] == [
+        False, True, True,
+    ]  # fmt: skip
+
+
+def test_without_a_grace_the_old_secret_ends_at_once(database: Database) -> None:
+    first, second = make(database), rotate(database)
+    third = rotate(database, grace_seconds=0.0)
+    assert [grant(database, token) is not None for token in (first, second, third)] == [
+        False, False, True,
+    ]  # fmt: skip
+
+
+def test_an_expired_token_is_rotated_only_with_a_new_end(database: Database) -> None:
+    make(database, expires_at=90.0)
+    with pytest.raises(ConflictError, match="--days"):
+        rotate(database)
+    assert grant(database, rotate(database, expires_at=200.0)) is not None
+
+
+def test_a_name_of_several_tokens_rotates_none(database: Database) -> None:
+    tokens = [make(database), make(database)]
+    with pytest.raises(ConflictError, match="tokens 1, 2 are called t"):
+        rotate(database)
+    with pytest.raises(NotFoundError):
+        rotate(database, "nobody")
+    assert all(grant(database, token) for token in tokens)
+    rotate(database, "2", grace_seconds=0.0)
+    assert [grant(database, token) is not None for token in tokens] == [True, False]
+
+
+def used_at(database: Database) -> float | None:
+    with database.read() as session:
+        [token] = list_tokens(session)
+    return token.used_at
+
+
+def test_a_use_is_written_once_an_hour_whoever_notices_it(database: Database) -> None:
+    make(database)
+    uses, others = TokenUses(database), TokenUses(database)
+    assert used_at(database) is None
+    assert uses.is_due(1, now=1000.0)
+    uses.write(1, now=1000.0)
+    assert not uses.is_due(1, now=1000.0 + APART_SECONDS - 1)
+    others.write(1, now=1001.0)
+    assert used_at(database) == 1000.0
+    assert uses.is_due(1, now=1000.0 + APART_SECONDS)
+    others.write(1, now=1000.0 + APART_SECONDS)
+    assert used_at(database) == 1000.0 + APART_SECONDS
+    others.write(1, now=500.0)
+    assert used_at(database) == 500.0, "a clock that was set back"
+
+
+def test_a_use_that_cannot_be_written_fails_nobody(database: Database) -> None:
+    make(database)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+    TokenUses(database).write(1, now=1000.0)
+    assert used_at(database) is None
+
+
+def test_a_request_that_is_let_in_is_a_use(guarded: Guarded) -> None:
+    database = Database(Settings(data_dir=guarded.server.data_dir).resolved_database_url)
+
+    def uses() -> dict[str, bool]:
+        with database.read() as session:
+            return {token.name: token.used_at is not None for token in list_tokens(session)}
+
+    assert guarded.callers["read"].request("GET", "/api/v1/runs")[0] == 200
+    assert guarded.callers["expired"].request("GET", "/api/v1/runs")[0] == 401
+    wait_for(lambda: uses()["read"], "the use of a token")
+    assert not uses()["expired"]
+    database.close()
 
 
 NOT_TOKENS = [

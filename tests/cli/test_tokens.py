@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.conftest import Run, document
 
 
@@ -13,7 +15,15 @@ def test_a_token_is_made_listed_without_its_secret_and_revoked(bifurk: Run) -> N
     listed = bifurk("token", "ls")
     assert token.rpartition("_")[2] not in listed.stdout
     header, line = listed.stdout.splitlines()
-    assert header.split("\t") == ["ID", "NAME", "SCOPE", "PROJECT", "MADE", "VALID UNTIL"]
+    assert header.split("\t") == [
+        "ID",
+        "NAME",
+        "SCOPE",
+        "PROJECT",
+        "MADE",
+        "VALID UNTIL",
+        "LAST USED",
+    ]
     assert line.split("\t")[:4] == ["1", "trainer", "write", "vision"]
     revoked = bifurk("token", "revoke", "1")
     assert revoked.returncode == 0
@@ -25,13 +35,24 @@ def test_a_token_without_days_is_valid_for_good(bifurk: Run) -> None:
     bifurk("token", "create", "person", "--scope", "admin")
     [token] = document(bifurk("token", "ls", "--json"))
     assert (token["scope"], token["project"], token["expires_at"]) == ("admin", None, None)
-    assert bifurk("token", "ls").stdout.rstrip().endswith("for good")
+    assert bifurk("token", "ls").stdout.rstrip().endswith("for good\tnever")
 
 
 def test_a_token_that_is_not_there_cannot_be_revoked(bifurk: Run) -> None:
     answer = bifurk("token", "revoke", "3")
     assert answer.returncode == 1
     assert "no token 3" in answer.stderr
+
+
+def test_a_token_is_rotated_by_its_name(bifurk: Run) -> None:
+    made = bifurk("token", "create", "trainer").stdout.strip()
+    rotated = bifurk("token", "rotate", "trainer", "--grace", "2", "--days", "3")
+    token = rotated.stdout.strip()
+    assert token.startswith("bifurk_1_")
+    assert token != made
+    [listed] = document(bifurk("token", "ls", "--json"))
+    assert listed["expires_at"] - listed["previous_until"] == pytest.approx(70 * 3600)
+    assert bifurk("token", "rotate", "nobody").returncode == 1
 
 
 def test_a_project_that_cannot_be_is_refused(bifurk: Run) -> None:

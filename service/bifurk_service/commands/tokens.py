@@ -15,11 +15,18 @@ from bifurk_service.commands.options import AsJson
 from bifurk_service.commands.output import show_json, show_table, when
 from bifurk_service.settings import Settings
 from bifurk_service.store.engine import Database
-from bifurk_service.store.tokens import any_token, create_token, list_tokens, revoke_token
+from bifurk_service.store.tokens import (
+    any_token,
+    create_token,
+    list_tokens,
+    revoke_token,
+    rotate_token,
+)
 
 app = typer.Typer(help="Tokens for clients, dashboards and people.", no_args_is_help=True)
 
 DAY_SECONDS: Final = 86_400
+HOUR_SECONDS: Final = 3600
 
 
 class Scope(StrEnum):
@@ -67,7 +74,7 @@ def ls(*, as_json: AsJson = False) -> None:
         show_json([asdict(token) for token in tokens])
         return
     show_table(
-        ("ID", "NAME", "SCOPE", "PROJECT", "MADE", "VALID UNTIL"),
+        ("ID", "NAME", "SCOPE", "PROJECT", "MADE", "VALID UNTIL", "LAST USED"),
         [
             (
                 token.id,
@@ -76,10 +83,37 @@ def ls(*, as_json: AsJson = False) -> None:
                 token.project or "all",
                 when(token.created_at),
                 when(token.expires_at) or "for good",
+                when(token.used_at) or "never",
             )
             for token in tokens
         ],
     )
+
+
+@app.command()
+def rotate(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its name, or its number in `bifurk token ls`.")
+    ],
+    *,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Hours for which the secret it has stays good.")
+    ] = 24.0,
+    days: Annotated[
+        float | None, typer.Option(min=0, help="A new end so far from now; else the one it has.")
+    ] = None,
+) -> None:
+    """Give a token a new secret and print the token; it cannot be shown again."""
+    now = time.time()
+    with _database() as database, database.write() as session:
+        token = rotate_token(
+            session,
+            name,
+            grace_seconds=grace * HOUR_SECONDS,
+            expires_at=None if days is None else now + days * DAY_SECONDS,
+            now=now,
+        )
+    typer.echo(token)
 
 
 @app.command()

@@ -457,7 +457,11 @@ class Event(Base):
 
 
 class Token(Base):
-    """A credential; only the SHA-256 of its secret is kept."""
+    """A credential; only the SHA-256 of its secret is kept.
+
+    After a rotation the secret before it is good until ``previous_until``; ``used_at`` is within an
+    hour of its last use.
+    """
 
     __tablename__ = "tokens"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -467,6 +471,9 @@ class Token(Base):
     project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     created_at: Mapped[float]
     expires_at: Mapped[float | None]
+    previous_digest: Mapped[str | None] = mapped_column(WORD)
+    previous_until: Mapped[float | None]
+    used_at: Mapped[float | None]
 
 
 TENSOR_STATS = Table(

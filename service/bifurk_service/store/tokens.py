@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from bifurk.wire import check_slug
-from bifurk_service.errors import InvalidError, NotFoundError
+from bifurk_service.errors import ConflictError, InvalidError, NotFoundError
 from bifurk_service.store.models import Project, Token
 
 SCOPES: Final[dict[str, frozenset[str]]] = {
@@ -24,6 +24,10 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
 
 SECRET_BYTES: Final = 32
 PREFIX: Final = "bifurk"
+MOST_DIGITS: Final = 18
+"""Of a token's number; more would fit no column."""
+NOBODYS: Final = "0" * 64
+"""Compared with where there is no digest; no secret is known whose digest this is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +36,23 @@ class Grant:
 
     Attributes:
         project: the one project it is confined to, or None for all.
-        name: of its token, or None where none was asked for.
+        name, token_id: of its token, or None where none was asked for.
     """
 
     scopes: frozenset[str]
     project: str | None = None
     name: str | None = None
+    token_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSummary:
-    """A token as lists show it; times are seconds since 1970 UTC."""
+    """A token as lists show it; times are seconds since 1970 UTC.
+
+    Attributes:
+        previous_until: until when the secret before the last rotation is good; None: it is not.
+        used_at: within an hour of the last use; None before the first.
+    """
 
     id: int
     name: str
@@ -50,6 +60,8 @@ class TokenSummary:
     project: str | None
     created_at: float
     expires_at: float | None
+    previous_until: float | None
+    used_at: float | None
 
 
 def create_token(
@@ -74,7 +86,7 @@ def create_token(
     if scope not in SCOPES:
         raise InvalidError(f"scope is one of {', '.join(SCOPES)}, got {scope!r}", where="scope")
     project_id = None if project is None else _project_id(session, project, now)
-    secret = secrets.token_urlsafe(SECRET_BYTES)
+    secret = _fresh_secret()
     token = Token(
         name=name,
         digest=_digest(secret),
@@ -85,6 +97,63 @@ def create_token(
     )
     session.add(token)
     session.flush()
+    return _written(token, secret)
+
+
+def rotate_token(
+    session: Session,
+    named: str,
+    *,
+    grace_seconds: float,
+    expires_at: float | None = None,
+    now: float,
+) -> str:
+    """Gives a token a new secret and returns the token; it cannot be shown again.
+
+    Scope, project and number stay. A secret that an earlier rotation left good ends.
+
+    Args:
+        named: its number, or its name where no other token has it.
+        grace_seconds: how long the secret it had stays good; 0: not at all.
+        expires_at: its new end (seconds since 1970 UTC); None leaves the one it has.
+
+    Raises:
+        NotFoundError: there is none. ConflictError: several, or it has expired and would stay so.
+    """
+    token = _named(session, named)
+    if expires_at is not None:
+        token.expires_at = expires_at
+    elif token.expires_at is not None and token.expires_at <= now:
+        raise ConflictError(f"token {token.id} has expired; give it a new end with --days")
+    in_grace = grace_seconds > 0
+    token.previous_digest = token.digest if in_grace else None
+    token.previous_until = now + grace_seconds if in_grace else None
+    secret = _fresh_secret()
+    token.digest = _digest(secret)
+    session.flush()
+    return _written(token, secret)
+
+
+def _named(session: Session, named: str) -> Token:
+    """The token of this number, else the only one of this name."""
+    if named.isascii() and named.isdigit() and len(named) <= MOST_DIGITS:
+        token = session.get(Token, int(named))
+        if token is not None:
+            return token
+    found = session.scalars(select(Token).where(Token.name == named).order_by(Token.id)).all()
+    if not found:
+        raise NotFoundError(f"no token {named}; `bifurk token ls` lists them")
+    if len(found) > 1:
+        ids = ", ".join(str(token.id) for token in found)
+        raise ConflictError(f"tokens {ids} are called {named}; say which by its number")
+    return found[0]
+
+
+def _fresh_secret() -> str:
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def _written(token: Token, secret: str) -> str:
     return f"{PREFIX}_{token.id}_{secret}"
 
 
@@ -116,6 +185,8 @@ def list_tokens(session: Session) -> list[TokenSummary]:
             project=project,
             created_at=token.created_at,
             expires_at=token.expires_at,
+            previous_until=token.previous_until,
+            used_at=token.used_at,
         )
         for token, project in session.execute(query)
     ]
@@ -141,18 +212,33 @@ def find_grant(session: Session, presented: str, *, now: float) -> Grant | None:
     """What a presented token allows, or None when it is unknown or expired."""
     prefix, _, rest = presented.partition("_")
     number, _, secret = rest.partition("_")
-    if prefix != PREFIX or not number.isascii() or not number.isdigit() or len(number) > 18:
+    if (
+        prefix != PREFIX
+        or not number.isascii()
+        or not number.isdigit()
+        or len(number) > MOST_DIGITS
+    ):
         return None
     token = session.get(Token, int(number))
-    expected = token.digest if token is not None else _digest("")
-    if not hmac.compare_digest(expected, _digest(secret)) or token is None:
+    if not _is_secret_of(token, secret, now=now) or token is None:
         return None
     if token.expires_at is not None and token.expires_at <= now:
         return None
     project = None
     if token.project_id is not None:
         project = session.scalars(select(Project.slug).where(Project.id == token.project_id)).one()
-    return Grant(scopes=SCOPES[token.scope], project=project, name=token.name)
+    return Grant(scopes=SCOPES[token.scope], project=project, name=token.name, token_id=token.id)
+
+
+def _is_secret_of(token: Token | None, secret: str, *, now: float) -> bool:
+    """Compares with both secrets that a token may have, in the same time whatever it has."""
+    given = _digest(secret)
+    current = NOBODYS if token is None else token.digest
+    previous = (None if token is None else token.previous_digest) or NOBODYS
+    is_current = hmac.compare_digest(current, given)
+    is_previous = hmac.compare_digest(previous, given)
+    until = None if token is None else token.previous_until
+    return is_current or (is_previous and until is not None and now < until)
 
 
 def _digest(secret: str) -> str:
