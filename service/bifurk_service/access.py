@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import BackgroundTasks, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from bifurk_service.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from bifurk_service.services import services
+from bifurk_service.store.alert_history import SERVICE
+from bifurk_service.store.audit import Action, Actor, record_act
+from bifurk_service.store.engine import Session
 from bifurk_service.store.tokens import SCOPES, Grant, any_token, find_grant
 
+ANONYMOUS: Final = "anonymous"
+"""Who changed something on a server that asks for no token."""
 ANYONE = Grant(scopes=SCOPES["admin"])
 COOKIE = "bifurk_token"
 """In which a browser that signed in keeps its token: only this server's own pages send it."""
@@ -55,6 +60,30 @@ def check_project(grant: Grant, project: str) -> None:
     """
     if grant.project not in (None, project):
         raise NotFoundError("nothing of that name or number that this token may see")
+
+
+def who(grant: Grant) -> str:
+    """Whom a change is put down to; a token's name passes for nothing but a token's."""
+    if grant.name is None:
+        return ANONYMOUS
+    return f"token {grant.name}" if grant.name in (ANONYMOUS, SERVICE) else grant.name
+
+
+def note_act(
+    request: Request,
+    session: Session,
+    grant: Grant,
+    action: Action,
+    target: str,
+    detail: str | None = None,
+) -> None:
+    """Writes what a request does into the audit log, in the session that does it."""
+    actor = Actor(
+        who=who(grant),
+        token_id=grant.token_id,
+        address=None if request.client is None else request.client.host,
+    )
+    record_act(session, actor, action, target=target, detail=detail, now=time.time())
 
 
 def _note_use(request: Request, grant: Grant, afterwards: BackgroundTasks) -> None:

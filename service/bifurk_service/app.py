@@ -17,6 +17,7 @@ from bifurk.wire import WireLimits
 from bifurk_service.access import require
 from bifurk_service.api import (
     alerts,
+    audit,
     catalog,
     channels,
     comparisons,
@@ -82,6 +83,7 @@ READING = (
     channels,
     catalog,
     stream,
+    audit,
     system,
 )
 """The modules whose routers answer, in the order of the OpenAPI document."""
@@ -171,6 +173,7 @@ def _wire(
         started_at=time.time(),
         silent_minimum_seconds=settings.silent_minimum_seconds,
         retention_days=settings.retention_days,
+        audit_days=settings.audit_days,
         policy=policy,
         baselines=lambda: policy.current.baselines,
     )

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bifurk_service.commands import (
     alerts,
+    audit,
     channels,
     compare,
     db,
@@ -79,6 +80,7 @@ app.command("report")(report.report)
 app.add_typer(importing.app, name="import")
 app.command("doctor")(doctor.doctor)
 app.add_typer(tokens.app, name="token")
+app.add_typer(audit.app, name="audit")
 app.add_typer(db.app, name="db")
 
 

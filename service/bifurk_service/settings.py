@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     retention_days: float | None = Field(
         None, gt=0, description="Runs without news for this long are deleted; none: never."
     )
+    audit_days: float = Field(
+        365.0, gt=0, description="How long the audit log goes back; older entries are deleted."
+    )
     alerts_file: Path | None = Field(
         None, description="YAML file of rules, channels and baselines; none: nobody is told."
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bifurk_service.api.grants import who
+from bifurk_service.access import who
 from bifurk_service.domain import AffectedTensor, Alert, Severity, TensorInfo
 from bifurk_service.settings import Settings
 from bifurk_service.store.alert_keeping import keep_alert

@@ -67,6 +67,7 @@ NEEDS = {
     "get_detectors": "read",
     "get_stream": "read",
     "get_metrics": "read",
+    "get_audit": "admin",
     "acknowledge_alert": "admin",
     "resolve_alert": "admin",
     "try_channel": "admin",
@@ -120,7 +121,7 @@ NEEDS = {
 
 FOR_ALL_PROJECTS = {"get_stats", "get_profile_stats", "get_detectors", "get_stream"}
 """What a token confined to another project may call: it tells nothing of this one."""
-OF_ALL_PROJECTS = {"get_metrics", "get_channels", "try_channel"}
+OF_ALL_PROJECTS = {"get_metrics", "get_channels", "try_channel", "get_audit"}
 CHOICE = '<option value="non_finite">non_finite</option>'
 """A kind that a page lets choose from, of which it says nothing else."""
 DESCRIPTIONS = {"/openapi.json"}

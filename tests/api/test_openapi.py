@@ -56,6 +56,7 @@ OPERATIONS = {
     "put_attempt": "PUT /api/v1/projects/{project}/runs/{run}/attempts/{attempt}",
     "get_healthz": "GET /healthz",
     "get_readyz": "GET /readyz",
+    "get_audit": "GET /api/v1/audit",
     "get_metrics": "GET /metrics",
 }
 UNGUARDED = {"get_healthz", "get_readyz"}

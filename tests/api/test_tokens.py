@@ -53,10 +53,10 @@ def test_a_token_ends_at_its_expiry(database: Database) -> None:
 def test_a_revoked_token_is_worthless(database: Database) -> None:
     token = make(database)
     with database.write() as session:
-        revoke_token(session, 1)
+        revoke_token(session, 1, now=100.0)
     assert grant(database, token) is None
     with database.write() as session, pytest.raises(NotFoundError):
-        revoke_token(session, 1)
+        revoke_token(session, 1, now=100.0)
 
 
 def test_the_secret_is_not_kept(database: Database, tmp_path: Path) -> None:
@@ -222,6 +222,6 @@ def test_an_open_server_closes_with_its_first_token_and_opens_with_the_last_one_
     database = Database(Settings(data_dir=server.data_dir).resolved_database_url)
     with database.write() as session:
         for token in list_tokens(session):
-            revoke_token(session, token.id)
+            revoke_token(session, token.id, now=100.0)
     database.close()
     assert Caller(server).request("GET", "/api/v1/runs")[0] == 200

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from bifurk_service.commands.audit import operator
+from bifurk_service.store.audit import acts
+from bifurk_service.store.engine import Database
 from tests.cli.conftest import Run, document
 
 
@@ -53,6 +58,22 @@ def test_a_token_is_rotated_by_its_name(bifurk: Run) -> None:
     [listed] = document(bifurk("token", "ls", "--json"))
     assert listed["expires_at"] - listed["previous_until"] == pytest.approx(70 * 3600)
     assert bifurk("token", "rotate", "nobody").returncode == 1
+
+
+def test_the_log_says_who_made_and_rotated_a_token_at_the_command_line(
+    bifurk: Run, tmp_path: Path
+) -> None:
+    token = bifurk("token", "create", "trainer").stdout.strip()
+    bifurk("token", "rotate", "trainer")
+    database = Database(f"sqlite:///{tmp_path / 'bifurk-data' / 'bifurk.db'}")
+    with database.read() as session:
+        found = acts(session, limit=10)
+    database.close()
+    assert [(one.action, one.address) for one in found] == [
+        ("token_made", None), ("token_rotated", None),
+    ]  # fmt: skip
+    assert {one.who for one in found} == {operator().who}
+    assert token.rpartition("_")[2] not in repr([vars(one) for one in found])
 
 
 def test_a_project_that_cannot_be_is_refused(bifurk: Run) -> None:

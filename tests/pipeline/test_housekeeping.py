@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from bifurk_service.domain import AttemptState
-from bifurk_service.pipeline.housekeeping import Housekeeper
+from bifurk_service.pipeline.housekeeping import DAY_SECONDS, Housekeeper
+from bifurk_service.store.audit import acts
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database, Session
-from bifurk_service.store.models import Attempt, StoredAlert
+from bifurk_service.store.models import Attempt, Run, StoredAlert
 from bifurk_service.store.runs import delete_run, ensure_attempt, set_attempt_state
 from tests.database import fresh_database
 
@@ -112,6 +113,31 @@ def test_a_run_deleted_between_the_look_and_the_verdict_is_no_error(
     before_the_next_write(database, monkeypatch, lambda session: delete_run(session, 1))
     housekeeper(started_at=0.0).run(BACK_AT)
     assert alerts(database) == []
+
+
+def test_a_run_past_its_retention_is_deleted_and_the_log_says_so(
+    database: Database, housekeeper: Keep
+) -> None:
+    with database.write() as session:
+        session.scalars(select(Run)).one().retention_days = 1.0
+    keeper = housekeeper(started_at=0.0)
+    keeper.run(BACK_AT + 2 * DAY_SECONDS)
+    assert state_or_none(database) is None
+    assert logged(database) == [("bifurk", "run_deleted", "tests/run", "past its retention")]
+    keeper.run(BACK_AT + 366 * DAY_SECONDS)
+    assert logged(database) == [("bifurk", "run_deleted", "tests/run", "past its retention")]
+    keeper.run(BACK_AT + 368 * DAY_SECONDS)
+    assert logged(database) == []
+
+
+def state_or_none(database: Database) -> str | None:
+    with database.read() as session:
+        return session.scalar(select(Attempt.state))
+
+
+def logged(database: Database) -> list[tuple[str, str, str, str | None]]:
+    with database.read() as session:
+        return [(one.who, one.action, one.target, one.detail) for one in acts(session, limit=10)]
 
 
 def before_the_next_write(

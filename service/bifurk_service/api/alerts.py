@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Body, Query, Request
 
-from bifurk_service.access import check_project
-from bifurk_service.api.grants import Admin, Reader, visible_run, who
+from bifurk_service.access import check_project, note_act, who
+from bifurk_service.api.grants import Admin, Reader, visible_run
 from bifurk_service.api.pagination import Cursor, Limit, decode_cursor, next_cursor
 from bifurk_service.api.parameters import AlertId, OfRun, Slug, Text
 from bifurk_service.api.schemas import (
@@ -24,6 +24,7 @@ from bifurk_service.services import services
 from bifurk_service.store.alert_history import history_of
 from bifurk_service.store.alert_lists import AlertFilter, children_of, list_alerts, parent_ids
 from bifurk_service.store.alerts import get_alert, move_alert
+from bifurk_service.store.audit import Action
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.queries import run_summary
@@ -32,6 +33,10 @@ from bifurk_service.store.tokens import Grant
 
 router = APIRouter(prefix="/api/v1/alerts", tags=["alerts"])
 
+ACTIONS: Final = {
+    AlertState.ACKNOWLEDGED: Action.ALERT_ACKNOWLEDGED,
+    AlertState.RESOLVED: Action.ALERT_RESOLVED,
+}
 Why: TypeAlias = Annotated[AlertNote | None, Body()]
 
 
@@ -125,10 +130,26 @@ def _move(
     request: Request, grant: Grant, alert_id: int, state: AlertState, why: AlertNote | None
 ) -> AlertDetailAnswer:
     with services(request).database.write() as session:
-        _visible(session, grant, alert_id)
-        note = None if why is None else why.note
-        alert = move_alert(session, alert_id, state, who=who(grant), note=note, now=time.time())
+        alert = _visible(session, grant, alert_id)
+        move_as_asked(request, session, grant, alert, state, None if why is None else why.note)
         return _detail(session, alert)
+
+
+def move_as_asked(
+    request: Request,
+    session: Session,
+    grant: Grant,
+    alert: StoredAlert,
+    state: AlertState,
+    note: str | None,
+) -> None:
+    """Acknowledges or resolves an alert in the name of whoever asks; the note is its history's."""
+    if alert.state == state.value:
+        return
+    move_alert(session, alert.id, state, who=who(grant), note=note, now=time.time())
+    run = run_summary(session, alert.run_id)
+    target = f"alert {alert.id} of {run.project}/{run.run}"
+    note_act(request, session, grant, ACTIONS[state], target)
 
 
 def _visible(session: Session, grant: Grant, alert_id: int) -> StoredAlert:

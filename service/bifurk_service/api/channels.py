@@ -6,11 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 
-from bifurk_service.access import require
+from bifurk_service.access import note_act, require
 from bifurk_service.api.channel_shapes import ChannelAnswer, ChannelTestAnswer, DeliveryAnswer
 from bifurk_service.api.parameters import Text
 from bifurk_service.api.schemas import Page
 from bifurk_service.services import services
+from bifurk_service.store.audit import Action
 from bifurk_service.store.deliveries import last_tried, waiting_counts
 from bifurk_service.store.tokens import Grant
 
@@ -42,11 +43,15 @@ def get_channels(
 @router.post("/{channel}/test")
 def try_channel(
     request: Request,
-    _grant: Annotated[Grant, Depends(require("admin", every_project=True))],
+    grant: Annotated[Grant, Depends(require("admin", every_project=True))],
     channel: Annotated[Text, Path(max_length=64, description="A channel's name.")],
 ) -> ChannelTestAnswer:
     """Sends a test message now, and says what became of it; nothing is tried again."""
-    outcome = services(request).notifier.test(channel)
+    house = services(request)
+    outcome = house.notifier.test(channel)
+    said = "delivered" if outcome.delivered else "not delivered"
+    with house.database.write() as session:
+        note_act(request, session, grant, Action.CHANNEL_TESTED, f"channel {channel}", said)
     return ChannelTestAnswer(
         channel=channel,
         delivered=outcome.delivered,

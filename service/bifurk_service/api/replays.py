@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from bifurk_service.access import note_act
 from bifurk_service.api.grants import Admin, visible_run
 from bifurk_service.api.parameters import RunId
 from bifurk_service.detect.base import AnyWatch
@@ -18,6 +19,7 @@ from bifurk_service.errors import InvalidError
 from bifurk_service.replay.stored import Replayed, keep_replayed, replay_run
 from bifurk_service.services import services
 from bifurk_service.store.alert_lists import alerts_of
+from bifurk_service.store.audit import Action
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.runs import attempt_slug
@@ -90,7 +92,7 @@ def replay(request: Request, grant: Admin, run_id: RunId, wish: ReplayWish) -> R
     database = services(request).database
     watches = _watches(wish)
     with database.read() as session:
-        visible_run(session, run_id, grant)
+        run = visible_run(session, run_id, grant)
     found = replay_run(
         database,
         run_id,
@@ -104,6 +106,8 @@ def replay(request: Request, grant: Admin, run_id: RunId, wish: ReplayWish) -> R
     if wish.keep:
         with database.write() as session:
             answer.kept = keep_replayed(session, run_id, found, now=time.time())
+            kept, name = f"{answer.kept} alerts", f"{run.project}/{run.run}"
+            note_act(request, session, grant, Action.REPLAY_KEPT, name, kept)
     return answer
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from fastapi import APIRouter, Request, Response
 
+from bifurk_service.access import note_act
 from bifurk_service.api.grants import Admin, Reader, visible_run
 from bifurk_service.api.pagination import Cursor, Limit, decode_cursor, next_cursor
 from bifurk_service.api.parameters import Glob, Layer, Role, RunId, Slug, Tag, Tags
@@ -24,10 +25,12 @@ from bifurk_service.api.schemas import (
 from bifurk_service.detect.readiness import readiness
 from bifurk_service.services import services
 from bifurk_service.store import runs as store
+from bifurk_service.store.audit import Action
 from bifurk_service.store.directives import pinned_snapshots
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.queries import (
+    RunSummary,
     judged_steps,
     list_marks,
     list_projects,
@@ -97,11 +100,14 @@ def get_run(request: Request, grant: Reader, run_id: RunId) -> RunDetailAnswer:
 def patch_run(request: Request, grant: Admin, run_id: RunId, change: RunChange) -> RunDetailAnswer:
     """Changes a run's display name or retention; what is not sent stays."""
     with services(request).database.write() as session:
-        visible_run(session, run_id, grant)
+        name = _name(visible_run(session, run_id, grant))
         run = store.get_run(session, run_id)
-        for name in change.model_fields_set:
-            setattr(run, name, getattr(change, name))
+        changed = change.model_dump(exclude_unset=True)
+        for field, value in changed.items():
+            setattr(run, field, value)
         session.flush()
+        words = ", ".join(f"{field} {value!r}" for field, value in changed.items())
+        note_act(request, session, grant, Action.RUN_CHANGED, name, words)
         return _detail(session, grant, run_id)
 
 
@@ -109,8 +115,9 @@ def patch_run(request: Request, grant: Admin, run_id: RunId, change: RunChange) 
 def put_tag(request: Request, grant: Admin, run_id: RunId, tag: Tag) -> RunDetailAnswer:
     """Puts a tag on a run; one that it has already stays."""
     with services(request).database.write() as session:
-        visible_run(session, run_id, grant)
+        name = _name(visible_run(session, run_id, grant))
         add_tag(session, run_id, tag)
+        note_act(request, session, grant, Action.TAG_ADDED, name, tag)
         return _detail(session, grant, run_id)
 
 
@@ -118,8 +125,9 @@ def put_tag(request: Request, grant: Admin, run_id: RunId, tag: Tag) -> RunDetai
 def delete_tag(request: Request, grant: Admin, run_id: RunId, tag: Tag) -> RunDetailAnswer:
     """Takes a tag off a run; the run is as it was where it had none of that name."""
     with services(request).database.write() as session:
-        visible_run(session, run_id, grant)
+        name = _name(visible_run(session, run_id, grant))
         remove_tag(session, run_id, tag)
+        note_act(request, session, grant, Action.TAG_REMOVED, name, tag)
         return _detail(session, grant, run_id)
 
 
@@ -128,8 +136,9 @@ def delete_run(request: Request, grant: Admin, run_id: RunId) -> Response:
     """Deletes a run: statistics, alerts, states and blobs."""
     house = services(request)
     with house.database.write() as session:
-        visible_run(session, run_id, grant)
+        name = _name(visible_run(session, run_id, grant))
         keys = store.delete_run(session, run_id)
+        note_act(request, session, grant, Action.RUN_DELETED, name)
     for key in keys:
         house.blobs.delete(key)
     return Response(status_code=204)
@@ -173,6 +182,11 @@ def get_marks(request: Request, grant: Reader, run_id: RunId) -> Page[MarkAnswer
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
         return Page(items=[MarkAnswer.model_validate(mark) for mark in list_marks(session, run_id)])
+
+
+def _name(run: RunSummary) -> str:
+    """As the audit log calls it."""
+    return f"{run.project}/{run.run}"
 
 
 def _detail(session: Session, grant: Grant, run_id: int) -> RunDetailAnswer:

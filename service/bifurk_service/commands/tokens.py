@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
+from bifurk_service.commands.audit import operator
 from bifurk_service.commands.options import AsJson
 from bifurk_service.commands.output import show_json, show_table, when
 from bifurk_service.settings import Settings
@@ -61,6 +62,7 @@ def create(
             project=project,
             expires_at=None if days is None else now + days * DAY_SECONDS,
             now=now,
+            by=operator(),
         )
     typer.echo(token)
 
@@ -112,6 +114,7 @@ def rotate(
             grace_seconds=grace * HOUR_SECONDS,
             expires_at=None if days is None else now + days * DAY_SECONDS,
             now=now,
+            by=operator(),
         )
     typer.echo(token)
 
@@ -124,7 +127,7 @@ def revoke(
 ) -> None:
     """Make a token worthless from now on."""
     with _database() as database, database.write() as session:
-        revoke_token(session, token_id)
+        revoke_token(session, token_id, now=time.time(), by=operator())
         guarded = any_token(session)
     typer.echo(f"token {token_id} is revoked")
     if not guarded:

@@ -12,19 +12,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from bifurk.wire import check_slug
-from bifurk_service.access import check_project
+from bifurk_service.access import check_project, note_act
 from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError, UnsupportedMediaError
-from bifurk_service.importing.points import MOST_POINTS
+from bifurk_service.importing.points import MOST_POINTS, Point
 from bifurk_service.importing.series_text import Form, read_points
 from bifurk_service.ingest.bodies import read_in_time
 from bifurk_service.ingest.receive import Receiver
 from bifurk_service.ingest.routes import Writer
-from bifurk_service.services import Services, services
+from bifurk_service.services import services
 from bifurk_service.stats.statistic import Nature
+from bifurk_service.store.audit import Action
 from bifurk_service.store.imports import Described, Imported, keep_points
-from bifurk_service.store.queries import run_summary
+from bifurk_service.store.queries import RunSummary, run_summary
 from bifurk_service.store.runs import ensure_run
+from bifurk_service.store.tokens import Grant
 
 router = APIRouter(prefix="/api/v1/runs", tags=["ingest"])
 
@@ -74,7 +76,10 @@ def create_run(request: Request, response: Response, grant: Writer, wanted: NewR
     with services(request).database.write() as session:
         now = time.time()
         run = ensure_run(session, project=wanted.project, run=wanted.run, now=now)
-        if run.created_at != now:
+        if run.created_at == now:
+            name = f"{wanted.project}/{wanted.run}"
+            note_act(request, session, grant, Action.RUN_MADE, name)
+        else:
             response.status_code = HTTPStatus.OK
         run.display_name = wanted.display_name or run.display_name
         return MadeRun(id=run.id)
@@ -110,13 +115,16 @@ async def post_series(
     """
     house = services(request)
     with house.database.read() as session:
-        check_project(grant, run_summary(session, run_id).project)
+        run = run_summary(session, run_id)
+        check_project(grant, run.project)
     form = _form(request)
     described = _described(nature, log)
     receiver: Receiver = request.app.state.receiver
     with receiver.slot():
         body = await read_in_time(request, house.settings.max_part_bytes)
-        kept = await run_in_threadpool(_keep, house, run_id, body, form, described)
+        kept = await run_in_threadpool(
+            lambda: _keep(request, grant, run, _points(body, form), described)
+        )
     return ImportAnswer(
         points=kept.points,
         new_points=kept.new_points,
@@ -127,8 +135,24 @@ async def post_series(
 
 
 def _keep(
-    house: Services, run_id: int, body: bytes, form: Form, described: dict[str, Described]
+    request: Request,
+    grant: Grant,
+    run: RunSummary,
+    points: list[Point],
+    described: dict[str, Described],
 ) -> Imported:
+    house = services(request)
+    with house.database.write() as session:
+        kept = keep_points(session, run.id, points, described=described, now=time.time())
+        if kept.new_points:
+            said = f"{kept.new_points} values at {kept.new_steps} steps"
+            name = f"{run.project}/{run.run}"
+            note_act(request, session, grant, Action.SERIES_IMPORTED, name, said)
+    house.pipeline.wake()
+    return kept
+
+
+def _points(body: bytes, form: Form) -> list[Point]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -136,10 +160,7 @@ def _keep(
     points = list(islice(read_points(text.splitlines(keepends=True), form), MOST_POINTS + 1))
     if len(points) > MOST_POINTS:
         raise InvalidError(f"at most {MOST_POINTS} values a request; whole steps in each")
-    with house.database.write() as session:
-        kept = keep_points(session, run_id, points, described=described, now=time.time())
-    house.pipeline.wake()
-    return kept
+    return points
 
 
 def _form(request: Request) -> Form:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -11,7 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
-from bifurk_service.api.grants import Admin, Reader, who
+from bifurk_service.api.alerts import move_as_asked
+from bifurk_service.api.grants import Admin, Reader
 from bifurk_service.api.parameters import AlertId
 from bifurk_service.api.schemas import AlertNote
 from bifurk_service.detect import leaves_baseline, silent
@@ -31,7 +31,7 @@ from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME, Nature
 from bifurk_service.store.alert_history import history_of, resolved_by
 from bifurk_service.store.alert_lists import children_of, parent_ids
-from bifurk_service.store.alerts import get_alert, move_alert
+from bifurk_service.store.alerts import get_alert
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.queries import run_summary
@@ -98,12 +98,11 @@ def get_alert_page(
 def post_alert_page(request: Request, grant: Admin, alert_id: AlertId, form: Form) -> Response:
     """Acknowledges or resolves it, as a form asks; the browser goes back to the page."""
     with services(request).database.write() as session:
-        visible_alert(session, alert_id, grant)
+        alert = visible_alert(session, alert_id, grant)
         state = MOVES.get(form.get("move", ""))
         if state is None:
             raise InvalidError(f"expected a move of {' or '.join(MOVES)}", where="move")
-        note = _note(form.get("note", ""))
-        move_alert(session, alert_id, state, who=who(grant), note=note, now=time.time())
+        move_as_asked(request, session, grant, alert, state, _note(form.get("note", "")))
     asked = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(
         f"{root_of(request)}/alerts/{alert_id}{asked}", status_code=HTTPStatus.SEE_OTHER

@@ -12,10 +12,12 @@ from bifurk_service.notify.baselines import Baseline
 from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.baselines import BaselineKeeper
 from bifurk_service.pipeline.reporting import report_alert
+from bifurk_service.store.audit import THE_SERVICE, Action, record_act, trim_acts
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.events import trim_events
 from bifurk_service.store.models import Attempt
+from bifurk_service.store.queries import list_runs
 from bifurk_service.store.runs import (
     delete_run,
     expired_runs,
@@ -26,7 +28,8 @@ from bifurk_service.store.runs import (
 
 log = logging.getLogger("bifurk.service")
 
-EVENT_SECONDS: Final = 7 * 86_400
+DAY_SECONDS: Final = 86_400
+EVENT_SECONDS: Final = 7 * DAY_SECONDS
 """How long the stream can be taken up again after a break."""
 
 
@@ -39,6 +42,7 @@ class Housekeeper:
             would have said before that, nobody could hear, and it counts as no silence.
         silent_minimum_seconds: shortest silence of an attempt that is lost.
         retention_days: of runs without a retention of their own; None keeps them.
+        audit_days: how long the audit log goes back.
         policy: who is told of a silent attempt, and of a run that leaves its baseline.
         baselines: those in force.
     """
@@ -51,6 +55,7 @@ class Housekeeper:
         started_at: float,
         silent_minimum_seconds: float,
         retention_days: float | None,
+        audit_days: float = 365.0,
         policy: Ruler = Policy(),  # noqa: B008 - frozen, and empty
         baselines: Callable[[], Sequence[Baseline]] = tuple,
     ) -> None:
@@ -60,6 +65,7 @@ class Housekeeper:
         self._started_at = started_at
         self._silent_minimum_seconds = silent_minimum_seconds
         self._retention_days = retention_days
+        self._audit_seconds = audit_days * DAY_SECONDS
         self._policy = policy
 
     def run(self, now: float) -> None:
@@ -68,6 +74,7 @@ class Housekeeper:
         self._delete_expired(now)
         with self._database.write() as session:
             trim_events(session, before=now - EVENT_SECONDS)
+            trim_acts(session, before=now - self._audit_seconds)
         self._baselines.run(now)
 
     def _mark_lost(self, now: float) -> None:
@@ -110,7 +117,15 @@ class Housekeeper:
             expired = expired_runs(session, default_days=self._retention_days, now=now)
         for run_id in expired:
             with self._database.write() as session:
-                keys = delete_run(session, run_id)
+                keys = self._delete(session, run_id, now)
             for key in keys:
                 self._blobs.delete(key)
             log.info("run %s is past its retention and deleted", run_id)
+
+    def _delete(self, session: Session, run_id: int, now: float) -> list[str]:
+        found = list_runs(session, run_ids=[run_id])
+        for run in found:
+            target = f"{run.project}/{run.run}"
+            why = "past its retention"
+            record_act(session, THE_SERVICE, Action.RUN_DELETED, target=target, detail=why, now=now)
+        return delete_run(session, run_id)

@@ -476,6 +476,21 @@ class Token(Base):
     used_at: Mapped[float | None]
 
 
+class AuditEntry(Base):
+    """Something that somebody did; it outlives the token that did it and what it was done to."""
+
+    __tablename__ = "audit"
+    __table_args__ = (NEVER_AGAIN,)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[float] = mapped_column(index=True)
+    action: Mapped[str] = mapped_column(WORD)
+    who: Mapped[str] = mapped_column(Text)
+    token_id: Mapped[int | None]
+    address: Mapped[str | None] = mapped_column(WORD)
+    target: Mapped[str] = mapped_column(Text)
+    detail: Mapped[str | None] = mapped_column(Text)
+
+
 TENSOR_STATS = Table(
     "tensor_stats",
     Base.metadata,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from bifurk.wire import check_slug
 from bifurk_service.errors import ConflictError, InvalidError, NotFoundError
+from bifurk_service.store.audit import THE_SERVICE, Action, Actor, record_act
 from bifurk_service.store.models import Project, Token
 
 SCOPES: Final[dict[str, frozenset[str]]] = {
@@ -72,13 +73,14 @@ def create_token(
     project: str | None,
     expires_at: float | None,
     now: float,
+    by: Actor = THE_SERVICE,
 ) -> str:
     """Makes a token and returns it; it cannot be shown again.
 
     Args:
         scope: a key of ``SCOPES``. project: the only one it reaches, made if it is new, so that
             a project's first run can come with its token; None for all.
-        expires_at, now: seconds since 1970 UTC.
+        expires_at, now: seconds since 1970 UTC. by: whom the audit log names.
 
     Raises:
         InvalidError: no such scope, or no name for a project.
@@ -97,6 +99,8 @@ def create_token(
     )
     session.add(token)
     session.flush()
+    reach = f"{scope}, {'all projects' if project is None else f'project {project}'}"
+    _note(session, by, Action.TOKEN_MADE, token, now=now, detail=reach)
     return _written(token, secret)
 
 
@@ -107,6 +111,7 @@ def rotate_token(
     grace_seconds: float,
     expires_at: float | None = None,
     now: float,
+    by: Actor = THE_SERVICE,
 ) -> str:
     """Gives a token a new secret and returns the token; it cannot be shown again.
 
@@ -116,6 +121,7 @@ def rotate_token(
         named: its number, or its name where no other token has it.
         grace_seconds: how long the secret it had stays good; 0: not at all.
         expires_at: its new end (seconds since 1970 UTC); None leaves the one it has.
+        by: whom the audit log names.
 
     Raises:
         NotFoundError: there is none. ConflictError: several, or it has expired and would stay so.
@@ -131,6 +137,8 @@ def rotate_token(
     secret = _fresh_secret()
     token.digest = _digest(secret)
     session.flush()
+    grace = f"the secret before is good for {grace_seconds:g} s"
+    _note(session, by, Action.TOKEN_ROTATED, token, now=now, detail=grace)
     return _written(token, secret)
 
 
@@ -192,15 +200,33 @@ def list_tokens(session: Session) -> list[TokenSummary]:
     ]
 
 
-def revoke_token(session: Session, token_id: int) -> None:
+def revoke_token(session: Session, token_id: int, *, now: float, by: Actor = THE_SERVICE) -> None:
     """Deletes a token.
+
+    Args:
+        now: seconds since 1970 UTC. by: whom the audit log names.
 
     Raises:
         NotFoundError: there is none of this id.
     """
-    if session.get(Token, token_id) is None:
+    token = session.get(Token, token_id)
+    if token is None:
         raise NotFoundError(f"no token {token_id}; `bifurk token ls` lists them")
+    _note(session, by, Action.TOKEN_REVOKED, token, now=now)
     session.execute(delete(Token).where(Token.id == token_id))
+
+
+def _note(
+    session: Session,
+    by: Actor,
+    action: Action,
+    token: Token,
+    *,
+    now: float,
+    detail: str | None = None,
+) -> None:
+    target = f"token {token.id} ({token.name})"
+    record_act(session, by, action, target=target, detail=detail, now=now)
 
 
 def any_token(session: Session) -> bool:
