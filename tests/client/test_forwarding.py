@@ -138,12 +138,16 @@ def test_a_writer_that_hangs_keeps_nobody(forwarded: Any) -> None:
             released.wait(60)
 
     model, optimizer = new_training()
-    monitor = bifurk.watch(model, optimizer, run="f", every=1, transport=InMemoryTransport())
+    transport = InMemoryTransport([answer(), answer(found())])
+    monitor = bifurk.watch(model, optimizer, run="f", every=1, transport=transport)
     monitor.forward(Hanging())
+    heard: list[str] = []
+    monitor.on_alert(lambda alert: heard.append(alert.fingerprint))
     train(model, optimizer, steps=4, monitor=monitor)
     assert monitor.flush(5.0)
-    monitor.close(0.2)
+    monitor.close(0.5)
     released.set()
+    assert heard == ["event-1"]
 
 
 @pytest.mark.parametrize("target", ["tensorboard", 7, None, object()])
