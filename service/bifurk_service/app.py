@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 import bifurk
 from bifurk.wire import WireLimits
-from bifurk_service.access import require
+from bifurk_service.access import Allowances, require
 from bifurk_service.api import (
     alerts,
     audit,
@@ -206,6 +206,10 @@ def _wire(
         pipeline.wake()
 
     app.state.metrics = metrics
+    app.state.allowances = Allowances(
+        requests_per_minute=settings.requests_per_minute,
+        bytes_per_minute=settings.upload_bytes_per_minute,
+    )
     app.state.courses = CourseCache()
     app.state.turns = Turns()
     app.state.columns = ColumnCache()

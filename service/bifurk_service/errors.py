@@ -91,6 +91,13 @@ class ForbiddenError(BifurkError):
     title = "Not allowed"
 
 
+class TooManyError(BifurkError):
+    """A token that has used up what it may do in a minute; nothing was stored."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    title = "Too many requests"
+
+
 class BusyError(BifurkError):
     """More is under way than this server takes at once; nothing was stored."""
 

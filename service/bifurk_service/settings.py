@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     upload_timeout_seconds: float = Field(
         60.0, gt=0, description="How long the body of an upload may take to arrive."
     )
+    requests_per_minute: int | None = Field(
+        None, ge=1, description="Requests that each token has a minute; none: no limit."
+    )
+    upload_bytes_per_minute: int | None = Field(
+        None, ge=1024, description="Bytes of uploads that each token has a minute; none: no limit."
+    )
     pipeline: bool = Field(
         default=True,
         description="Whether `bifurk serve` measures, judges and tells; else `bifurk worker` does.",

@@ -16,7 +16,9 @@ CHUNK_BYTES: Final = 1 << 16
 PAGE_ITEMS: Final = 1000
 """The most that the server puts on one page."""
 
-_STALE_CONNECTION: Final = urllib3.Retry(total=1, connect=0, redirect=0, status=0, other=0)
+_STALE_CONNECTION: Final = urllib3.Retry(
+    total=1, connect=0, redirect=0, status=0, other=0, respect_retry_after_header=False
+)
 """The server may close an idle connection just as it is used again; nothing else is tried twice."""
 
 Json: TypeAlias = dict[str, Any]

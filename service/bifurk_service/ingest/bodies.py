@@ -6,12 +6,16 @@ import asyncio
 
 from fastapi import Request
 
+from bifurk_service.access import note_upload
 from bifurk_service.errors import RequestTimeoutError, TooLargeError
 from bifurk_service.services import services
+from bifurk_service.store.tokens import Grant
 
 
-async def read_in_time(request: Request, limit_bytes: int) -> bytes:
+async def read_in_time(request: Request, grant: Grant, limit_bytes: int) -> bytes:
     """The body as sent; who sends it too slowly must not keep a slot from everybody else.
+
+    What came of it counts against the token's minute, also where it is refused.
 
     Raises:
         RequestTimeoutError: it did not arrive within ``upload_timeout_seconds``.
@@ -20,21 +24,24 @@ async def read_in_time(request: Request, limit_bytes: int) -> bytes:
     seconds = services(request).settings.upload_timeout_seconds
     try:
         async with asyncio.timeout(seconds):
-            return await _read(request, limit_bytes)
+            return await _read(request, grant, limit_bytes)
     except TimeoutError as error:
         raise RequestTimeoutError(
             f"the body did not arrive within {seconds:g} s; send it again", where="body"
         ) from error
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def _read(request: Request, grant: Grant, limit: int) -> bytes:
     """The body as sent, refused as soon as it passes the limit."""
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > limit:
         raise TooLargeError(f"at most {limit} bytes, {announced} announced", where="body")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLargeError(f"at most {limit} bytes, more came", where="body")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise TooLargeError(f"at most {limit} bytes, more came", where="body")
+    finally:
+        note_upload(request, grant, len(body))
     return bytes(body)

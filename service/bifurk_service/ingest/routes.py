@@ -49,7 +49,7 @@ async def put_part(
     address = PartAddress(project=project, run=run, attempt=attempt, step=step, rank=rank)
     _check_slugs(project=project, run=run, attempt=attempt)
     with receiver.slot():
-        body = await read_in_time(request, services(request).settings.max_part_bytes)
+        body = await read_in_time(request, grant, services(request).settings.max_part_bytes)
         created = await run_in_threadpool(
             receiver.receive,
             body,
@@ -73,7 +73,7 @@ async def put_attempt(
     """
     check_project(grant, project)
     _check_slugs(project=project, run=run, attempt=attempt)
-    body = await read_in_time(request, WireLimits().attempt_bytes)
+    body = await read_in_time(request, grant, WireLimits().attempt_bytes)
     answers: Answers = request.app.state.answers
     return await run_in_threadpool(_report, services(request), answers, project, run, attempt, body)
 

@@ -121,7 +121,7 @@ async def post_series(
     described = _described(nature, log)
     receiver: Receiver = request.app.state.receiver
     with receiver.slot():
-        body = await read_in_time(request, house.settings.max_part_bytes)
+        body = await read_in_time(request, grant, house.settings.max_part_bytes)
         kept = await run_in_threadpool(
             lambda: _keep(request, grant, run, _points(body, form), described)
         )

@@ -1,23 +1,19 @@
-"""Who may do what: tokens and their scopes; loopback is open as long as there is no token."""
+"""Tokens and their scopes; loopback is open as long as there is no token."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from bifurk_service.access.allowances import Allowances
 from bifurk_service.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from bifurk_service.services import services
-from bifurk_service.store.alert_history import SERVICE
-from bifurk_service.store.audit import Action, Actor, record_act
-from bifurk_service.store.engine import Session
 from bifurk_service.store.tokens import SCOPES, Grant, any_token, find_grant
 
-ANONYMOUS: Final = "anonymous"
-"""Who changed something on a server that asks for no token."""
 ANYONE = Grant(scopes=SCOPES["admin"])
 COOKIE = "bifurk_token"
 """In which a browser that signed in keeps its token: only this server's own pages send it."""
@@ -35,6 +31,8 @@ Credentials = Annotated[
 def require(scope: str, *, every_project: bool = False) -> Callable[..., Grant]:
     """A dependency that lets a request pass only if its token has this scope; gives its grant.
 
+    A token that has used up its minute is turned away before its scope is looked at.
+
     Args:
         scope: write, read or admin.
         every_project: whether a token that is confined to one project is turned away.
@@ -42,6 +40,8 @@ def require(scope: str, *, every_project: bool = False) -> Callable[..., Grant]:
 
     def check(request: Request, credentials: Credentials, afterwards: BackgroundTasks) -> Grant:
         grant = _grant(request, credentials)
+        if grant.token_id is not None:
+            _allowances(request).take(grant.token_id)
         if scope not in grant.scopes:
             needed = "admin" if scope == "admin" else f"{scope} or admin"
             raise ForbiddenError(f"this needs a token of scope {needed}")
@@ -62,28 +62,15 @@ def check_project(grant: Grant, project: str) -> None:
         raise NotFoundError("nothing of that name or number that this token may see")
 
 
-def who(grant: Grant) -> str:
-    """Whom a change is put down to; a token's name passes for nothing but a token's."""
-    if grant.name is None:
-        return ANONYMOUS
-    return f"token {grant.name}" if grant.name in (ANONYMOUS, SERVICE) else grant.name
+def note_upload(request: Request, grant: Grant, size_bytes: int) -> None:
+    """Counts what a request brought against its token's minute; the next one may be turned away."""
+    if grant.token_id is not None:
+        _allowances(request).charge(grant.token_id, size_bytes)
 
 
-def note_act(
-    request: Request,
-    session: Session,
-    grant: Grant,
-    action: Action,
-    target: str,
-    detail: str | None = None,
-) -> None:
-    """Writes what a request does into the audit log, in the session that does it."""
-    actor = Actor(
-        who=who(grant),
-        token_id=grant.token_id,
-        address=None if request.client is None else request.client.host,
-    )
-    record_act(session, actor, action, target=target, detail=detail, now=time.time())
+def _allowances(request: Request) -> Allowances:
+    allowances: Allowances = request.app.state.allowances
+    return allowances
 
 
 def _note_use(request: Request, grant: Grant, afterwards: BackgroundTasks) -> None:
