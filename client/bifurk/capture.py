@@ -16,6 +16,7 @@ from bifurk.config import WatchConfig
 from bifurk.device_counts import DeviceCounts, cuda_devices
 from bifurk.optimizers import only_of_others
 from bifurk.selection import Selection, Watched, select, signature
+from bifurk.shards import local
 from bifurk.staging import Stage, StagedTensor, pool_bytes
 
 MIN_STAGES: Final = 2
@@ -35,6 +36,7 @@ class Capture:
         model: whose parameters are read. config: which of them, and how much of each.
         optimizers: held weakly. While the first one steps, what others train may be frozen for a
             moment, as adversaries are; it is read all the same.
+        rank: of this process among several that each send their shards; None for one alone.
 
     Raises:
         ValueError: the model has no parameter that can be watched, or one that the user's packing
@@ -47,7 +49,9 @@ class Capture:
         *,
         config: WatchConfig,
         optimizers: Sequence[Optimizer] = (),
+        rank: int | None = None,
     ) -> None:
+        self._rank = rank
         self._model = weakref.ref(model)
         self._optimizers = tuple(weakref.ref(optimizer) for optimizer in optimizers)
         self._config = config
@@ -73,7 +77,7 @@ class Capture:
 
         Args:
             full: whether the next turn of full values travels with this snapshot.
-            wanted: names of the tensors that travel in full before all others.
+            wanted: names of the tensors that travel in full before all others; none of shards.
 
         Raises:
             ReferenceError: the parameters are gone.
@@ -82,7 +86,8 @@ class Capture:
         # A wrapper may be gone (``watch(torch.compile(model), ...)``) while its weights train on.
         if model is not None:
             self._follow(model)
-        return self._plan.take(full=full, wanted=wanted)
+        # Processes that each send their shards hear of it at different steps.
+        return self._plan.take(full=full, wanted=wanted if self._rank is None else ())
 
     def free(self) -> None:
         """Lets go of the buffers; no snapshot is taken afterwards."""
@@ -109,6 +114,7 @@ class Capture:
             roles=config.roles,
             packings=config.packing,
             trained=trained,
+            rank=self._rank,
         )
 
     def _new_plan(self, selection: Selection) -> _Plan:
@@ -192,7 +198,7 @@ class _Plan:
         alive = [parameter for parameter in parameters if parameter is not None]
         if len(alive) < len(parameters):
             raise ReferenceError("watched parameters no longer exist")
-        return alive
+        return [local(parameter) for parameter in alive]
 
     def _stage(self) -> Stage | None:
         try:
@@ -207,7 +213,7 @@ class _Plan:
         return stage
 
     def _most_stages(self) -> int:
-        keys_bytes = sum(2 * tensor.size for tensor in self.tensors)
+        keys_bytes = sum(2 * tensor.held_size for tensor in self.tensors)
         table_bytes = sum(device.table_bytes for device in self._devices)
         stage_bytes = keys_bytes + table_bytes + self._rotation.largest_turn_bytes
         return max(MIN_STAGES, min(MAX_STAGES, STAGING_BYTES // max(1, stage_bytes)))

@@ -18,8 +18,8 @@ from bifurk.guard import Wall
 from bifurk.identity import Identity, client_versions
 from bifurk.losses import LossLedger
 from bifurk.recorder import Taken
-from bifurk.sketch import Sketch, key_format, sample_positions
-from bifurk.staging import StagedTensor
+from bifurk.sketch import Sketch, key_format
+from bifurk.staging import StagedTensor, positions_here
 from bifurk.transport import Request
 from bifurk.wire import (
     Manifest,
@@ -205,6 +205,8 @@ class Encoder:
             attempt=identity.attempt,
             step=taken.step,
             sequence=taken.sequence,
+            rank=identity.rank.rank,
+            expected_parts=identity.parts,
             previous_step=taken.previous_step,
             off_grid=taken.off_grid,
             wall_clock_seconds=taken.wall_clock_seconds,
@@ -233,6 +235,7 @@ class Encoder:
             full=None if staged.full is None else exact(staged.full, own),
             packing=watched.packing,
             product=watched.product,
+            placement=watched.placement,
         )
 
     def _counts(self, staged: StagedTensor) -> Sketch | None:
@@ -249,12 +252,15 @@ def exact(values: torch.Tensor, dtype: str) -> Exact:
 
 
 def _sample(staged: StagedTensor) -> Exact | None:
-    dtype = staged.watched.dtype
+    watched = staged.watched
     if staged.sample is not None:
-        return exact(staged.sample, dtype)
+        # Of a small shard of a large tensor it may be that none lie in it.
+        return exact(staged.sample, watched.dtype) if staged.sample.numel() else None
     held = staged.full if staged.full is not None else staged.keys
     if held is None:
         return None
-    everything = exact(held, dtype)
-    positions = sample_positions(staged.watched.size)
-    return Exact(dtype=dtype, data=np.take(everything.data, positions))
+    positions = positions_here(watched.shape, watched.placement)
+    if not positions.size:
+        return None
+    everything = exact(held, watched.dtype)
+    return Exact(dtype=watched.dtype, data=np.take(everything.data, positions))

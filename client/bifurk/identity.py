@@ -40,7 +40,11 @@ class Rank:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What every request of one attempt has in common."""
+    """What every request of one attempt has in common.
+
+    Attributes:
+        parts: how many ranks send a part of each snapshot.
+    """
 
     project: str
     run: str
@@ -48,6 +52,12 @@ class Identity:
     display_name: str | None = None
     tags: tuple[str, ...] = ()
     rank: Rank = Rank()
+    parts: int = 1
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this process tells of the attempt, and hears of it, for all that send parts."""
+        return self.rank.rank == 0
 
     @property
     def attempt_path(self) -> str:

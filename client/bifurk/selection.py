@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch.nn.parameter import is_lazy
@@ -16,18 +16,12 @@ from torch.optim.swa_utils import AveragedModel
 from bifurk.adapters import product_of
 from bifurk.attention_heads import Heads, heads_of
 from bifurk.layout import layout_of, strip_wrappers
+from bifurk.obstacles import DTYPES, is_trained, obstacle
 from bifurk.packing import WHOLE, Packing, packing_of
+from bifurk.shards import Shard, shard_of
 from bifurk.sketch import SMALL_TENSOR_ELEMENTS
-from bifurk.wire import Product, WireLimits
+from bifurk.wire import Placement, Product, WireLimits
 
-DTYPES: Final = {
-    torch.bfloat16: "bfloat16",
-    torch.float16: "float16",
-    torch.float32: "float32",
-    torch.float64: "float64",
-}
-MAX_NAME_CHARACTERS: Final = 512
-"""What a reader of the wire accepts."""
 NAMES_SHOWN: Final = 3
 """Per reason in the warning: a list of thousands is read by nobody."""
 
@@ -43,6 +37,7 @@ class Watched:
         packing: how several projections lie in it; ``WHOLE`` when it is one although its name
             says otherwise, None when nothing speaks for several.
         product: what it makes together with another watched tensor, as an adapter's factors do.
+        shape: of the whole. shard: which part of it lies here; None for all, and it is sent.
     """
 
     name: str
@@ -54,6 +49,7 @@ class Watched:
     device: torch.device
     packing: Packing | None = None
     product: Product | None = None
+    shard: Shard | None = None
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -62,8 +58,28 @@ class Watched:
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Number of elements of the whole."""
         return math.prod(self.shape)
+
+    @property
+    def placement(self) -> Placement | None:
+        """Where what lies here belongs in the whole; None where all of it lies here."""
+        return None if self.shard is None else self.shard.placement
+
+    @property
+    def sent(self) -> bool:
+        """Whether this process sends what lies here."""
+        return self.shard is None or self.shard.sent
+
+    @property
+    def held_size(self) -> int:
+        """Number of elements that lie here."""
+        return self.size if self.placement is None else math.prod(self.placement.local_shape)
+
+    @property
+    def largest_size(self) -> int:
+        """Number of elements of the largest shard, here or elsewhere: the same in all processes."""
+        return self.size if self.shard is None else self.shard.largest
 
     @property
     def is_small(self) -> bool:
@@ -100,6 +116,7 @@ def select(
     roles: Mapping[str, str] | None = None,
     packings: Mapping[str, str] | None = None,
     trained: Collection[int] = (),
+    rank: int | None = None,
 ) -> Selection:
     """Chooses among the model's parameters; a parameter under two names counts once.
 
@@ -108,6 +125,8 @@ def select(
         include, exclude: globs of stripped names; what they rule out is not warned of.
         roles: glob to role, over the built-in guess. packings: glob to packing, likewise.
         trained: ids of parameters that are trained even where they are frozen now.
+        rank: of this process among several that each send their own part; None where this one
+            sends everything.
     """
     watched: list[Watched] = []
     left_out: dict[str, list[str]] = {}
@@ -116,7 +135,7 @@ def select(
     for name, raw_name, parameter in _named(model):
         if not _wanted(name, include, exclude):
             continue
-        reason = _obstacle(name, parameter, trained)
+        reason = obstacle(name, parameter, trained, spread=rank is not None)
         if reason is None and id(parameter) in averages:
             reason = "an average of others"
         if reason is None and len(watched) >= WireLimits().tensors:
@@ -124,7 +143,8 @@ def select(
         if reason is None:
             packing = _packing(name, parameter, heads_of(model, raw_name), packings, misfits)
             product = product_of(model, raw_name)
-            watched.append(_watch(name, parameter, roles, packing, product))
+            shard = None if rank is None else shard_of(parameter, rank=rank)
+            watched.append(_watch(name, parameter, roles, packing, product, shard))
         else:
             left_out.setdefault(reason, []).append(name)
     return Selection(
@@ -140,7 +160,7 @@ def signature(model: torch.nn.Module, trained: Collection[int] = ()) -> tuple[ob
     For as long as the selected parameters live: the id of one that is gone can come again.
     """
     return tuple(
-        (id(p), _is_trained(p, trained), p.dtype, None if is_lazy(p) else p.shape, p.device)
+        (id(p), is_trained(p, trained), p.dtype, None if is_lazy(p) else p.shape, p.device)
         for p in model.parameters()
     )
 
@@ -168,27 +188,6 @@ def _wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     return not any(fnmatchcase(name, glob) for glob in exclude)
 
 
-def _is_trained(parameter: torch.nn.Parameter, trained: Collection[int]) -> bool:
-    return parameter.requires_grad or id(parameter) in trained
-
-
-def _obstacle(name: str, parameter: Any, trained: Collection[int]) -> str | None:
-    """Why this parameter cannot be watched, in the words of the warning; None when it can."""
-    checks = (
-        (lambda: not name.isprintable() or len(name) > MAX_NAME_CHARACTERS, "unusable name"),
-        (lambda: is_lazy(parameter), "not initialised yet"),
-        (lambda: not _is_trained(parameter, trained), "frozen"),
-        (lambda: parameter.device.type == "meta", "on the meta device"),
-        (lambda: parameter.layout != torch.strided, "sparse"),
-        (lambda: parameter.is_quantized, "quantised"),
-        (parameter.is_complex, "complex"),
-        (lambda: hasattr(type(parameter), "__tensor_flatten__"), "a tensor subclass"),
-        (lambda: parameter.dtype not in DTYPES, f"dtype {parameter.dtype}"),
-        (lambda: parameter.numel() == 0, "empty"),
-    )
-    return next((reason for holds, reason in checks if holds()), None)
-
-
 def _packing(
     name: str,
     parameter: torch.nn.Parameter,
@@ -212,6 +211,7 @@ def _watch(
     roles: Mapping[str, str] | None,
     packing: Packing | None,
     product: Product | None,
+    shard: Shard | None,
 ) -> Watched:
     shape = tuple(parameter.shape)
     layout = layout_of(name, shape, roles=roles)
@@ -225,6 +225,7 @@ def _watch(
         device=parameter.device,
         packing=packing,
         product=product,
+        shard=shard,
     )
 
 

@@ -106,7 +106,7 @@ class Session(Monitor):
         self._delivery = open_delivery(
             config,
             self._ledger,
-            heartbeat=self._reports.request,
+            heartbeat=self._reports.request if identity.speaks else None,
             transport=transport,
             on_reply=self._answered,
             on_refused=self._refused,
@@ -167,13 +167,13 @@ class Session(Monitor):
 
     def on_alert(self, listener: Heard) -> Heard:
         """See ``Monitor.on_alert``."""
-        if self._awake():
+        if self._awake() and self._identity.speaks:
             self._calls.run(self._listen, listener)
         return listener
 
     def forward(self, target: object) -> None:
         """See ``Monitor.forward``."""
-        if self._awake():
+        if self._awake() and self._identity.speaks:
             self._calls.run(self._news.forward, target)
 
     def flush(self, deadline_seconds: float = FLUSH_SECONDS) -> bool:
@@ -200,13 +200,13 @@ class Session(Monitor):
     def _start(self, clock: Optimizer) -> None:
         self._encoder.start()
         running = self._reports.request()
-        self._encoder.call(lambda: self._calls.run(self._delivery.put, running))
+        self._encoder.call(lambda: self._calls.run(self._tell, running))
         self._hooks = StepHooks(clock, before=self._before_step, after=self._after_step)
         # A finaliser runs wherever the last reference was dropped: it may only queue.
         self._orphaned = weakref.finalize(clock, self._encoder.call, self._end_orphan)
         self._orphaned.atexit = False
         atexit.register(self._at_exit)
-        for target in self._config.forward:
+        for target in self._config.forward if self._identity.speaks else ():
             self._calls.run(self._news.forward, target)
 
     def _before_step(self) -> None:
@@ -324,14 +324,19 @@ class Session(Monitor):
     def _tell_end(self) -> LossReport:
         """Tells how the attempt ended; returns the losses that the report knows of."""
         known = self._ledger.report()
-        self._delivery.put(self._reports.request())
+        self._tell(self._reports.request())
         return known
 
     def _tell_late_losses(self, known: LossReport | None, deadline_seconds: float) -> None:
         """Tells the end again when the last deliveries, the end's own included, cost something."""
         self._delivery.flush(deadline_seconds)
         if self._ledger.report() != known:
-            self._delivery.put(self._reports.request())
+            self._tell(self._reports.request())
+
+    def _tell(self, report: Request) -> None:
+        """One process tells how the attempt stands; the others only send their parts."""
+        if self._identity.speaks:
+            self._delivery.put(report)
 
     def _portrait(self) -> Portrait:
         known = self._ledger.report()

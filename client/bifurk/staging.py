@@ -18,10 +18,13 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bifurk.device_counts import DeviceCounts
 from bifurk.selection import Watched
-from bifurk.sketch import SAMPLE_SIZE, sample_positions
+from bifurk.sketch import sample_positions
+from bifurk.wire import Placement
+from bifurk.wire.shards import sampled_within
 
 ALIGNMENT_BYTES: Final = 64
 """Of a tensor inside the pool of full values: a cache line, and a multiple of every dtype."""
@@ -78,7 +81,8 @@ class Stage:
         """Copies the parameters' present values; no allocation after the first time.
 
         Args:
-            parameters: one for each watched tensor, in their order.
+            parameters: one for each watched tensor, in their order: what lies here of it. Those
+                that another process sends are passed over.
             full: indices of large tensors whose full values are due.
         """
         room = self._carve(full)
@@ -87,6 +91,7 @@ class Stage:
         self.staged = tuple(
             self._read_one(index, parameter, room.get(index))
             for index, parameter in enumerate(parameters)
+            if self._tensors[index].sent
         )
         arrivals = [
             device.send(table) for device, table in zip(self._devices, self._tables, strict=True)
@@ -122,12 +127,13 @@ class Stage:
         )
 
     def _sample(self, index: int, parameter: torch.Tensor) -> torch.Tensor:
-        buffer = self._buffer(index, "sample", parameter.dtype, SAMPLE_SIZE)
+        shape, placement = self._tensors[index].shape, self._tensors[index].placement
         if parameter.is_contiguous():
             flat = parameter.detach().view(-1)
-            positions = _positions(parameter.numel(), parameter.device)
+            positions = _positions(shape, placement, parameter.device)
         else:
-            flat, positions = _strided(parameter.detach())
+            flat, positions = _strided(parameter.detach(), shape, placement)
+        buffer = self._buffer(index, "sample", parameter.dtype, positions.numel())
         if parameter.device.type == "cpu":
             return torch.index_select(flat, 0, positions, out=buffer)
         return _copy(buffer, torch.index_select(flat, 0, positions))
@@ -150,6 +156,8 @@ class Stage:
         room, start = {}, 0
         for index in full:
             watched = self._tensors[index]
+            if not watched.sent:
+                continue
             end = start + size_bytes(watched)
             room[index] = self._pool[start:end].view(watched.torch_dtype)
             start += pool_bytes(watched)
@@ -157,13 +165,24 @@ class Stage:
 
 
 def size_bytes(watched: Watched) -> int:
-    """Of all values in the tensor's own dtype."""
-    return watched.size * watched.torch_dtype.itemsize
+    """Of all values that lie here, in the tensor's own dtype."""
+    return watched.held_size * watched.torch_dtype.itemsize
 
 
 def pool_bytes(watched: Watched) -> int:
-    """Room for the tensor in the pool of full values, padding included."""
-    return -(-size_bytes(watched) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+    """Room for the tensor in the pool of full values, padding included.
+
+    In every process as for the largest shard of it: so all agree on whose turn it is.
+    """
+    largest = watched.largest_size * watched.torch_dtype.itemsize
+    return -(-largest // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+
+
+def positions_here(shape: tuple[int, ...], placement: Placement | None) -> NDArray[np.int64]:
+    """Where the elements of a tensor's sample lie in what is held of it, flattened; int64."""
+    if placement is None:
+        return sample_positions(math.prod(shape))
+    return sampled_within(shape, placement)[1]
 
 
 def _copy(buffer: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
@@ -173,25 +192,33 @@ def _copy(buffer: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=256)
-def _positions(size: int, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(sample_positions(size)).to(device)
+def _positions(
+    shape: tuple[int, ...], placement: Placement | None, device: torch.device
+) -> torch.Tensor:
+    return torch.from_numpy(positions_here(shape, placement).copy()).to(device)
 
 
-def _strided(parameter: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _strided(
+    parameter: torch.Tensor, shape: tuple[int, ...], placement: Placement | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """A flat view of a tensor that is not contiguous, and where its sample lies in it."""
     extent = 1 + sum(
         (length - 1) * stride
         for length, stride in zip(parameter.shape, parameter.stride(), strict=True)
     )
     flat = parameter.as_strided((extent,), (1,))
-    return flat, _offsets(tuple(parameter.shape), parameter.stride(), parameter.device)
+    return flat, _offsets(shape, placement, parameter.stride(), parameter.device)
 
 
 @lru_cache(maxsize=256)
 def _offsets(
-    shape: tuple[int, ...], strides: tuple[int, ...], device: torch.device
+    shape: tuple[int, ...],
+    placement: Placement | None,
+    strides: tuple[int, ...],
+    device: torch.device,
 ) -> torch.Tensor:
     """Kept, because bringing them to a device waits for it."""
-    indices = np.unravel_index(sample_positions(math.prod(shape)), shape)
+    held = shape if placement is None else placement.local_shape
+    indices = np.unravel_index(positions_here(shape, placement), held)
     offsets = sum(index * stride for index, stride in zip(indices, strides, strict=True))
     return torch.from_numpy(np.asarray(offsets, dtype=np.int64)).to(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import weakref
 from typing import TYPE_CHECKING, Unpack
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 import torch
 from torch.optim import Optimizer
 
+from bifurk.agreement import shared_names
 from bifurk.capture import Capture
 from bifurk.config import WatchConfig, WatchSettings
 from bifurk.configure import given, resolve
@@ -17,6 +19,7 @@ from bifurk.identity import Identity, Rank, current_rank
 from bifurk.monitor import InertMonitor, Monitor
 from bifurk.optimizers import as_optimizers
 from bifurk.session import Session
+from bifurk.shards import is_spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +58,8 @@ def watch(
 
     Args:
         model: any module; wrapped by DDP or ``torch.compile`` or not. Under DDP every rank may
-            call this; rank 0 posts.
+            call this; rank 0 posts. Of a model sharded by ``fully_shard`` every rank has to call
+            this, and posts its own shards.
         optimizer: one, or several of which the first is the clock.
         transport: instead of HTTP, see ``bifurk.testing``.
         settings: fields of ``WatchConfig``, each also ``BIFURK_<NAME>`` in the environment;
@@ -73,17 +77,22 @@ def watch(
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     rank = current_rank()
-    config = resolve(settings, rank=rank, transport_given=transport is not None)
+    each_sends = is_spread(model.parameters())
     known = _sessions.get(optimizers[0])
+    if each_sends and rank.ranks > 1 and (known is None or known.closed):
+        settings = shared_names(settings, environ=os.environ, rank=rank)
+    config = resolve(settings, rank=rank, transport_given=transport is not None)
     if known is not None and not known.closed:
         if any(getattr(config, name) != getattr(known.config, name) for name in given(settings)):
             _log.warning("this optimizer is watched already: its first monitor and settings stay")
         return known
     if config.mode == "disabled":
         return InertMonitor("mode is 'disabled'")
-    if rank.rank > 0:
+    if rank.rank > 0 and not each_sends:
         return InertMonitor(f"this is rank {rank.rank} of {rank.ranks}, and rank 0 posts")
-    return _open(model, optimizers, config=config, rank=rank, transport=transport)
+    return _open(
+        model, optimizers, config=config, rank=rank, each_sends=each_sends, transport=transport
+    )
 
 
 def is_watched(optimizer: Optimizer) -> bool:
@@ -113,9 +122,12 @@ def _open(
     *,
     config: WatchConfig,
     rank: Rank,
+    each_sends: bool,
     transport: Transport | None,
 ) -> Session:
-    capture = Capture(model, config=config, optimizers=optimizers)
+    capture = Capture(
+        model, config=config, optimizers=optimizers, rank=rank.rank if each_sends else None
+    )
     _end_replaced(config)
     identity = Identity(
         project=config.project,
@@ -124,6 +136,7 @@ def _open(
         display_name=config.display_name,
         tags=config.tags,
         rank=rank,
+        parts=rank.ranks if each_sends else 1,
     )
     session = Session(
         capture=capture,

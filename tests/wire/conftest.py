@@ -21,6 +21,7 @@ from bifurk.wire import (
     ScalarSummary,
     TensorPart,
 )
+from bifurk.wire.shards import sampled_within
 
 MakeManifest: TypeAlias = Callable[..., Manifest]
 MakeTensor: TypeAlias = Callable[..., TensorPart]
@@ -80,7 +81,10 @@ def part(make_manifest: MakeManifest, make_tensor: MakeTensor) -> Part:
         tensors.append(make_tensor(f"h.{index}.gain", (64,), dtype=dtype, seed=index))
         tensors.append(make_tensor(f"h.{index}.w", (130, 127), dtype=dtype, full=index % 2 == 0))
     shard = make_tensor("shard", (130, 127), seed=9)
+    whole = make_tensor("whole", (260, 127), seed=10)
     placement = Placement(offset=(130, 0), local_shape=(130, 127))
+    places, _ = sampled_within((260, 127), placement)
+    assert whole.sample is not None
     tensors.append(
         TensorPart(
             name="sharded",
@@ -89,7 +93,7 @@ def part(make_manifest: MakeManifest, make_tensor: MakeTensor) -> Part:
             role="mlp.up",
             layer=3,
             counts=shard.counts,
-            sample=shard.sample,
+            sample=Exact(dtype="float32", data=whole.sample.data[places]),
             placement=placement,
             packing=parse_packing("2*(gate,up)", (260, 127)),
         )

@@ -25,6 +25,7 @@ from bifurk.wire.limits import (
 from bifurk.wire.manifest import read_manifest
 from bifurk.wire.part import Part, Placement, Product, TensorPart
 from bifurk.wire.payloads import KINDS, Payloads
+from bifurk.wire.shards import sampled_within
 from bifurk.wire.strict_json import parse_object
 
 _ROLE_CHARACTERS = 64
@@ -97,7 +98,7 @@ def _tensor(f: Fields, *, index: int, carries: frozenset[str], payloads: Payload
     placement = _placement(f, shape)
     local_shape = placement.local_shape if placement else shape
     size = math.prod(local_shape)
-    _check_size(f, size, carries)
+    _check_size(f, size, math.prod(shape), carries)
 
     def packed(kind: str, elements: int) -> Any:
         if kind not in carries:
@@ -112,7 +113,7 @@ def _tensor(f: Fields, *, index: int, carries: frozenset[str], payloads: Payload
         layer=f.optional_integer("layer", most=MAX_LAYER),
         counts=_counts(f, dtype, size, payloads) if "counts" in carries else None,
         values=packed("values", size),
-        sample=packed("sample", SAMPLE_SIZE),
+        sample=packed("sample", _sample_size(shape, placement)) if "sample" in carries else None,
         full=payloads.full(index, dtype, local_shape, f"{f.where}.full")
         if "full" in carries
         else None,
@@ -173,10 +174,15 @@ def _placement(f: Fields, shape: tuple[int, ...]) -> Placement | None:
     return Placement(offset=offset, local_shape=local_shape)
 
 
-def _check_size(f: Fields, size: int, carries: frozenset[str]) -> None:
+def _sample_size(shape: tuple[int, ...], placement: Placement | None) -> int:
+    """Of a shard, as many of the whole tensor's sample as lie in it."""
+    return SAMPLE_SIZE if placement is None else sampled_within(shape, placement)[0].size
+
+
+def _check_size(f: Fields, size: int, whole: int, carries: frozenset[str]) -> None:
     if "values" in carries and size > SMALL_TENSOR_ELEMENTS:
         f.fail("shape", f"at most {SMALL_TENSOR_ELEMENTS} elements where values are carried")
-    if "sample" in carries and size < SAMPLE_SIZE:
+    if "sample" in carries and whole < SAMPLE_SIZE:
         f.fail("shape", f"at least {SAMPLE_SIZE} elements where a sample is carried")
 
 

@@ -56,7 +56,8 @@ class TensorPart:
         shape: of the whole tensor. dtype: the parameter's own, as torch names it.
         counts: of all carried elements; None when ``values`` holds them exactly.
         values: all elements, flat in row-major order; for small tensors.
-        sample: the elements at ``bifurk.sketch.sample_positions``, for larger ones.
+        sample: the elements at ``bifurk.sketch.sample_positions``, for larger ones; in a shard
+            those of the whole tensor's that lie in it, in their order.
         full: all elements in their own shape; when due.
         placement: None when the part carries the whole tensor.
         packing: how several projections lie in the whole tensor; ``WHOLE`` where the client says

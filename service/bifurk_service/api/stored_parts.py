@@ -11,6 +11,7 @@ from bifurk_service.errors import NotFoundError, StorageError
 from bifurk_service.services import Services
 from bifurk_service.stats.distributions.distribution import Distribution
 from bifurk_service.stats.pooling import distribution_of
+from bifurk_service.stats.shards import distinct
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Snapshot, StoredPart, Tensor
 from bifurk_service.store.queries import get_tensor, not_carried
@@ -57,6 +58,8 @@ def carried(
     house: Services, snapshot: Snapshot, names: Collection[str]
 ) -> dict[str, list[TensorPart]]:
     """These tensors, by name, as each part of a snapshot carries them; some may be missing.
+
+    Of replicas the first.
 
     Raises:
         NotFoundError: a part is no longer kept.
@@ -113,7 +116,7 @@ def _by_name(
         for piece in _decoded(house, key, encoding):
             if piece.name in names:
                 found.setdefault(piece.name, []).append(piece)
-    return found
+    return {name: distinct(pieces) for name, pieces in found.items()}
 
 
 def _decoded(house: Services, key: str, encoding: str) -> tuple[TensorPart, ...]:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from safetensors.numpy import save
 
 from bifurk.exact import Exact
+from bifurk.wire import TensorPart
 from bifurk_service.api.asked import AskedTensor, asked_tensor
 from bifurk_service.api.freshness import freshness, not_modified
 from bifurk_service.api.grants import Admin
@@ -13,6 +14,7 @@ from bifurk_service.api.parameters import RunId, Step, TensorId
 from bifurk_service.api.stored_parts import carried_in_full
 from bifurk_service.errors import NotFoundError
 from bifurk_service.services import services
+from bifurk_service.stats.shards import assembled
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}/tensors/{tensor_id}", tags=["distributions"])
 
@@ -44,9 +46,11 @@ def get_values(
 
 def _values(request: Request, asked: AskedTensor) -> Exact:
     name = asked.tensor.name
-    for piece in carried_in_full(services(request), asked.snapshot, {name}).get(name, []):
-        values = piece.values if piece.full is None else piece.full
-        if values is not None and piece.placement is None:
+    pieces = carried_in_full(services(request), asked.snapshot, {name}).get(name)
+    whole = assembled(pieces) if pieces else None
+    if isinstance(whole, TensorPart):
+        values = whole.values if whole.full is None else whole.full
+        if values is not None:
             return values
     raise NotFoundError(
         f"the values of {name} at step {asked.snapshot.step} are not kept whole: they did not come "

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
 from bifurk.exact import Exact
 from bifurk.packing import packing_of
-from bifurk.sketch import merge
 from bifurk.wire import Part, TensorPart, WireError, WireLimits, decode, encode, strip_full
 from bifurk.wire.limits import MAX_NAME_CHARACTERS
 from bifurk_service.stats.measure import Measured, TensorInput, as_table, measure_tensors
 from bifurk_service.stats.pieces import Piece, pieces_of
-from bifurk_service.stats.pooling import counts_of
 from bifurk_service.stats.products import MeasuredProduct, products_of
 from bifurk_service.stats.registry import STATISTICS
+from bifurk_service.stats.shards import assembled, full_values, trace
 from bifurk_service.stats.spectra.plan import SpectraPlan
 from bifurk_service.stats.value import NoValue, Value
 from bifurk_service.store.blobs import open_blobs
@@ -136,15 +134,13 @@ def measure(
             empty at the first snapshot; ``first`` traces by tensor name.
         steps_since_previous: None without a previous one. plan: for the spectra.
     """
-    carried: dict[str, list[TensorPart]] = {}
-    for part in parts:
-        for tensor in part.tensors:
-            carried.setdefault(tensor.name, []).append(tensor)
-    partial = {name: reason for name, them in carried.items() if (reason := _missing(them))}
+    carried = _by_name(tensor for part in parts for tensor in part.tensors)
+    came = {name: assembled(them) for name, them in carried.items()}
+    partial = {name: reason for name, reason in came.items() if isinstance(reason, NoValue)}
     inputs = {
-        name: _input(them, previous, first.get(name), steps_since_previous)
-        for name, them in carried.items()
-        if name not in partial
+        name: _input(tensor, previous, first.get(name), steps_since_previous)
+        for name, tensor in came.items()
+        if not isinstance(tensor, NoValue)
     }
     pieces = {
         piece.name: piece
@@ -168,12 +164,11 @@ def measure(
     return _with_partial(_with_products(whole, products), partial), told
 
 
-def _missing(carried: list[TensorPart]) -> NoValue | None:
-    """Why a tensor of which not all shards came has no value; None when it is whole."""
-    came = sum(math.prod(piece.local_shape) for piece in carried)
-    if came == carried[0].size:
-        return None
-    return NoValue(f"{came} of {carried[0].size} elements came")
+def _by_name(tensors: Iterable[TensorPart]) -> dict[str, list[TensorPart]]:
+    named: dict[str, list[TensorPart]] = {}
+    for tensor in tensors:
+        named.setdefault(tensor.name, []).append(tensor)
+    return named
 
 
 def _with_partial(measured: Measured, partial: Mapping[str, NoValue]) -> Measured:
@@ -226,14 +221,9 @@ def _with_products(measured: Measured, products: Sequence[MeasuredProduct]) -> M
 
 
 def _input(
-    carried: list[TensorPart], previous: Earlier, first: Exact | None, steps: int | None
+    whole: TensorPart, previous: Earlier, first: Exact | None, steps: int | None
 ) -> TensorInput:
-    """Whole tensors pass through; of a sharded one only the counts can be added up."""
-    whole = carried[0]
-    if len(carried) > 1:
-        counts = merge(map(counts_of, carried))
-        whole = TensorPart(name=whole.name, shape=whole.shape, dtype=whole.dtype, counts=counts)
-    trace = trace_of(whole)
+    now = trace([whole])
     before = previous.full.get(whole.name)
     return TensorInput(
         shape=whole.shape,
@@ -241,21 +231,16 @@ def _input(
         counts=whole.counts,
         values=whole.values,
         full=whole.full,
-        trace=trace,
-        previous_trace=_comparable(previous.traces.get(whole.name), trace),
+        trace=now,
+        previous_trace=_comparable(previous.traces.get(whole.name), now),
         previous_full=_comparable(before, whole.full),
-        first_trace=_comparable(first, trace),
+        first_trace=_comparable(first, now),
         steps_since_previous=steps,
     )
 
 
-def trace_of(tensor: TensorPart) -> Exact | None:
-    """The exact values whose identity is kept over time: all of a small tensor, else the sample."""
-    return tensor.values if tensor.values is not None else tensor.sample
-
-
-def _comparable(other: Exact | None, trace: Exact | None) -> Exact | None:
-    if other is None or trace is None or other.data.size != trace.data.size:
+def _comparable(other: Exact | None, now: Exact | None) -> Exact | None:
+    if other is None or now is None or other.data.size != now.data.size:
         return None
     return other
 
@@ -275,9 +260,11 @@ def _previous(blob_url: str, refs: tuple[BlobRef, ...]) -> Earlier:
     tensors: list[TensorPart] = []
     for ref in refs:
         tensors.extend(_tensors_of(blob_url, ref))
+    named = _by_name(tensors)
+    full = {name: full_values(them) for name, them in named.items()}
     return Earlier(
-        traces=_traces(tensors),
-        full={tensor.name: tensor.full for tensor in tensors if tensor.full is not None},
+        traces=_traces(named),
+        full={name: values for name, values in full.items() if values is not None},
     )
 
 
@@ -291,23 +278,34 @@ def _tensors_of(blob_url: str, ref: BlobRef) -> tuple[TensorPart, ...]:
 
 def _first(blob_url: str, refs: tuple[BlobRef, ...]) -> dict[str, Exact]:
     """The traces of the attempt's first snapshot, kept by the worker from one job to the next."""
-    traces: dict[str, Exact] = {}
+    tensors: list[TensorPart] = []
     for ref in refs:
         try:
-            traces.update(_part_traces(blob_url, ref))
+            tensors.extend(_traced(blob_url, ref))
         except (OSError, WireError):
             log.warning("the first part %s cannot be read", ref.key)
-    return traces
+    return _traces(_by_name(tensors))
 
 
 @lru_cache(maxsize=TRACE_CACHE_PARTS)
-def _part_traces(blob_url: str, ref: BlobRef) -> dict[str, Exact]:
-    return {
-        name: Exact(dtype=trace.dtype, data=trace.data.copy())
-        for name, trace in _traces(_read(blob_url, ref).tensors).items()
-    }
+def _traced(blob_url: str, ref: BlobRef) -> tuple[TensorPart, ...]:
+    """A part's tensors with nothing but their traces, in memory of their own."""
+    return tuple(
+        replace(
+            tensor,
+            counts=None,
+            full=None,
+            values=_copied(tensor.values),
+            sample=_copied(tensor.sample),
+        )
+        for tensor in _read(blob_url, ref).tensors
+    )
 
 
-def _traces(tensors: Sequence[TensorPart]) -> dict[str, Exact]:
-    traces = {tensor.name: trace_of(tensor) for tensor in tensors}
-    return {name: trace for name, trace in traces.items() if trace is not None}
+def _copied(values: Exact | None) -> Exact | None:
+    return None if values is None else Exact(dtype=values.dtype, data=values.data.copy())
+
+
+def _traces(named: Mapping[str, Sequence[TensorPart]]) -> dict[str, Exact]:
+    traces = {name: trace(them) for name, them in named.items()}
+    return {name: one for name, one in traces.items() if one is not None}

@@ -1,0 +1,107 @@
+"""Two real processes that train one sharded model, once for all tests of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import bifurk
+from tests.distributed.training import EVERY, RANKS, STEPS, Net
+from tests.server import Server
+
+DEADLINE_SECONDS = 90.0
+PART_TIMEOUT_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What the processes left: on the server, and on each rank (``bare``, ``watched``)."""
+
+    server: Server
+    ranks: list[dict[str, Any]]
+    exit_codes: list[int]
+    seconds: float
+
+    def run_id(self, name: str) -> int:
+        runs = self.server.get("/api/v1/runs")["items"]
+        return next(int(run["id"]) for run in runs if run["run"] == name)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    folder = tmp_path_factory.mktemp("sharded")
+    server = Server(folder / "data", {"BIFURK_PART_TIMEOUT_SECONDS": str(PART_TIMEOUT_SECONDS)})
+    try:
+        yield _train(folder, server)
+    finally:
+        server.stop()
+
+
+def _train(folder: Path, server: Server) -> Trained:
+    started = time.monotonic()
+    environment = {**os.environ, "BIFURK_URL": server.url, "PYTHONPATH": os.getcwd()}
+    processes = [_start(folder, rank, environment) for rank in range(RANKS)]
+    try:
+        codes = [process.wait(timeout=DEADLINE_SECONDS) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    seconds = time.monotonic() - started
+    logs = "\n".join((folder / f"rank{rank}.log").read_text() for rank in range(RANKS))
+    files = [folder / f"rank{rank}.pt" for rank in range(RANKS)]
+    assert all(file.exists() for file in files), logs
+    ranks = [torch.load(file) for file in files]
+    _watch_whole(ranks, server.url, folder)
+    return Trained(server=server, ranks=ranks, exit_codes=codes, seconds=seconds)
+
+
+def _start(folder: Path, rank: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    with (folder / f"rank{rank}.log").open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.distributed.training", str(folder), str(rank)],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _watch_whole(ranks: list[dict[str, Any]], url: str, folder: Path) -> None:
+    """One process goes through the same weights, unsharded."""
+    states = [
+        {
+            name: torch.cat([rank["watched"]["shards"][step][name] for rank in ranks])
+            for name in ranks[0]["watched"]["shards"][step]
+        }
+        for step in range(STEPS + 1)
+    ]
+    model = Net()
+    model.load_state_dict(states[0])
+    optimizer = Retaken(model, states)
+    with bifurk.watch(
+        model, optimizer, run="whole", every=EVERY, payload="full", url=url,
+        spool_dir=folder / "spool",
+    ):  # fmt: skip
+        for _ in range(STEPS):
+            optimizer.step()
+
+
+class Retaken(torch.optim.Optimizer):
+    """Takes the steps that others have taken."""
+
+    def __init__(self, model: torch.nn.Module, states: list[dict[str, torch.Tensor]]) -> None:
+        super().__init__(model.parameters(), {})
+        self._model = model
+        self._left = iter(states[1:])
+
+    def step(self, closure: Any = None) -> None:
+        del closure
+        self._model.load_state_dict(next(self._left))

@@ -1,0 +1,141 @@
+"""What the ranks send of a sharded model makes up what one client would send of the whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor.placement_types import _StridedShard
+
+from bifurk.exact import Exact
+from bifurk.shards import shard_of
+from bifurk.wire import TensorPart
+from bifurk_service.stats.shards import assembled
+from bifurk_service.stats.value import NoValue
+from tests.distributed.placed import Layout, as_rank, sent, sharded
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+LAYOUTS = {
+    "uneven rows": Layout((3,), {"large": [Shard(0)], "small": [Shard(0)], "gain": [Shard(0)]}),
+    "a rank without any": Layout((4,), {"large": [Shard(0)], "row": [Shard(0)]}),
+    "columns": Layout((4,), {"large": [Shard(1)], "small": [Shard(-1)]}),
+    "rows and columns": Layout((2, 2), {"large": [Shard(0), Shard(1)], "small": [Shard(1)] * 2}),
+    "hybrid": Layout((2, 2), {"large": [Replicate(), Shard(0)], "gain": [Shard(0), Replicate()]}),
+    "replicated": Layout((3,), {"large": [Shard(0)], "small": [Replicate()]}),
+}
+
+
+class Weights(nn.Module):
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.large = nn.Parameter(torch.randn(151, 129).to(dtype))
+        self.small = nn.Parameter(torch.randn(61, 67).to(dtype))
+        self.gain = nn.Parameter(torch.randn(151).to(dtype))
+        self.row = nn.Parameter(torch.randn(1, 7).to(dtype))
+
+
+def parts_of(whole: nn.Module, layout: Layout) -> list[tuple[TensorPart, ...]]:
+    parts = []
+    for rank in range(layout.ranks):
+        with as_rank(rank, layout.ranks):
+            parts.append(sent(sharded(whole, layout)))
+    return parts
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_the_parts_of_all_ranks_make_up_the_whole(layout: Layout, dtype: torch.dtype) -> None:
+    whole = Weights(dtype)
+    expected = {tensor.name: tensor for tensor in sent(whole)}
+    pieces: dict[str, list[TensorPart]] = {}
+    for tensors in parts_of(whole, layout):
+        for tensor in tensors:
+            pieces.setdefault(tensor.name, []).append(tensor)
+    assert pieces.keys() == expected.keys()
+    for name, them in pieces.items():
+        assert sum(tensor.counts is not None for tensor in them) in (0, len(them))
+        came = assembled(them)
+        assert isinstance(came, TensorPart), came
+        assert_same(came, expected[name])
+
+
+def assert_same(came: TensorPart, expected: TensorPart) -> None:
+    assert (came.shape, came.dtype, came.role) == (expected.shape, expected.dtype, expected.role)
+    assert (came.counts is None) == (expected.counts is None)
+    if came.counts is not None and expected.counts is not None:
+        np.testing.assert_array_equal(came.counts.keys, expected.counts.keys)
+        np.testing.assert_array_equal(came.counts.counts, expected.counts.counts)
+    for kind in ("values", "sample", "full"):
+        ours, theirs = getattr(came, kind), getattr(expected, kind)
+        assert (ours is None) == (theirs is None), kind
+        if ours is not None:
+            np.testing.assert_array_equal(bits(ours).ravel(), bits(theirs).ravel())
+
+
+def bits(values: Exact) -> np.ndarray:
+    return np.ascontiguousarray(values.data).view(np.uint8)
+
+
+def test_each_element_is_sent_once() -> None:
+    """Also of what lies on every rank, and of shards with replicas."""
+    layout = LAYOUTS["hybrid"]
+    sizes: dict[str, int] = {}
+    for tensors in parts_of(Weights(torch.float32), layout):
+        for tensor in tensors:
+            held = int(np.prod(tensor.local_shape))
+            sizes[tensor.name] = sizes.get(tensor.name, 0) + held
+    assert sizes == {"large": 151 * 129, "small": 61 * 67, "gain": 151, "row": 7}
+
+
+def test_all_ranks_agree_on_the_largest_shard() -> None:
+    largest = set()
+    for rank in range(4):
+        with as_rank(rank, 4):
+            model = sharded(Weights(torch.float32), LAYOUTS["columns"])
+            largest.add(shard_of(model.large, rank=rank).largest)
+    assert largest == {151 * 33}
+
+
+def test_a_strided_shard_is_left_out_and_said_so(caplog: pytest.LogCaptureFixture) -> None:
+    placements = [_StridedShard(0, split_factor=2), Shard(0)]
+    whole = Weights(torch.float32)
+    with as_rank(0, 4):
+        mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("strided", "rows"))
+        large = DTensor.from_local(
+            whole.large.detach()[:38], mesh, placements, run_check=False,
+            shape=whole.large.shape, stride=whole.large.stride(),
+        )  # fmt: skip
+        whole.large = nn.Parameter(large)
+        tensors = sent(whole)
+    assert [tensor.name for tensor in tensors] == ["small", "gain", "row"]
+    assert "a distributed tensor placed as _StridedShard: large" in caplog.text
+
+
+def test_a_lost_rank_leaves_the_others_without_a_value() -> None:
+    first, _, third = parts_of(Weights(torch.float32), LAYOUTS["uneven rows"])
+    pieces = [t for tensors in (first, third) for t in tensors if t.name == "large"]
+    assert assembled(pieces) == NoValue(f"{(151 - 51) * 129} of {151 * 129} elements came")
+
+
+def test_replicas_count_once_and_overlaps_never() -> None:
+    first, second, third = parts_of(Weights(torch.float32), LAYOUTS["uneven rows"])
+    pieces = [t for tensors in (first, second, third) for t in tensors if t.name == "large"]
+    doubled = assembled([*pieces, *pieces])
+    assert isinstance(doubled, TensorPart)
+    assert doubled.counts is not None
+    assert doubled.counts.size == 151 * 129
+    one, two, _ = pieces
+    assert assembled([one, two, shifted(two)]) == NoValue("its shards overlap")
+
+
+def shifted(piece: TensorPart) -> TensorPart:
+    assert piece.placement is not None
+    place = replace(piece.placement, offset=(piece.placement.offset[0] - 1, 0))
+    return replace(piece, placement=place)
