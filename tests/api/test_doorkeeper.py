@@ -98,6 +98,34 @@ def test_head_answers_as_get_without_a_body(open_server: Server, filled: Filled)
         assert body
 
 
+@pytest.mark.parametrize(
+    ("path", "host"),
+    [
+        ("/api/v1/runs", "localhost"),
+        ("/api/v1/runs/999999", "localhost"),
+        ("/healthz", "localhost"),
+        ("/metrics", "localhost"),
+        ("/assets/icon.svg", "localhost"),
+        ("/healthz", "evil.example"),
+    ],
+)
+def test_what_is_no_page_runs_nothing_and_serves_no_other_site(
+    open_server: Server, path: str, host: str
+) -> None:
+    _, headers, _ = exchange(open_server, "GET", path, {"Host": host})
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert "access-control-allow-origin" not in headers
+
+
+def test_a_page_keeps_its_own_policy(open_server: Server) -> None:
+    _, headers, _ = exchange(open_server, "GET", "/docs", {"Host": "localhost"})
+    assert "script-src 'self'" in headers["content-security-policy"]
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
 def test_the_stream_has_no_head(open_server: Server) -> None:
     status, headers, _ = exchange(open_server, "HEAD", "/api/v1/stream", {"Host": "localhost"})
     assert (status, headers["allow"]) == (405, "GET")

@@ -1,5 +1,7 @@
 """Turns requests away before any route sees them, and lets HEAD in where GET may go.
 
+What goes out says what browsers may do with it: nothing, unless the route says otherwise.
+
 A server on loopback is open as long as it has no token, and every web page that a browser on
 the same machine shows may try to reach it: by a name of its own that resolves to loopback, or
 by a form that posts here. Neither gets in.
@@ -11,7 +13,7 @@ import re
 from collections.abc import Callable, Collection
 from typing import Final
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +27,14 @@ MOST_BODY_BYTES: Final = 64 << 10
 """Of everything but the uploads, which have limits of their own."""
 UPLOADS: Final = (("PUT", re.compile(r".*")), ("POST", re.compile(r"/api/v1/runs/\d+/series")))
 """Methods and paths: snapshots, and series computed elsewhere."""
+OUTGOING: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
+"""On every answer that does not have them of its own: no guessing of types, no scripts, no frames,
+and no use by pages of other sites, scripts and pictures included."""
 STREAM_PATH: Final = "/api/v1/stream"
 """The one GET whose answer has no end, so that there is no HEAD of it."""
 
@@ -54,6 +64,7 @@ class Doorkeeper:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        send = _guarded(send)
         try:
             is_upload = _is_upload(scope["method"], scope["path"])
             self._check(scope["method"], Headers(scope=scope), is_upload=is_upload)
@@ -97,6 +108,17 @@ def _name(host: str) -> str:
     end = host.find("]") + 1
     name, _, _ = host[end:].partition(":")
     return (host[:end] + name).lower()
+
+
+def _guarded(send: Send) -> Send:
+    async def write(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in OUTGOING.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return write
 
 
 def _limited(receive: Receive) -> Receive:
