@@ -198,7 +198,10 @@ class _Plan:
         alive = [parameter for parameter in parameters if parameter is not None]
         if len(alive) < len(parameters):
             raise ReferenceError("watched parameters no longer exist")
-        return [local(parameter) for parameter in alive]
+        return [
+            parameter if tensor.shard is None else local(parameter)
+            for tensor, parameter in zip(self.tensors, alive, strict=True)
+        ]
 
     def _stage(self) -> Stage | None:
         try:

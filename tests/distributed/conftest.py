@@ -1,4 +1,4 @@
-"""Two real processes that train one sharded model, once for all tests of it."""
+"""Two real processes that train one model in several forms, once for all tests of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import bifurk
-from tests.distributed.training import EVERY, RANKS, STEPS, Net
+from tests.distributed.training import AXES, EVERY, RANKS, STEPS, Net
 from tests.server import Server
 
 DEADLINE_SECONDS = 90.0
@@ -24,7 +24,7 @@ PART_TIMEOUT_SECONDS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """What the processes left: on the server, and on each rank (``bare``, ``watched``)."""
+    """What the processes left: on the server, and on each rank (form, ``bare`` or ``watched``)."""
 
     server: Server
     ranks: list[dict[str, Any]]
@@ -60,7 +60,8 @@ def _train(folder: Path, server: Server) -> Trained:
     files = [folder / f"rank{rank}.pt" for rank in range(RANKS)]
     assert all(file.exists() for file in files), logs
     ranks = [torch.load(file) for file in files]
-    _watch_whole(ranks, server.url, folder)
+    for form in AXES:
+        _watch_whole(form, ranks, server.url, folder)
     return Trained(server=server, ranks=ranks, exit_codes=codes, seconds=seconds)
 
 
@@ -74,20 +75,25 @@ def _start(folder: Path, rank: int, environment: dict[str, str]) -> subprocess.P
         )
 
 
-def _watch_whole(ranks: list[dict[str, Any]], url: str, folder: Path) -> None:
-    """One process goes through the same weights, unsharded."""
-    states = [
-        {
-            name: torch.cat([rank["watched"]["shards"][step][name] for rank in ranks])
-            for name in ranks[0]["watched"]["shards"][step]
-        }
-        for step in range(STEPS + 1)
-    ]
+def whole_weights(form: str, ranks: list[dict[str, Any]], step: int) -> dict[str, torch.Tensor]:
+    """The weights of a watched training after a step, put together along the axis of each cut."""
+    held = [rank[form]["watched"]["shards"][step] for rank in ranks]
+    return {
+        name: torch.cat([one[name] for one in held], dim=AXES[form][name])
+        if name in AXES[form]
+        else held[0][name]
+        for name in held[0]
+    }
+
+
+def _watch_whole(form: str, ranks: list[dict[str, Any]], url: str, folder: Path) -> None:
+    """One process goes through the same weights, undistributed."""
+    states = [whole_weights(form, ranks, step) for step in range(STEPS + 1)]
     model = Net()
     model.load_state_dict(states[0])
     optimizer = Retaken(model, states)
     with bifurk.watch(
-        model, optimizer, run="whole", every=EVERY, payload="full", url=url,
+        model, optimizer, run=f"{form}-whole", every=EVERY, payload="full", url=url,
         spool_dir=folder / "spool",
     ):  # fmt: skip
         for _ in range(STEPS):

@@ -1,4 +1,4 @@
-"""One of two processes that train a model sharded by ``fully_shard``: bare, watched, and killed."""
+"""One of two processes that train one model in several forms: bare, watched, and killed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    RowwiseParallel,
+    parallelize_module,
+)
+from torch.nn.parallel import DistributedDataParallel
 
 import bifurk
 
@@ -26,14 +33,14 @@ KILLED_BEFORE = 2
 
 
 class Net(nn.Module):
-    """Two matrices of more than 16,384 elements with odd rows, and a head of a single row."""
+    """Two matrices of more than 16,384 elements, one with odd rows, and a head of a single row."""
 
     def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.Embedding(151, 129)
         self.norm = nn.LayerNorm(129)
-        self.up = nn.Linear(129, 133)
-        self.head = nn.Linear(133, 1)
+        self.up = nn.Linear(129, 134)
+        self.head = nn.Linear(134, 1)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         hidden = torch.relu(self.up(self.norm(self.embedding(tokens).mean(dim=1))))
@@ -41,14 +48,33 @@ class Net(nn.Module):
         return logits
 
 
-def train(mesh: DeviceMesh, *, run: str | None, folder: Path) -> dict[str, Any]:
+ROWS = ("embedding.weight", "norm.weight", "norm.bias", "up.weight", "up.bias", "head.weight")
+AXES: dict[str, dict[str, int]] = {
+    "sharded": {**dict.fromkeys(ROWS, 0), "head.bias": 0},
+    "tensor": {"up.weight": 0, "up.bias": 0, "head.weight": 1},
+    "replicated": {},
+}
+"""Of each form, along which axis each tensor is cut; the others lie whole on both ranks."""
+
+
+def distribute(model: Net, form: str, mesh: DeviceMesh) -> nn.Module:
+    if form == "sharded":
+        for layer in (model.embedding, model.up, model.head, model):
+            fully_shard(layer, mesh=mesh)
+        return model
+    if form == "tensor":
+        plan = {"up": ColwiseParallel(), "head": RowwiseParallel()}
+        return parallelize_module(model, mesh, plan)
+    return DistributedDataParallel(model)
+
+
+def train(mesh: DeviceMesh, *, form: str, run: str | None, folder: Path) -> dict[str, Any]:
     """What a training leaves behind on this rank: every step's shards and loss, random state."""
     torch.manual_seed(0)
-    model = Net()
-    for layer in (model.embedding, model.up, model.head, model):
-        fully_shard(layer, mesh=mesh)
+    model = distribute(Net(), form, mesh)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    torch.manual_seed(1 + dist.get_rank())
+    # Where the ranks hold parts of one layer, both see the same tokens.
+    torch.manual_seed(1 if form == "tensor" else 1 + dist.get_rank())
     monitor = None
     if run is not None:
         monitor = bifurk.watch(
@@ -74,7 +100,12 @@ def train(mesh: DeviceMesh, *, run: str | None, folder: Path) -> dict[str, Any]:
 
 
 def shards(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: p.to_local().detach().clone() for name, p in model.named_parameters()}
+    return {
+        name.removeprefix("module."): (p.to_local() if isinstance(p, DTensor) else p)
+        .detach()
+        .clone()
+        for name, p in model.named_parameters()
+    }
 
 
 def main() -> None:
@@ -83,10 +114,15 @@ def main() -> None:
         "gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=RANKS
     )
     mesh = init_device_mesh("cpu", (RANKS,))
-    bare = train(mesh, run=None, folder=folder)
-    watched = train(mesh, run="sharded", folder=folder)
-    torch.save({"bare": bare, "watched": watched}, folder / f"rank{rank}.pt")
-    train(mesh, run="killed", folder=folder)
+    left = {
+        form: {
+            "bare": train(mesh, form=form, run=None, folder=folder),
+            "watched": train(mesh, form=form, run=form, folder=folder),
+        }
+        for form in AXES
+    }
+    torch.save(left, folder / f"rank{rank}.pt")
+    train(mesh, form="sharded", run="killed", folder=folder)
 
 
 if __name__ == "__main__":

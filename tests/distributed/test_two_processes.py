@@ -1,4 +1,4 @@
-"""A model that two real processes shard is measured as if one process had held it."""
+"""A model that two real processes hold together is measured as if one process had held it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,30 @@ from bifurk_service.stats.shards import assembled
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Run, Snapshot, StoredPart, Tensor
-from tests.distributed.conftest import PART_TIMEOUT_SECONDS, Trained
-from tests.distributed.training import KILLED_BEFORE, SNAPSHOTS
+from tests.distributed.conftest import PART_TIMEOUT_SECONDS, Trained, whole_weights
+from tests.distributed.training import AXES, KILLED_BEFORE, SNAPSHOTS
 
 SPECTRA_TOLERANCE = 1e-6
 
 
+PIECES = {"sharded": {1, 2}, "tensor": {1, 2}, "replicated": {1}}
+"""How many parts carry a tensor."""
+
+in_every_form = pytest.mark.parametrize("form", AXES)
+
+
 @pytest.fixture(scope="module")
 def stored(trained: Trained) -> Trained:
-    for name in ("sharded", "whole"):
-        trained.server.wait_until_judged(trained.run_id(name), SNAPSHOTS)
+    for form in AXES:
+        for run in (form, f"{form}-whole"):
+            trained.server.wait_until_judged(trained.run_id(run), SNAPSHOTS)
     return trained
 
 
-def test_the_training_is_the_same_with_and_without_the_hook(trained: Trained) -> None:
+@in_every_form
+def test_the_training_is_the_same_with_and_without_the_hook(trained: Trained, form: str) -> None:
     for rank in trained.ranks:
-        bare, watched = rank["bare"], rank["watched"]
+        bare, watched = rank[form]["bare"], rank[form]["watched"]
         assert bare["losses"] == watched["losses"]
         assert torch.equal(bare["random"], watched["random"])
         for before, after in zip(bare["shards"], watched["shards"], strict=True):
@@ -41,19 +49,24 @@ def test_the_training_is_the_same_with_and_without_the_hook(trained: Trained) ->
             assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_every_rank_sends_its_part_of_every_snapshot(stored: Trained) -> None:
-    snapshots = snapshots_of(stored, "sharded")
+@in_every_form
+def test_every_rank_with_shards_sends_its_part_of_every_snapshot(
+    stored: Trained, form: str
+) -> None:
+    snapshots = snapshots_of(stored, form)
+    parts = 1 if form == "replicated" else 2
     assert [one["step"] for one in snapshots] == [0, 1, 2, 4]
     for one in snapshots:
-        assert (one["expected_parts"], one["received_parts"], one["coverage"]) == (2, 2, 1.0)
+        assert (one["expected_parts"], one["received_parts"], one["coverage"]) == (parts, parts, 1)
         assert one["state"] == "judged"
 
 
-def test_counts_samples_and_values_equal_those_of_one_process(stored: Trained) -> None:
-    ours, theirs = carried(stored, "sharded"), carried(stored, "whole")
+@in_every_form
+def test_counts_samples_and_values_equal_those_of_one_process(stored: Trained, form: str) -> None:
+    ours, theirs = carried(stored, form), carried(stored, f"{form}-whole")
     assert ours.keys() == theirs.keys()
     assert {len(pieces) for pieces in theirs.values()} == {1}
-    assert {len(pieces) for pieces in ours.values()} == {1, 2}
+    assert {len(pieces) for pieces in ours.values()} == PIECES[form]
     for key, pieces in ours.items():
         came, expected = assembled(pieces), theirs[key][0]
         assert isinstance(came, TensorPart)
@@ -68,8 +81,9 @@ def test_counts_samples_and_values_equal_those_of_one_process(stored: Trained) -
                 np.testing.assert_array_equal(mine.data, other.data)
 
 
-def test_stored_statistics_equal_those_of_one_process(stored: Trained) -> None:
-    ours, theirs = statistics(stored, "sharded"), statistics(stored, "whole")
+@in_every_form
+def test_stored_statistics_equal_those_of_one_process(stored: Trained, form: str) -> None:
+    ours, theirs = statistics(stored, form), statistics(stored, f"{form}-whole")
     assert ours.keys() == theirs.keys()
     assert len(ours) == 7 * SNAPSHOTS
     spectral = {one.name for one in STATISTICS if one.family == Family.SPECTRUM}
@@ -93,8 +107,8 @@ def test_values_are_answered_whole(stored: Trained) -> None:
     reply = urllib3.request("GET", url)
     assert reply.status == 200, reply.data
     answer = load(reply.data)["norm.weight"]
-    last = [rank["watched"]["shards"][4]["norm.weight"] for rank in stored.ranks]
-    np.testing.assert_array_equal(answer, torch.cat(last).numpy())
+    expected = whole_weights("sharded", stored.ranks, 4)["norm.weight"]
+    np.testing.assert_array_equal(answer, expected.numpy())
 
 
 def test_a_killed_rank_leaves_a_part_and_its_coverage(trained: Trained) -> None:
