@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +12,14 @@ from bifurk.wire import check_slug
 from bifurk_service.errors import ConflictError, InvalidError, NotFoundError
 from bifurk_service.store.audit import THE_SERVICE, Action, Actor, record_act
 from bifurk_service.store.models import Project, Token
+from bifurk_service.store.token_secrets import (
+    digest_of,
+    fresh_secret,
+    is_number,
+    is_secret_of,
+    parted,
+    written,
+)
 
 SCOPES: Final[dict[str, frozenset[str]]] = {
     "write": frozenset({"write"}),
@@ -22,13 +27,6 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "admin": frozenset({"write", "read", "admin"}),
 }
 """What a token of each scope may do: a job writes, a dashboard reads, a person does both."""
-
-SECRET_BYTES: Final = 32
-PREFIX: Final = "bifurk"
-MOST_DIGITS: Final = 18
-"""Of a token's number; more would fit no column."""
-NOBODYS: Final = "0" * 64
-"""Compared with where there is no digest; no secret is known whose digest this is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +86,10 @@ def create_token(
     if scope not in SCOPES:
         raise InvalidError(f"scope is one of {', '.join(SCOPES)}, got {scope!r}", where="scope")
     project_id = None if project is None else _project_id(session, project, now)
-    secret = _fresh_secret()
+    secret = fresh_secret()
     token = Token(
         name=name,
-        digest=_digest(secret),
+        digest=digest_of(secret),
         scope=scope,
         project_id=project_id,
         created_at=now,
@@ -101,7 +99,7 @@ def create_token(
     session.flush()
     reach = f"{scope}, {'all projects' if project is None else f'project {project}'}"
     _note(session, by, Action.TOKEN_MADE, token, now=now, detail=reach)
-    return _written(token, secret)
+    return written(token.id, secret)
 
 
 def rotate_token(
@@ -134,17 +132,17 @@ def rotate_token(
     in_grace = grace_seconds > 0
     token.previous_digest = token.digest if in_grace else None
     token.previous_until = now + grace_seconds if in_grace else None
-    secret = _fresh_secret()
-    token.digest = _digest(secret)
+    secret = fresh_secret()
+    token.digest = digest_of(secret)
     session.flush()
     grace = f"the secret before is good for {grace_seconds:g} s"
     _note(session, by, Action.TOKEN_ROTATED, token, now=now, detail=grace)
-    return _written(token, secret)
+    return written(token.id, secret)
 
 
 def _named(session: Session, named: str) -> Token:
     """The token of this number, else the only one of this name."""
-    if named.isascii() and named.isdigit() and len(named) <= MOST_DIGITS:
+    if is_number(named):
         token = session.get(Token, int(named))
         if token is not None:
             return token
@@ -155,14 +153,6 @@ def _named(session: Session, named: str) -> Token:
         ids = ", ".join(str(token.id) for token in found)
         raise ConflictError(f"tokens {ids} are called {named}; say which by its number")
     return found[0]
-
-
-def _fresh_secret() -> str:
-    return secrets.token_urlsafe(SECRET_BYTES)
-
-
-def _written(token: Token, secret: str) -> str:
-    return f"{PREFIX}_{token.id}_{secret}"
 
 
 def _project_id(session: Session, slug: str, now: float) -> int:
@@ -236,17 +226,12 @@ def any_token(session: Session) -> bool:
 
 def find_grant(session: Session, presented: str, *, now: float) -> Grant | None:
     """What a presented token allows, or None when it is unknown or expired."""
-    prefix, _, rest = presented.partition("_")
-    number, _, secret = rest.partition("_")
-    if (
-        prefix != PREFIX
-        or not number.isascii()
-        or not number.isdigit()
-        or len(number) > MOST_DIGITS
-    ):
+    taken_apart = parted(presented)
+    if taken_apart is None:
         return None
-    token = session.get(Token, int(number))
-    if not _is_secret_of(token, secret, now=now) or token is None:
+    token_id, secret = taken_apart
+    token = session.get(Token, token_id)
+    if not is_secret_of(token, secret, now=now) or token is None:
         return None
     if token.expires_at is not None and token.expires_at <= now:
         return None
@@ -254,18 +239,3 @@ def find_grant(session: Session, presented: str, *, now: float) -> Grant | None:
     if token.project_id is not None:
         project = session.scalars(select(Project.slug).where(Project.id == token.project_id)).one()
     return Grant(scopes=SCOPES[token.scope], project=project, name=token.name, token_id=token.id)
-
-
-def _is_secret_of(token: Token | None, secret: str, *, now: float) -> bool:
-    """Compares with both secrets that a token may have, in the same time whatever it has."""
-    given = _digest(secret)
-    current = NOBODYS if token is None else token.digest
-    previous = (None if token is None else token.previous_digest) or NOBODYS
-    is_current = hmac.compare_digest(current, given)
-    is_previous = hmac.compare_digest(previous, given)
-    until = None if token is None else token.previous_until
-    return is_current or (is_previous and until is not None and now < until)
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
