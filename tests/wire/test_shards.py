@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from bifurk.sketch import SAMPLE_SIZE, sample_positions
-from bifurk.wire import Placement
+from bifurk.exact import Exact
+from bifurk.sketch import SAMPLE_SIZE, sample_positions, sketch
+from bifurk.wire import Manifest, Part, Placement, TensorPart, WireError, decode, encode
 from bifurk.wire.shards import sampled_within
 
 
@@ -44,3 +45,37 @@ def test_a_placement_of_everything_has_the_whole_sample() -> None:
 def test_a_tensor_without_a_sample_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 4096"):
         sampled_within((10, 10), Placement(offset=(0, 0), local_shape=(5, 10)))
+
+
+def part_of(placement: Placement, *, sample: int | None) -> Part:
+    values = np.random.default_rng(0).standard_normal(placement.local_shape).astype(np.float32)
+    tensor = TensorPart(
+        name="w",
+        shape=(260, 127),
+        dtype="float32",
+        counts=sketch(values),
+        sample=None if sample is None else Exact(dtype="float32", data=values.ravel()[:sample]),
+        placement=placement,
+    )
+    manifest = Manifest(
+        project="tests", run="r", attempt="a", step=0, sequence=0, rank=1, expected_parts=2
+    )
+    return Part(manifest=manifest, tensors=(tensor,))
+
+
+def test_a_shard_carries_as_much_of_the_sample_as_lies_in_it() -> None:
+    placement = Placement(offset=(200, 0), local_shape=(60, 127))
+    fitting = sampled_within((260, 127), placement)[0].size
+    came = decode(encode(part_of(placement, sample=fitting))).tensors[0].sample
+    assert came is not None
+    assert came.data.size == fitting
+    for other in (fitting - 1, fitting + 1):
+        with pytest.raises(WireError, match="sample"):
+            decode(encode(part_of(placement, sample=other)))
+
+
+def test_a_shard_without_any_of_the_sample_carries_none() -> None:
+    sampled = set(sample_positions(260 * 127).tolist())
+    column = next(column for column in range(127) if column not in sampled)
+    placement = Placement(offset=(0, column), local_shape=(1, 1))
+    assert decode(encode(part_of(placement, sample=None))).tensors[0].sample is None
