@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -79,6 +80,39 @@ def test_what_is_wrong_is_named_with_file_and_place(tmp_path: Path, text: str, s
         Policy.load(file)
     assert str(file) in raised.value.detail
     assert said in raised.value.detail
+
+
+@pytest.mark.parametrize(
+    ("place", "given", "field"),
+    [
+        ("baselines", {"name": "x\0y"}, "name"),
+        ("baselines", {"project": "x\0y"}, "project"),
+        ("baselines", {"run": "x\0y"}, "run"),
+        ("baselines", {"good": ["a", "b", "x\0y"]}, "good[2]"),
+        ("baselines", {"roles": ["x\0y"]}, "roles[0]"),
+        ("baselines", {"match": "x\0y"}, "match"),
+        ("rules", {"name": "x\0y"}, "name"),
+        *(("rules", {"match": {name: "x\0y"}}, f"match.{name}")
+          for name in ("project", "run", "tensor")),
+        ("rules", {"match": {"kind": "x\0y"}}, "match.kind[0]"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("character", ["\0", "\n", "\x1b", "\u2028", "\u202e"])
+def test_what_no_name_can_hold_is_refused_in_words(
+    tmp_path: Path, place: str, given: dict[str, object], field: str, character: str
+) -> None:
+    least = {
+        "baselines": {"name": "one", "project": "gpt", "good": list("abc"), "statistics": ["std"],
+                      "least_good": 3},
+        "rules": {"name": "one", "action": "silence"},
+    }[place]  # fmt: skip
+    file = tmp_path / "alerts.yaml"
+    written = json.dumps({place: [least | given]})
+    file.write_text(written.replace(json.dumps("\0")[1:-1], json.dumps(character)[1:-1]))
+    with pytest.raises(SetupError) as raised:
+        Policy.load(file)
+    said = f"line 1: {place}[0].{field}: expected text without control characters, got "
+    assert raised.value.detail == f"{file}, {said}{f'x{character}y'!r}"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from bifurk_service.domain import Severity
 from bifurk_service.errors import SetupError
 from bifurk_service.notify.baselines import Baseline, check_names
-from bifurk_service.notify.strict import Globs, Name, Strict
+from bifurk_service.notify.strict import Globs, Line, Name, Strict
 
 LARGEST_FILE_BYTES: Final = 1 << 20
 
@@ -29,9 +29,9 @@ class Match(Strict):
     """
 
     kind: Globs = ("*",)
-    project: str = "*"
-    run: str = "*"
-    tensor: str | None = None
+    project: Line = "*"
+    run: Line = "*"
+    tensor: Line | None = None
     severity: Annotated[tuple[Severity, ...], Field(min_length=1)] | None = None
 
     @field_validator("kind", "severity", mode="before")

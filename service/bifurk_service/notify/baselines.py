@@ -29,7 +29,7 @@ class Baseline(Strict):
 
     name: Name
     project: Name
-    run: Annotated[str, Field(min_length=1, max_length=200)] = "*"
+    run: Name = "*"
     good: Annotated[tuple[Name, ...], Field(min_length=LEAST_TO_TELL, max_length=MOST_GOOD)]
     statistics: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_STATISTICS)]
     roles: Globs | None = None
