@@ -111,6 +111,20 @@ def test_what_is_no_tag_is_refused_in_words(bifurk: Run, server: Server, filled:
     assert "'two words'" in refused.stderr
 
 
+def test_tags_are_put_on_or_taken_off_all_or_none(
+    bifurk: Run, server: Server, filled: Filled
+) -> None:
+    Caller(server).report("all-or-none", "run")
+    at = ("all-or-none/run", "--url", server.url)
+    for words in (("new", "bad tag"), ("new", "x" * 65), ("new", *map(str, range(32)))):
+        assert bifurk("runs", "tag", *at, *words).returncode == 1
+    crowded = bifurk("runs", "tag", *at, *map(str, range(33)))
+    assert "would have 33 tags and may have 32; none was put on" in crowded.stderr
+    assert bifurk("runs", "tag", *at, " old ", "old").stdout == "all-or-none/run: old\n"
+    assert bifurk("runs", "tag", *at, "--remove", "old", "bad tag").returncode == 1
+    assert bifurk("runs", "tag", *at, "newer").stdout == "all-or-none/run: newer old\n"
+
+
 def test_a_run_is_deleted_only_when_somebody_says_so(
     bifurk: Run, server: Server, filled: Filled
 ) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Final
 from urllib.parse import quote
 
 import typer
 
+from bifurk.wire.tags import MAX_TAGS, normal_tag
 from bifurk_service.commands.options import DEFAULT_URL, AsJson, Token, Url
 from bifurk_service.commands.output import show_facts, show_json, show_table, when
 from bifurk_service.commands.rest import Json, Rest, RestError
+from bifurk_service.errors import InvalidError
 
 app = typer.Typer(help="Runs on a server: list, look into, tag, delete.", no_args_is_help=True)
 
@@ -85,10 +88,13 @@ def change_tags(
     url: Url = DEFAULT_URL,
     token: Token = None,
 ) -> None:
-    """Tag a run, and list it by `bifurk runs ls --tag TAG` from then on."""
+    """Tag a run, and list it by `bifurk runs ls --tag TAG` from then on: all tags or none."""
+    words = _checked(tags)
     rest = Rest(url, token)
     run = find_run(rest, name)
-    for tag in tags:
+    if not remove:
+        _check_room(run, words)
+    for tag in words:
         path = f"/api/v1/runs/{run['id']}/tags/{quote(tag, safe='')}"
         if remove:
             rest.delete(path)
@@ -141,6 +147,24 @@ def find_run(rest: Rest, name: str) -> Json:
         choices = ", ".join(f"{one['project']}/{one['run']}" for one in found)
         raise RestError(f"{name!r} is the name of several runs; say which: {choices}")
     return found[0]
+
+
+def _checked(tags: Sequence[str]) -> tuple[str, ...]:
+    """Tags as the server stores them, each once."""
+    try:
+        return tuple(dict.fromkeys(map(normal_tag, tags)))
+    except ValueError as error:
+        raise InvalidError(str(error), where="tag") from error
+
+
+def _check_room(run: Json, tags: Sequence[str]) -> None:
+    count = len({*run["tags"], *tags})
+    if count > MAX_TAGS:
+        raise InvalidError(
+            f"{run['project']}/{run['run']} would have {count} tags and may have {MAX_TAGS}; "
+            "none was put on: remove some first, or name fewer",
+            where="tag",
+        )
 
 
 def _facts(run: Json) -> list[tuple[str, object]]:
