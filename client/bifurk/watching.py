@@ -12,6 +12,7 @@ import torch
 from torch.optim import Optimizer
 
 from bifurk.agreement import shared_names
+from bifurk.by_identity import ByIdentity
 from bifurk.capture import Capture
 from bifurk.config import WatchConfig, WatchSettings
 from bifurk.configure import given, resolve
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("bifurk")
 
-_sessions: weakref.WeakKeyDictionary[Optimizer, Session] = weakref.WeakKeyDictionary()
+_sessions: ByIdentity[Optimizer, Session] = ByIdentity()
 """The open session of each optimizer that is a clock."""
+_unasked: weakref.WeakSet[Monitor] = weakref.WeakSet()
+"""Watches that nobody called ``watch`` for: they give way to one that somebody does."""
 _under_way: weakref.WeakSet[Session] = weakref.WeakSet()
 """Sessions, those of optimizers that no longer exist among them: they may still be ending."""
 
@@ -79,6 +82,8 @@ def watch(
     rank = current_rank()
     each_sends = is_spread(model.parameters())
     known = _sessions.get(optimizers[0])
+    if known is not None and known in _unasked:
+        known.close(0.0)
     if each_sends and rank.ranks > 1 and (known is None or known.closed):
         settings = shared_names(settings, environ=os.environ, rank=rank)
     config = resolve(settings, rank=rank, transport_given=transport is not None)
@@ -95,10 +100,19 @@ def watch(
     )
 
 
-def is_watched(optimizer: Optimizer) -> bool:
-    """Whether an open watch has this optimizer as its clock."""
-    session = _sessions.get(optimizer)
-    return session is not None and not session.closed
+def watch_unasked(
+    model: torch.nn.Module, optimizers: Sequence[Optimizer], *, run: str
+) -> Monitor | None:
+    """As ``watch``; ends without a wait where ``watch`` is called for the same optimizer later.
+
+    Returns:
+        None where the script watches something itself: it is left alone.
+    """
+    if any(not session.closed and session not in _unasked for session in _sessions.values()):
+        return None
+    monitor = watch(model, optimizers, run=run)
+    _unasked.add(monitor)
+    return monitor
 
 
 def _end_replaced(config: WatchConfig) -> None:

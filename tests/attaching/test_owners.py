@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 import bifurk
-from bifurk.attaching.hook import Attachment
+from bifurk import watching
+from bifurk.attaching.hook import MOST_TRAININGS, Attachment
 from bifurk.attaching.owners import optimizers_within, owners_of
 from bifurk.monitor import Monitor
 from bifurk.testing import InMemoryTransport
@@ -82,15 +83,19 @@ class TestAttachment:
 
     @pytest.fixture
     def watched(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[nn.Module, int, str]]:
-        """What ``watch`` is called with: the module, the number of optimizers and the run."""
+        """What is watched unasked: the module, the number of optimizers and the run."""
         calls: list[tuple[nn.Module, int, str]] = []
-        real = bifurk.watch
+        real = watching.watch_unasked
 
-        def recorded(model: nn.Module, optimizers: list[torch.optim.Adam], *, run: str) -> Monitor:
-            calls.append((model, len(optimizers), run))
-            return real(model, optimizers, run=run, transport=InMemoryTransport())
+        def recorded(
+            model: nn.Module, optimizers: list[torch.optim.Adam], *, run: str
+        ) -> Monitor | None:
+            monitor = real(model, optimizers, run=run)
+            if monitor is not None:
+                calls.append((model, len(optimizers), run))
+            return monitor
 
-        monkeypatch.setattr("bifurk.watching.watch", recorded)
+        monkeypatch.setattr("bifurk.watching.watch_unasked", recorded)
         return calls
 
     def test_a_second_optimizer_of_the_same_module_begins_nothing(
@@ -114,12 +119,73 @@ class TestAttachment:
     def test_a_script_that_watches_by_itself_is_left_alone(
         self, attachment: Attachment, watched: list[tuple[nn.Module, int, str]]
     ) -> None:
-        model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+        model, another = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), nn.Linear(3, 3)
         clock, other = adam(*model[0].parameters()), adam(*model[1].parameters())
         with bifurk.watch(model, [clock, other], transport=InMemoryTransport()):
-            attachment.before_step(other)
-            attachment.before_step(clock)
+            for optimizer in (other, clock, adam(*another.parameters())):
+                attachment.before_step(optimizer)
         assert watched == []
+
+    def test_a_watch_by_hand_takes_over(
+        self, attachment: Attachment, watched: list[tuple[nn.Module, int, str]]
+    ) -> None:
+        model = nn.Linear(2, 2)
+        optimizer = adam(*model.parameters())
+        attachment.before_step(optimizer)
+        transport = InMemoryTransport()
+        with bifurk.watch(model, optimizer, run="mine", transport=transport):
+            optimizer.step()
+        assert len(watched) == 1
+        assert {part.manifest.run for part in transport.parts()} == {"mine"}
+
+    def test_an_optimizer_for_each_parameter_looks_around_once(
+        self,
+        attachment: Attachment,
+        watched: list[tuple[nn.Module, int, str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(50)))
+        optimizers = [adam(parameter) for parameter in model.parameters()]
+        looked: list[object] = []
+        real = owners_of
+        monkeypatch.setattr(
+            "bifurk.attaching.owners.owners_of", lambda one: looked.append(one) or real(one)
+        )
+        for optimizer in optimizers:
+            attachment.before_step(optimizer)
+        assert (len(looked), len(watched), watched[0][1]) == (1, 1, 100)
+
+    def test_ever_new_trainings_are_not_watched_for_ever(
+        self,
+        attachment: Attachment,
+        watched: list[tuple[nn.Module, int, str]],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        kept = [nn.Linear(2, 2) for _ in range(MOST_TRAININGS + 5)]
+        for model in kept:
+            attachment.before_step(adam(*model.parameters()))
+        assert len(watched) == MOST_TRAININGS
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == MOST_TRAININGS + 1
+        assert said[-1] == "bifurk: 8 trainings are watched in this process; further ones are not"
+
+    def test_equality_and_traps_of_the_user_s_do_not_matter(
+        self, attachment: Attachment, watched: list[tuple[nn.Module, int, str]]
+    ) -> None:
+        class Unhashable(torch.optim.Adam):  # noqa: PLW1641 - the point of it
+            def __eq__(self, other: object) -> bool:
+                raise RuntimeError("compared")
+
+        class Trap(nn.Module):
+            @property
+            def __dict__(self) -> dict[str, object]:  # type: ignore[override]
+                raise RuntimeError("looked into")
+
+        trap = Trap.__new__(Trap)
+        model = nn.Linear(2, 2)
+        attachment.before_step(Unhashable(model.parameters()))
+        assert [one for one, _, _ in watched] == [model]
+        assert isinstance(trap, Trap)
 
     def test_a_failure_is_one_line(
         self, attachment: Attachment, capsys: pytest.CaptureFixture[str]

@@ -109,6 +109,49 @@ def test_a_python_without_bifurk_runs_unwatched_and_says_so(launcher: Launcher) 
     assert "runs unwatched: ImportError: not for this one" in watched.stderr
 
 
+LOOKED_FOR = "import importlib.util; importlib.util.find_spec('torch')"
+IMPORTED_IN_VAIN = """
+import sys
+sys.modules["torch._C"] = None
+try:
+    import torch
+except ImportError:
+    for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
+        del sys.modules[name]
+"""
+
+
+@pytest.mark.parametrize("before", [LOOKED_FOR, IMPORTED_IN_VAIN])
+def test_torch_may_have_been_asked_for_before(launcher: Launcher, before: str) -> None:
+    script = f"{before}\n{(SCRIPTS / 'short.py').read_text()}"
+    watched = launcher.watched(sys.executable, "-c", script)
+    assert (watched.code, watched.stdout) == (0, "done\n")
+    assert "bifurk: watches Linear as " in watched.stderr
+
+
+def test_a_script_without_its_stderr_trains_on(launcher: Launcher) -> None:
+    """Full, closed by the script, closed by the shell."""
+    short = SCRIPTS / "short.py"
+    closing = launcher.folder / "closing.py"
+    closing.write_text(f"import sys\nsys.stderr.close()\n{short.read_text()}")
+    python = sys.executable
+    shell = f"{python} {short} 2>/dev/full && {python} {closing} && exec 2>&- && {python} {short}"
+    watched = launcher.watched("sh", "-c", shell)
+    assert (watched.code, watched.stdout) == (0, "done\n" * 3)
+    assert len(watched.left.attempts) == 3
+
+
+def test_processes_at_once_have_names_of_their_own(launcher: Launcher) -> None:
+    watched = launcher.watched(sys.executable, str(SCRIPTS / "forks.py"), options=["--run", "both"])
+    assert watched.code == 0
+    assert watched.left.runs == {("default", "both"), ("default", "both-2")}
+
+
+def test_streams_that_the_shell_has_closed_start_all_the_same(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m bifurk run -- true >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_reach_the_script_itself(launcher: Launcher, number: signal.Signals) -> None:
     script = launcher.folder / "waits.py"
@@ -141,6 +184,7 @@ def test_signals_reach_the_script_itself(launcher: Launcher, number: signal.Sign
         (["--", "no-such-program"], 127, "no-such-program: not found"),
         (["--", "."], 126, "."),
         (["--", "true"], 0, ""),
+        (["--include", "a,b", "--", "true"], 2, "holds no comma"),
     ],
 )
 def test_what_cannot_be_started_is_said_before_anything_runs(

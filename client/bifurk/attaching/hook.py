@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
+import multiprocessing.util
 import os
 import sys
-import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from bifurk.attaching.naming import own_name
+from bifurk.attaching.saying import say
+from bifurk.by_identity import ByIdentity
 from bifurk.integrations.first_step import BeforeSteps
 
 if TYPE_CHECKING:
     from bifurk.attaching.owners import Owners
+    from bifurk.monitor import Monitor
 
-MOST_ALIKE: Final = 1000
-"""Trainings of one class in a process that are told apart."""
+MOST_TRAININGS: Final = 8
+"""Watched in one process: what begins ever new ones (an inner loop, a search) is not."""
+EXIT_SECONDS: Final = 5.0
+"""How long the end of a process may wait for the network; the rest stays on disk."""
+MOST_SEARCHES: Final = 32
+"""For the owners of an optimizer: each looks at everything there is in the process."""
+OF_BIFURK: Final = tuple(
+    f"bifurk.integrations.{trainer}" for trainer in ("transformers", "lightning", "accelerate")
+)
+"""What a script imports that has bifurk watch by itself."""
 
 _attachment: Attachment | None = None
 
@@ -34,55 +48,68 @@ class Attachment:
     """What is watched without having been asked to."""
 
     def __init__(self) -> None:
-        self._seen: weakref.WeakSet[Optimizer] = weakref.WeakSet()
-        self._watched: dict[int, weakref.ref[nn.Module]] = {}
+        self._seen: ByIdentity[Optimizer, bool] = ByIdentity()
+        self._held: ByIdentity[Tensor, bool] = ByIdentity()
         self._runs: set[str] = set()
+        self._searches = 0
         self._process = os.getpid()
 
     def before_step(self, optimizer: Optimizer) -> None:
         """Every step of every optimizer comes by here; all but the first ones go on at once."""
-        if optimizer in self._seen:
-            return
-        self._seen.add(optimizer)
-        if os.getpid() != self._process:
-            return
         try:
-            self._watch(optimizer)
+            if optimizer not in self._seen:
+                self._seen[optimizer] = True
+                self._look_at(optimizer)
         except Exception as error:  # noqa: BLE001 - the script must not notice
-            _say(f"this training runs unwatched: {type(error).__name__}: {error}")
+            say(f"this training runs unwatched: {type(error).__name__}: {error}")
+
+    def _look_at(self, optimizer: Optimizer) -> None:
+        if os.getpid() != self._process:
+            if self._runs:
+                return  # forked from a training, as the workers of a DataLoader are
+            self._process = os.getpid()
+        if self._searches >= MOST_SEARCHES or any(name in sys.modules for name in OF_BIFURK):
+            return
+        if all(parameter in self._held for parameter in parameters_of(optimizer)):
+            return
+        self._searches += 1
+        if self._searches == MOST_SEARCHES or len(self._runs) >= MOST_TRAININGS:
+            self._searches = MOST_SEARCHES
+            say(f"{len(self._runs)} trainings are watched in this process; further ones are not")
+            return
+        self._watch(optimizer)
 
     def _watch(self, optimizer: Optimizer) -> None:
         from bifurk.attaching.owners import optimizers_within, owners_of  # noqa: PLC0415
-        from bifurk.watching import is_watched, watch  # noqa: PLC0415 - not before it is needed
+        from bifurk.watching import watch_unasked  # noqa: PLC0415 - not before it is needed
 
         owners = owners_of(optimizer)
         if not owners.modules:
-            _say(f"no module holds what {_class(optimizer)} trains: not watched")
-            return
-        if all(self._is_watched(module) for module in owners.modules):
+            frozen = " (gc.freeze() hides modules)" if gc.get_freeze_count() else ""
+            say(f"no module holds what {_class(optimizer)} trains{frozen}: not watched")
             return
         others = [one for one in optimizers_within(owners.modules) if one is not optimizer]
-        if any(map(is_watched, [optimizer, *others])):
-            return
         run = self._run_for(owners.modules)
-        monitor = watch(_as_one(owners.modules), [optimizer, *others], run=run)
+        monitor = watch_unasked(_as_one(owners.modules), [optimizer, *others], run=run)
+        if monitor is None:
+            return
+        _close_at_the_end_of(monitor)
         self._runs.add(run)
-        self._watched |= {id(module): weakref.ref(module) for module in owners.modules}
+        for module in owners.modules:
+            for parameter in module.parameters():
+                self._held[parameter] = True
         if monitor.step is not None:
             _warn_of(owners, optimizer)
-            _say(f"watches {_classes(owners.modules)} as {run}")
-
-    def _is_watched(self, module: nn.Module) -> bool:
-        known = self._watched.get(id(module))
-        return known is not None and known() is module
+            say(f"watches {_classes(owners.modules)} as {run}")
 
     def _run_for(self, modules: Sequence[nn.Module]) -> str:
         """The first training has the name that was given; what else trains says what it is."""
         from bifurk.wire.slug import MAX_SLUG_CHARACTERS, to_slug  # noqa: PLC0415 - as above
 
-        name = os.environ["BIFURK_RUN"]
+        name = own_name(os.environ["BIFURK_RUN"])
         what = to_slug(_class(modules[0]), "model")
-        endings = ("", f"-{what}", *(f"-{what}-{number}" for number in range(2, MOST_ALIKE)))
+        numbers = range(2, MOST_TRAININGS + 2)
+        endings = ("", f"-{what}", *(f"-{what}-{number}" for number in numbers))
         names = (f"{name[: MAX_SLUG_CHARACTERS - len(ending)]}{ending}" for ending in endings)
         return next(name for name in names if name not in self._runs)
 
@@ -101,12 +128,23 @@ def _as_one(modules: Sequence[nn.Module]) -> nn.Module:
 
 def _warn_of(owners: Owners, optimizer: Optimizer) -> None:
     if owners.rivals:
-        _say(
+        say(
             f"{_classes(owners.rivals)} hold what {_class(optimizer)} trains as well as"
             f" {_classes(owners.modules)} does; it is the last that is watched"
         )
     if owners.orphans:
-        _say(f"{owners.orphans} tensors that {_class(optimizer)} trains are in no module")
+        say(f"{owners.orphans} tensors that {_class(optimizer)} trains are in no module")
+
+
+def _close_at_the_end_of(monitor: Monitor) -> None:
+    """A process of ``multiprocessing`` ends without what the interpreter does at its exit."""
+    if multiprocessing.parent_process() is not None:
+        multiprocessing.util.Finalize(None, monitor.close, args=(EXIT_SECONDS,), exitpriority=0)
+
+
+def parameters_of(optimizer: Optimizer) -> list[Tensor]:
+    """All that it trains."""
+    return [one for group in optimizer.param_groups for one in group["params"]]
 
 
 def _classes(objects: Sequence[object]) -> str:
@@ -115,7 +153,3 @@ def _classes(objects: Sequence[object]) -> str:
 
 def _class(one: object) -> str:
     return type(one).__name__
-
-
-def _say(sentence: str) -> None:
-    print(f"bifurk: {sentence}", file=sys.stderr, flush=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from bifurk.attaching.naming import LAUNCH
 from bifurk.config import WatchSettings
 from bifurk.configure import PREFIX, given, resolve
 from bifurk.identity import fresh_run
@@ -16,8 +18,11 @@ from bifurk.identity import fresh_run
 SITE: Final = Path(__file__).parent / "site"
 WRONG_USAGE, CANNOT_RUN, NOT_FOUND = 2, 126, 127
 """Exit codes; the last two as shells have them."""
-PYTHON_OPTIONS_WITH_VALUES: Final = ("-W", "-X", "--check-hash-based-pycs")
-ISOLATED: Final = ("-I", "-E")
+LONG_OPTIONS_WITH_VALUES: Final = ("--check-hash-based-pycs",)
+TAKES_VALUE, ENDS_OPTIONS = "WX", "cm"
+"""Letters of Python's options behind which a value comes, or the script's own arguments."""
+ISOLATED: Final = frozenset("IE")
+"""Letters of Python's own options that take nothing from outside."""
 
 EPILOG: Final = """every other setting of bifurk.watch is taken from its variable BIFURK_<NAME>;
 the command's output, exit code and signals are its own"""
@@ -34,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     except (TypeError, ValueError) as error:
         print(f"bifurk run: {error}", file=sys.stderr)
         return WRONG_USAGE
-    if any(argument in ISOLATED for argument in python_options(command)):
+    if ISOLATED & set("".join(python_flags(command))):
         print("bifurk run: python -I and -E take nothing from outside: unwatched", file=sys.stderr)
     return start(command, environ)
 
@@ -81,7 +86,11 @@ def watched(
         TypeError, ValueError: a setting cannot be used.
     """
     resolve(arguments, environ=environ)
+    for glob in [*(arguments.get("include") or ()), *(arguments.get("exclude") or ())]:
+        if "," in glob:
+            raise ValueError(f"a glob holds no comma, got {glob!r}: repeat the option for each")
     found = dict(environ)
+    found[LAUNCH] = secrets.token_hex(8)
     for name, value in arguments.items():
         if value is not None:
             found[PREFIX + name.upper()] = (
@@ -94,17 +103,32 @@ def watched(
     return found
 
 
-def python_options(command: Sequence[str]) -> list[str]:
-    """The interpreter's own options, where the command is a Python."""
+def python_flags(command: Sequence[str]) -> list[str]:
+    """The letters of the interpreter's own options, where the command is a Python: ``-IB``."""
     found = []
     rest = iter(command[1:] if Path(command[0]).name.startswith("python") else ())
     for argument in rest:
-        if not argument.startswith("-") or argument in ("-m", "-c", "-"):
+        if not argument.startswith("-") or argument == "-":
             break
-        found.append(argument)
-        if argument in PYTHON_OPTIONS_WITH_VALUES:
-            next(rest, None)
+        if argument.startswith("--"):
+            if argument in LONG_OPTIONS_WITH_VALUES:
+                next(rest, None)
+            continue
+        letters, last = _before_value(argument[1:])
+        found.append(letters)
+        if last is not None and last in ENDS_OPTIONS:
+            break
+        if last is not None and argument.endswith(last):
+            next(rest, None)  # -W error; in -Xdev it is in the cluster itself
     return found
+
+
+def _before_value(letters: str) -> tuple[str, str | None]:
+    """Flags of a cluster up to one that takes a value, and that one."""
+    for place, letter in enumerate(letters):
+        if letter in TAKES_VALUE + ENDS_OPTIONS:
+            return letters[:place], letter
+    return letters, None
 
 
 def script_of(command: Sequence[str]) -> str:
@@ -130,6 +154,7 @@ def start(command: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _become(command: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by the shell
+            stream.flush()
     os.execvpe(command[0], list(command), environ)  # noqa: S606 - no shell: arguments are as given

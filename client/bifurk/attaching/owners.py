@@ -93,14 +93,22 @@ def _alive(kind: type) -> list[Any]:
     return [one for one in gc.get_objects() if issubclass(type(one), kind)]
 
 
+def _parts(module: nn.Module, name: str) -> dict[str, Any]:
+    """One of torch's own tables of a module; nothing of one that cannot be looked into."""
+    try:
+        return vars(module).get(name) or {}
+    except Exception:  # noqa: BLE001 - a module of the user's may do anything
+        return {}
+
+
 def _children(module: nn.Module) -> Iterator[nn.Module]:
-    return filter(None, (vars(module).get("_modules") or {}).values())
+    return (child for child in _parts(module, "_modules").values() if child is not None)
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
     while True:
         name = next((name for kind, name in WRAPPERS.items() if isinstance(module, kind)), COMPILED)
-        inner = (vars(module).get("_modules") or {}).get(name)
+        inner = _parts(module, "_modules").get(name)
         if inner is None:
             return module
         module = inner
@@ -113,7 +121,7 @@ def _parameter_ids(module: nn.Module) -> set[int]:
         one = left.pop()
         if id(one) not in seen:
             seen.add(id(one))
-            parameters = (vars(one).get("_parameters") or {}).values()
+            parameters = _parts(one, "_parameters").values()
             found.update(id(parameter) for parameter in parameters if parameter is not None)
             left.extend(_children(one))
     return found

@@ -1,69 +1,80 @@
 """Runs at the start of every Python that ``bifurk run`` started, and of those it starts.
 
 Next to nothing is imported here, and nothing raises. When torch has been imported, whoever imports
-it, ``bifurk.attaching.hook`` is called.
+it, ``bifurk.attaching.hook`` is called. Other Pythons than bifurk's run this too, as old as 2.7.
 """
-
-from __future__ import annotations
 
 import os
 import sys
-from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from importlib.machinery import ModuleSpec
-    from types import ModuleType
+try:
+    from importlib.machinery import PathFinder
+    from importlib.util import module_from_spec
+except ImportError:  # older than anything that torch runs on
+    PathFinder = None
 
 
-class _AfterTorch:
-    """Finds torch as everybody else would, and has the hook called once it is imported."""
+class _AfterTorch(object):
+    """Finds torch as everybody else would, and has the hook called once it is imported.
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    Many look for torch without importing it, or import it in vain: it stays until torch is there.
+    """
+
+    def find_spec(self, name, path=None, target=None):
         del target
         if name != "torch":
             return None
-        sys.meta_path.remove(self)
         spec = PathFinder.find_spec(name, path)
         if spec is not None and spec.loader is not None:
-            _call_after(spec.loader)
+            self._call_after(spec.loader)
         return spec
 
+    def _call_after(self, loader):
+        """This loader's module, once it is there, is followed by the hook."""
+        execute = getattr(loader, "exec_module", None)
+        if execute is None:
+            return
 
-def _call_after(loader: object) -> None:
-    """This loader's module, once it is there, is followed by the hook."""
-    execute = getattr(loader, "exec_module", None)
-    if execute is None:
-        return
+        def exec_module(module):
+            del loader.exec_module
+            execute(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            _attach()
 
-    def exec_module(module: ModuleType) -> None:
-        del loader.exec_module  # type: ignore[attr-defined]
-        execute(module)
-        _attach()
-
-    loader.exec_module = exec_module  # type: ignore[attr-defined]
+        loader.exec_module = exec_module
 
 
-def _attach() -> None:
+def _attach():
     try:
-        from bifurk.attaching.hook import attach  # noqa: PLC0415 - not before it is needed
+        from bifurk.attaching.hook import attach
 
         attach()
-    except Exception as error:  # noqa: BLE001 - the script must not notice
-        print(
-            f"bifurk: {sys.executable} runs unwatched: {type(error).__name__}: {error}",
-            file=sys.stderr,
-        )
+    except Exception as error:
+        try:
+            if sys.stderr is not None:
+                sys.stderr.write(
+                    "bifurk: {} runs unwatched: {}: {}\n".format(
+                        sys.executable, type(error).__name__, error
+                    )
+                )
+        except Exception:  # closed, full, or the script's own object
+            pass
 
 
-def _run_hidden() -> None:
+def _run_hidden():
     """The ``sitecustomize`` that this one stands in front of, if there is one."""
-    here = os.path.dirname(__file__)
+    here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [folder for folder in sys.path if folder != here]
+    if PathFinder is None:
+        import imp  # type: ignore[import-not-found]
+
+        try:
+            found = imp.find_module("sitecustomize", sys.path)
+        except ImportError:
+            return
+        imp.load_module("sitecustomize", *found)
+        return
     spec = PathFinder.find_spec("sitecustomize", sys.path)
     if spec is not None and spec.loader is not None:
         module = module_from_spec(spec)
@@ -71,5 +82,6 @@ def _run_hidden() -> None:
         spec.loader.exec_module(module)
 
 
-sys.meta_path.insert(0, _AfterTorch())
+if PathFinder is not None:
+    sys.meta_path.insert(0, _AfterTorch())
 _run_hidden()
