@@ -13,7 +13,7 @@ from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.stats.table import STATISTIC_NAMES
 from bifurk_service.store.condensing import condense, keep_condensed
 from bifurk_service.store.engine import Database
-from bifurk_service.store.models import ExtremesRow
+from bifurk_service.store.models import Attempt, ExtremesRow
 from bifurk_service.store.runs import delete_run
 from tests.database import fresh_database
 from tests.store.condensed import check, condensed_rows, spans_of
@@ -101,6 +101,30 @@ def test_gaps_and_tensors_that_came_later(database: Database) -> None:
     run.judge(range(300, 420))
     condense_due(database, most_seconds=60)
     check(run, spans_of(run))
+
+
+def test_a_gap_however_wide_is_stepped_over(database: Database) -> None:
+    run = WrittenRun(database)
+    far = 2_000_000_000
+    run.judge([*range(70), *range(far, far + 200)])
+    later = run.begin("second")
+    assert condense_due(database, most_seconds=60) == 5
+    check(run, spans_of(run))
+    with database.read() as session:
+        assert session.get_one(Attempt, run.attempt).condensed > far
+        assert session.get_one(Attempt, later).condensed == 0
+
+
+def test_no_attempt_waits_for_another_that_is_long(database: Database) -> None:
+    long = WrittenRun(database)
+    long.judge(range(640))
+    other = long.begin("second")
+    long.judge(range(700, 828), attempt=other)
+    seconds = iter([0.0, 1.0, 2.0])
+    assert condense_due(database, most_seconds=1.5, monotonic=lambda: next(seconds)) == 2
+    with database.read() as session:
+        assert session.get_one(Attempt, long.attempt).condensed == 64
+        assert session.get_one(Attempt, other).condensed == 764 - 764 % 64
 
 
 def test_where_a_later_attempt_takes_over_the_earlier_one_ends(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import Final
@@ -26,10 +27,15 @@ def condense_due(
     """
     until = monotonic() + most_seconds
     with database.read() as session:
-        attempts = attempts_to_condense(session)
+        due = attempts_to_condense(session)
+    # In chance's order, a row each: what is long never keeps the others waiting for good.
+    random.shuffle(due)
     done = 0
-    for attempt_id in attempts:
-        while _condense_next(database, attempt_id):
+    while due:
+        for attempt_id in list(due):
+            if not _condense_next(database, attempt_id):
+                due.remove(attempt_id)
+                continue
             done += 1
             if monotonic() >= until:
                 return done

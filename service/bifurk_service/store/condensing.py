@@ -53,9 +53,11 @@ def attempts_to_condense(session: Session) -> list[int]:
 def condense(session: Session, attempt_id: int) -> Condensed | None:
     """What ``keep_condensed`` is to store next; None where nothing is due."""
     attempt = session.get(Attempt, attempt_id)
-    if attempt is None or attempt.cursor + 1 - attempt.condensed < BINS * span(1):
+    if attempt is None:
         return None
-    start = attempt.condensed
+    start = _next_start(session, attempt)
+    if attempt.cursor + 1 - start < BINS * span(1):
+        return None
     tensor_ids = _tensor_ids(session, attempt)
     place = (Snapshot.sequence - start) // span(1)
     table = TENSOR_STATS.c
@@ -93,7 +95,9 @@ def keep_condensed(session: Session, attempt_id: int, condensed: Condensed) -> b
     """
     attempt = session.get(Attempt, attempt_id, with_for_update=True)
     measured = _measured(session, attempt_id, condensed.start)
-    if attempt is None or attempt.condensed != condensed.start or measured != condensed.snapshots:
+    if attempt is None or measured != condensed.snapshots:
+        return False
+    if _next_start(session, attempt) != condensed.start:
         return False
     _keep(session, attempt_id, LEVELS[0], condensed.start, condensed.extremes)
     attempt.condensed = condensed.start + BINS * span(1)
@@ -103,7 +107,8 @@ def keep_condensed(session: Session, attempt_id: int, condensed: Condensed) -> b
             break
         start = attempt.condensed - length
         below = _rows_below(session, attempt_id, level, start)
-        _keep(session, attempt_id, level, start, below)
+        if below is not None:
+            _keep(session, attempt_id, level, start, below)
     return True
 
 
@@ -145,7 +150,9 @@ def _keep(
     )
 
 
-def _rows_below(session: Session, attempt_id: int, level: int, start: int) -> NDArray[np.float64]:
+def _rows_below(
+    session: Session, attempt_id: int, level: int, start: int
+) -> NDArray[np.float64] | None:
     """The extremes of a level's row from the rows of the level below, [BINS, 2, T, statistics]."""
     first = start // (BINS * span(level - 1))
     rows = session.execute(
@@ -157,6 +164,8 @@ def _rows_below(session: Session, attempt_id: int, level: int, start: int) -> ND
         )
     ).all()
     found = {(name, block): decoded(data) for name, block, data in rows}
+    if len({block for _, block in found}) < BINS:
+        return None  # over a gap in the sequences: there the rows below are read
     tensors = max(one.shape[-1] for one in found.values())
     extremes = np.full((BINS, BINS, 2, tensors, len(STATISTIC_NAMES)), np.nan)
     for place, name in enumerate(STATISTIC_NAMES):
@@ -165,6 +174,19 @@ def _rows_below(session: Session, attempt_id: int, level: int, start: int) -> ND
             if one is not None:
                 extremes[block, :, :, : one.shape[-1], place] = one
     return extremes_of_stretches(extremes.reshape(-1, *extremes.shape[2:]), BINS)
+
+
+def _next_start(session: Session, attempt: Attempt) -> int:
+    """Where the next row begins: a gap in the sequences, however wide, is stepped over at once."""
+    following = session.scalar(
+        select(func.min(Snapshot.sequence)).where(
+            Snapshot.attempt_id == attempt.id,
+            Snapshot.sequence >= attempt.condensed,
+            Snapshot.measured_at.is_not(None),
+        )
+    )
+    first = attempt.cursor + 1 if following is None else following
+    return max(attempt.condensed, int(first) - int(first) % (BINS * span(1)))
 
 
 def _tensor_ids(session: Session, attempt: Attempt) -> list[int]:
