@@ -67,17 +67,23 @@ class Runs:
         grown: float = 1.0,
         groups: Sequence[str] = GROUPS,
         attempt: str = "first",
+        first: int | None = None,
         now: float = NOW,
     ) -> None:
-        """Snapshots at these steps, of which what some groups show is larger by a factor."""
+        """Snapshots at these steps, of which what some groups show is larger by a factor.
+
+        ``first`` is the first one's sequence, the next without it; behind the cursor it comes late.
+        """
         with self.database.write() as session:
             stored = ensure_run(session, project=PROJECT, run=run, now=now)
             own = attempt_of(session, stored, attempt, now=now)
             tensors = self._tensors(session, stored)
             rows = []
-            for step in steps:
-                own.cursor += 1
-                session.add(_snapshot(own.id, own.cursor, step, now))
+            begin = own.cursor + 1 if first is None else first
+            for sequence, step in enumerate(steps, begin):
+                state = "late" if sequence <= own.cursor else "judged"
+                own.cursor = max(own.cursor, sequence)
+                session.add(_snapshot(own.id, sequence, step, now, state))
                 rows += [
                     {"tensor_id": tensor.id, "attempt_id": own.id, "step": step}
                     | {
@@ -138,9 +144,9 @@ def _draw(*of: object) -> float:
     return zlib.crc32(repr(of).encode()) / 2**31 - 1
 
 
-def _snapshot(attempt_id: int, sequence: int, step: int, now: float) -> Snapshot:
+def _snapshot(attempt_id: int, sequence: int, step: int, now: float, state: str) -> Snapshot:
     return Snapshot(
-        attempt_id=attempt_id, sequence=sequence, step=step, off_grid=False, state="judged",
+        attempt_id=attempt_id, sequence=sequence, step=step, off_grid=False, state=state,
         tries=0, expected_parts=1, received_parts=1, coverage=1.0, wall_clock=0.0, received_at=now,
         measured_at=now, judged_at=now, learning_rates=[],
     )  # fmt: skip

@@ -20,7 +20,7 @@ from bifurk_service.notify.baselines import Baseline
 from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.baseline_notes import BaselineNotes
 from bifurk_service.pipeline.baseline_reports import report
-from bifurk_service.pipeline.course_memory import CourseMemory, Courses
+from bifurk_service.pipeline.course_memory import CourseMemory, ReadRun
 from bifurk_service.pipeline.group_courses import Work, works_of
 from bifurk_service.pipeline.holding import (
     GoodMemory,
@@ -46,10 +46,12 @@ MOST_POINTS: Final = 20_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
-    """Up to where a run was held last."""
+    """Up to where a run was held last; ``measured`` snapshots were there up to the step."""
 
     attempt_id: int
     cursor: int
+    until: int
+    measured: int
 
 
 class BaselineKeeper:
@@ -118,9 +120,13 @@ class BaselineKeeper:
             if due:
                 self._notes.absent(baseline, [one.run for one in good])
             for run in due:
+                measured = self._measured(run.run_id, run.until)
                 yield from self._guarded(baseline, run, good, now)
                 self._judged[baseline.name, run.run_id] = _Judged(
-                    attempt_id=run.attempt_id, cursor=run.cursor
+                    attempt_id=run.attempt_id,
+                    cursor=run.cursor,
+                    until=run.until,
+                    measured=measured,
                 )
 
     def _is_due(self, baseline: Baseline, run: JudgedRun, now: float) -> bool:
@@ -129,7 +135,17 @@ class BaselineKeeper:
         last = self._judged.get((baseline.name, run.run_id))
         if last is None or last.attempt_id != run.attempt_id:
             return True
-        return run.cursor - last.cursor >= (HOLD if run.is_running else 1)
+        least = HOLD if run.is_running else 1
+        new = run.cursor - last.cursor
+        return new >= least or new + self._late(run, last) >= least
+
+    def _late(self, run: JudgedRun, last: _Judged) -> int:
+        """How many snapshots have come since that belong before where the run was held last."""
+        return self._measured(run.run_id, last.until) - last.measured
+
+    def _measured(self, run_id: int, until: int | None = None) -> int:
+        with self._database.read() as session:
+            return measured_until(session, run_id, until)[0]
 
     def _guarded(
         self, baseline: Baseline, run: JudgedRun, good: Sequence[JudgedRun], now: float
@@ -156,13 +172,13 @@ class BaselineKeeper:
         )
         if mine is None:
             return
-        theirs = {}
+        theirs: dict[str, ReadRun] = {}
         for one in others:
-            courses = yield from self._courses.read(
+            read = yield from self._courses.read(
                 one.run_id, self._same(one, works), baseline.statistics, until=one.until
             )
-            if courses is not None:
-                theirs[one.run] = courses
+            if read is not None:
+                theirs[one.run] = read
         found = yield from self._found(baseline, works, mine, theirs, others)
         if found is not None:
             report(self._database, run, found, self._policy, now=now)
@@ -171,18 +187,20 @@ class BaselineKeeper:
         self,
         baseline: Baseline,
         works: Sequence[Work],
-        mine: Courses,
-        theirs: Mapping[str, Courses],
+        mine: ReadRun,
+        theirs: Mapping[str, ReadRun],
         good: Sequence[JudgedRun],
     ) -> Generator[None, None, Found | None]:
         """What comes of the courses; None where nothing can be told of any."""
-        steps, held = held_courses(works, mine, theirs)
+        good_courses = {name: one.courses for name, one in theirs.items()}
+        steps, held = held_courses(works, mine.courses, good_courses)
         found = yield from outside_in_portions(steps, held, least_good=baseline.least_good)
         if not found.told:
             return None
         there = [one for one in good if one.run in theirs]
+        reads = [(one.run_id, theirs[one.run]) for one in there]
         good_out = yield from self._good.most(
-            held, of=tuple((one.run_id, one.until) for one in there)
+            held, of=tuple((run_id, read.until, read.measured) for run_id, read in reads)
         )
         self._notes.unlike(baseline, good_out, enough=required(found.told, {}))
         needed = required(found.told, good_out)
@@ -220,9 +238,7 @@ class BaselineKeeper:
         others: Sequence[JudgedRun],
         works: Sequence[Work],
     ) -> bool:
-        with self._database.read() as session:
-            ids = [run.run_id, *(one.run_id for one in others)]
-            snapshots = sum(measured_until(session, run_id)[0] for run_id in ids)
+        snapshots = sum(self._measured(one.run_id) for one in (run, *others))
         tensors = sum(len(work.tensors) for work in works)
         points = tensors * snapshots * len(baseline.statistics)
         if points > MOST_POINTS:

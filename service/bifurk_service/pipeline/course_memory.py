@@ -1,5 +1,8 @@
 """Medians of groups of layers kept in memory: a run that goes on has only what is new read.
 
+Snapshots may come late: where one has been measured since that belongs before the end of what is
+kept, all is read again.
+
 Reading is done a few tensors at a time, by generators that pause after each: whoever has other
 things to do goes on when there is time.
 """
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from bifurk_service.pipeline.group_courses import Work, median_over_layers
 from bifurk_service.stats.baseline import RunCourse
+from bifurk_service.store.courses import measured_until
 from bifurk_service.store.engine import Database
 from bifurk_service.store.series import StatisticCourses, Stretch, statistic_courses, timeline
 
@@ -28,15 +32,22 @@ Courses: TypeAlias = Mapping[Key, RunCourse]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Kept:
-    """Courses up to a step; ``belongs`` is what they depend on beside it."""
+class ReadRun:
+    """Courses of a run up to a step.
+
+    Attributes:
+        belongs: what they depend on beside it. until: the step.
+        measured: how many snapshots up to it were measured, of all attempts, before it was read.
+    """
 
     belongs: object
     until: int
+    measured: int
     courses: Courses
 
     @property
     def size_bytes(self) -> int:
+        """What the courses take."""
         return sum(one.steps.nbytes + one.values.nbytes for one in self.courses.values())
 
 
@@ -46,23 +57,21 @@ class CourseMemory:
     def __init__(self, database: Database, *, most_bytes: int = MOST_BYTES) -> None:
         self._database = database
         self._most_bytes = most_bytes
-        self._kept: OrderedDict[tuple[int, object], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, object], ReadRun] = OrderedDict()
 
     def read(
         self, run_id: int, works: Sequence[Work], statistics: tuple[str, ...], *, until: int
-    ) -> Generator[None, None, Courses | None]:
+    ) -> Generator[None, None, ReadRun | None]:
         """The courses of a run up to a step; pauses after every few tensors.
 
         None where the run was deleted, or another attempt began, while it was read.
         """
-        stretches = self._stretches(run_id, until)
+        measured, stretches = self._measured(run_id, until), self._stretches(run_id, until)
         place, belongs = _place(run_id, works, statistics), (stretches, _ids(works))
-        kept = self._kept.get(place)
-        if kept is not None and kept.belongs != belongs:
-            kept = None
+        kept = self._known(place, belongs)
         if kept is not None and kept.until >= until:
             self._kept.move_to_end(place)
-            return kept.courses
+            return kept
         courses: dict[Key, RunCourse] = {}
         for work in works:
             rows: list[StatisticCourses] = []
@@ -76,8 +85,20 @@ class CourseMemory:
             return None
         if kept is not None:
             courses = {key: _joined(kept.courses[key], new) for key, new in courses.items()}
-        self._keep(place, _Kept(belongs=belongs, until=until, courses=courses))
-        return courses
+        found = ReadRun(belongs=belongs, until=until, measured=measured, courses=courses)
+        self._keep(place, found)
+        return found
+
+    def _known(self, place: tuple[int, object], belongs: object) -> ReadRun | None:
+        """What is kept, where nothing has come since that belongs before its end."""
+        kept = self._kept.get(place)
+        if kept is None or kept.belongs != belongs:
+            return None
+        return kept if self._measured(place[0], kept.until) == kept.measured else None
+
+    def _measured(self, run_id: int, until: int) -> int:
+        with self._database.read() as session:
+            return measured_until(session, run_id, until)[0]
 
     def _stretches(self, run_id: int, until: int) -> tuple[Stretch, ...]:
         with self._database.read() as session:
@@ -99,7 +120,7 @@ class CourseMemory:
                 )
             )
 
-    def _keep(self, place: tuple[int, object], kept: _Kept) -> None:
+    def _keep(self, place: tuple[int, object], kept: ReadRun) -> None:
         self._kept[place] = kept
         self._kept.move_to_end(place)
         size = sum(one.size_bytes for one in self._kept.values())

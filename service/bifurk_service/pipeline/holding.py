@@ -27,8 +27,8 @@ COURSES_AT_ONCE: Final = 32
 Held: TypeAlias = list[HeldCourse]
 Same: TypeAlias = tuple[tuple[int, ...], tuple[tuple[str, str], ...]]
 """Ids of good runs, and their courses."""
-Extent: TypeAlias = tuple[tuple[int, int], ...]
-"""Ids of good runs and the steps up to which they are read."""
+Extent: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Ids of good runs, the steps up to which they are read, and how many snapshots were measured."""
 
 
 def held_courses(
@@ -79,7 +79,7 @@ def last_departure(found: Outside, *, least: int) -> Departure | None:
 
 
 class GoodMemory:
-    """How far good runs leave the band of one another; done again only where they have grown."""
+    """How far good runs leave the band of one another; done again only where more is there."""
 
     def __init__(self) -> None:
         self._known: dict[Same, tuple[Extent, dict[str, int]]] = {}
@@ -92,7 +92,7 @@ class GoodMemory:
         Args:
             held: with the courses of the good runs. of: those.
         """
-        same = tuple(run for run, _ in of), tuple((one.group, one.statistic) for one in held)
+        same = tuple(run for run, *_ in of), tuple((one.group, one.statistic) for one in held)
         known = self._known.get(same)
         if known is not None and known[0] == of:
             return known[1]
