@@ -68,16 +68,18 @@ class Runs:
         groups: Sequence[str] = GROUPS,
         attempt: str = "first",
         first: int | None = None,
+        model: str = "h",
         now: float = NOW,
     ) -> None:
         """Snapshots at these steps, of which what some groups show is larger by a factor.
 
         ``first`` is the first one's sequence, the next without it; behind the cursor it comes late.
+        ``model`` begins the names of the tensors.
         """
         with self.database.write() as session:
             stored = ensure_run(session, project=PROJECT, run=run, now=now)
             own = attempt_of(session, stored, attempt, now=now)
-            tensors = self._tensors(session, stored)
+            tensors = self._tensors(session, stored, model)
             rows = []
             begin = own.cursor + 1 if first is None else first
             for sequence, step in enumerate(steps, begin):
@@ -118,14 +120,14 @@ class Runs:
             query = select(Event).where(Event.kind == "alert").order_by(Event.id)
             return [event.data["change"] for event in session.scalars(query)]
 
-    def _tensors(self, session: Session, run: Run) -> list[Tensor]:
+    def _tensors(self, session: Session, run: Run, model: str) -> list[Tensor]:
         query = select(Tensor).where(Tensor.run_id == run.id).order_by(Tensor.id)
         known = list(session.scalars(query))
         if known:
             return known
         for layer, role in itertools.product(range(LAYERS), GROUPS):
             tensor = Tensor(
-                run_id=run.id, name=f"h.{layer}.{role}.weight", layer=layer, role=role,
+                run_id=run.id, name=f"{model}.{layer}.{role}.weight", layer=layer, role=role,
                 shape=[8, 8], dtype="float32",
             )  # fmt: skip
             session.add(tensor)

@@ -22,14 +22,21 @@ class BaselineNotes:
         if not self._is_new((baseline.name, "absent"), absent):
             return
         if not absent:
-            log.info("baseline %s: all of its good runs are there", baseline.name)
+            log.info("baseline %s: all of its good runs are there by name", baseline.name)
             return
-        few = f"; fewer than {baseline.least_good} say nothing"
         log.warning(
             "baseline %s: of its good runs %s are deleted, renamed or not yet there, %s are left%s",
-            baseline.name, ", ".join(absent), len(there),
-            few if len(there) < baseline.least_good else "",
+            baseline.name, ", ".join(absent), len(there), _too_few(baseline, len(there)),
         )  # fmt: skip
+
+    def strange(self, baseline: Baseline, run: str, strange: tuple[str, ...], *, left: int) -> None:
+        """Which good runs have nothing in common with a run, and how many are left without."""
+        if self._is_new((baseline.name, run, "strange"), strange) and strange:
+            log.warning(
+                "baseline %s: its good runs %s have no course in common with run %s (another model "
+                "under that name, or values of none of the statistics), %s are left%s",
+                baseline.name, ", ".join(strange), run, left, _too_few(baseline, left),
+            )  # fmt: skip
 
     def unlike(self, baseline: Baseline, good_out: Mapping[str, int], *, enough: int) -> None:
         """Which good runs would themselves be told of: less of others is told for it."""
@@ -54,3 +61,8 @@ class BaselineNotes:
         known = self._said.get(about, ())
         self._said[about] = said
         return known != said
+
+
+def _too_few(baseline: Baseline, left: int) -> str:
+    few = left < baseline.least_good
+    return f"; fewer than {baseline.least_good} say nothing" if few else ""

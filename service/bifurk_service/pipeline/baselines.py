@@ -21,18 +21,19 @@ from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.baseline_notes import BaselineNotes
 from bifurk_service.pipeline.baseline_reports import report
 from bifurk_service.pipeline.course_memory import CourseMemory, ReadRun
-from bifurk_service.pipeline.group_courses import Work, works_of
+from bifurk_service.pipeline.group_courses import Work
 from bifurk_service.pipeline.holding import (
     GoodMemory,
     held_courses,
     last_departure,
     outside_in_portions,
+    strangers,
 )
+from bifurk_service.pipeline.wanted_works import same_works, wanted_works
 from bifurk_service.stats.baseline import HOLD
 from bifurk_service.store.baselines import JudgedRun, judged_runs
 from bifurk_service.store.courses import measured_until
 from bifurk_service.store.engine import Database
-from bifurk_service.store.series import find_tensors
 
 log = logging.getLogger("bifurk.service")
 
@@ -164,7 +165,7 @@ class BaselineKeeper:
         others = [one for one in good if one.run_id != run.run_id]
         if len(others) < baseline.least_good:
             return
-        works = self._wanted(baseline, run)
+        works = wanted_works(self._database, baseline, run)
         if not works or self._is_too_large(baseline, run, others, works):
             return
         mine = yield from self._courses.read(
@@ -174,14 +175,27 @@ class BaselineKeeper:
             return
         theirs: dict[str, ReadRun] = {}
         for one in others:
+            same = same_works(self._database, one, works)
             read = yield from self._courses.read(
-                one.run_id, self._same(one, works), baseline.statistics, until=one.until
+                one.run_id, same, baseline.statistics, until=one.until
             )
             if read is not None:
                 theirs[one.run] = read
+        theirs = self._without_strangers(baseline, run, mine, theirs)
+        if len(theirs) < baseline.least_good:
+            return
         found = yield from self._found(baseline, works, mine, theirs, others)
         if found is not None:
             report(self._database, run, found, self._policy, now=now)
+
+    def _without_strangers(
+        self, baseline: Baseline, run: JudgedRun, mine: ReadRun, theirs: Mapping[str, ReadRun]
+    ) -> dict[str, ReadRun]:
+        """The good runs that have something in common with the run; of the others it is told."""
+        strange = strangers(mine.courses, {name: one.courses for name, one in theirs.items()})
+        left = {name: one for name, one in theirs.items() if name not in strange}
+        self._notes.strange(baseline, run.run, strange, left=len(left))
+        return left
 
     def _found(
         self,
@@ -214,22 +228,6 @@ class BaselineKeeper:
             needed=needed,
             good_out=good_out,
         )
-
-    def _wanted(self, baseline: Baseline, run: JudgedRun) -> list[Work]:
-        """The groups of a run that a baseline is about."""
-        with self._database.read() as session:
-            works = works_of(find_tensors(session, run.run_id))
-        return [
-            work
-            for work in works
-            if (baseline.roles is None or work.role in baseline.roles)
-            and any(fnmatchcase(one.name, baseline.match or "*") for one in work.tensors)
-        ]
-
-    def _same(self, run: JudgedRun, works: Sequence[Work]) -> list[Work]:
-        names = {work.name for work in works}
-        with self._database.read() as session:
-            return [one for one in works_of(find_tensors(session, run.run_id)) if one.name in names]
 
     def _is_too_large(
         self,

@@ -18,7 +18,7 @@ from bifurk_service.detect.baseline_departures import (
     names_that_tell,
     outside,
 )
-from bifurk_service.pipeline.course_memory import Courses
+from bifurk_service.pipeline.course_memory import Courses, Key
 from bifurk_service.pipeline.group_courses import Work, info_of
 from bifurk_service.stats.baseline import LEAST_TO_TELL, at_steps
 from bifurk_service.stats.registry import BY_NAME
@@ -58,6 +58,22 @@ def held_courses(
         )
         for (group, statistic), course in mine.items()
     ]
+
+
+def strangers(mine: Courses, good: Mapping[str, Courses]) -> tuple[str, ...]:
+    """The good runs that have no value of any course of which a run has one.
+
+    None of them is, while the run itself has none.
+
+    Args:
+        mine: courses of the run. good: theirs, by name of the run.
+    """
+    known = _with_values(mine)
+    return tuple(name for name, own in good.items() if known and not known & _with_values(own))
+
+
+def _with_values(courses: Courses) -> set[Key]:
+    return {key for key, one in courses.items() if np.isfinite(one.values).any()}
 
 
 def outside_in_portions(
