@@ -26,7 +26,7 @@ class Monitor(ABC):
     """
 
     @abstractmethod
-    def log(self, **scalars: object) -> None:
+    def log(self, /, **scalars: object) -> None:
         """Keeps last, mean, min and max of each name until the next snapshot.
 
         Args:
@@ -108,10 +108,10 @@ class Monitor(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave(None if error is None or _clean_exit(error) else error)
+        self._leave(error)
 
     @abstractmethod
-    def _leave(self, error: BaseException | None) -> None:
+    def _leave(self, error: BaseException | None, deadline_seconds: float = FLUSH_SECONDS) -> None:
         """Closes at the end of a ``with`` block, as failed where an error ended it."""
 
 
@@ -131,7 +131,7 @@ class InertMonitor(Monitor):
     def _repr_html_(self) -> str:
         return inert_html(self._reason)
 
-    def log(self, **scalars: object) -> None:
+    def log(self, /, **scalars: object) -> None:
         """Does nothing."""
 
     def mark(self, kind: str, /, **details: object) -> None:
@@ -160,9 +160,10 @@ class InertMonitor(Monitor):
     def close(self, deadline_seconds: float = FLUSH_SECONDS) -> None:
         """Does nothing."""
 
-    def _leave(self, error: BaseException | None) -> None:
-        del error
+    def _leave(self, error: BaseException | None, deadline_seconds: float = FLUSH_SECONDS) -> None:
+        del error, deadline_seconds
 
 
-def _clean_exit(error: BaseException) -> bool:
+def is_clean_exit(error: BaseException | None) -> bool:
+    """Whether it only ends the process, as ``sys.exit()`` does."""
     return isinstance(error, SystemExit) and error.code in (None, 0)

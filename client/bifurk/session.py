@@ -25,7 +25,7 @@ from bifurk.guard import Wall
 from bifurk.identity import Identity
 from bifurk.listeners import Listener
 from bifurk.losses import LossLedger
-from bifurk.monitor import FLUSH_SECONDS, Heard, InertMonitor, Monitor
+from bifurk.monitor import FLUSH_SECONDS, Heard, InertMonitor, Monitor, is_clean_exit
 from bifurk.news import News
 from bifurk.overhead import ThreadTime
 from bifurk.portrait import Portrait, as_html, as_text
@@ -143,7 +143,7 @@ class Session(Monitor):
         self._calls.run(self._close, EXIT_SECONDS)
         self._over.wait(EXIT_SECONDS)
 
-    def log(self, **scalars: object) -> None:
+    def log(self, /, **scalars: object) -> None:
         """See ``Monitor.log``."""
         if self._awake():
             self._calls.run(self._recorder.scalars.add, scalars)
@@ -194,8 +194,9 @@ class Session(Monitor):
             return InertMonitor(FORKED)._repr_html_()
         return self._calls.run(lambda: as_html(self._portrait()))
 
-    def _leave(self, error: BaseException | None) -> None:
-        self._calls.run(self._close, FLUSH_SECONDS, error)
+    def _leave(self, error: BaseException | None, deadline_seconds: float = FLUSH_SECONDS) -> None:
+        failure = None if is_clean_exit(error) else error
+        self._calls.run(self._close, deadline_seconds, failure)
 
     def _start(self, clock: Optimizer) -> None:
         self._encoder.start()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bifurk.integrations import companion as companions
 from bifurk.integrations.companion import Companion, Title
 from bifurk.integrations.frameworks import framework
 from bifurk.integrations.memory import Memory, remembered
@@ -178,3 +180,29 @@ def test_what_is_no_number_or_about_the_machine_is_left_out(
     end = transport.states()[-1]
     assert list(end["scalars"]) == ["loss"]
     assert [mark["details"] for mark in end["marks"]] == [{"loss": 1.5}]
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("diverged")])
+def test_an_end_waits_little_for_a_server_that_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException | None
+) -> None:
+    assert companions.CLOSE_SECONDS == 5.0
+    monkeypatch.setattr(companions, "CLOSE_SECONDS", 0.2)
+    watching = Companion({"url": "http://127.0.0.1:9", "spool_dir": tmp_path, "every": 1})
+    model, optimizer = new_training()
+    watching.begin(model, optimizer, title=Title())
+    train(model, optimizer, steps=1)
+    began = time.monotonic()
+    watching.end(error)
+    assert time.monotonic() - began < 5
+    assert list(tmp_path.rglob("*.request"))
+
+
+def test_a_scalar_may_be_called_self(companion: tuple[Companion, InMemoryTransport]) -> None:
+    watching, transport = companion
+    watching.log({"self": 1.0})
+    model, optimizer = new_training()
+    watching.begin(model, optimizer, title=Title())
+    watching.log({"self": 2.0})
+    watching.end()
+    assert transport.states()[-1]["scalars"]["self"]["last"] == 2.0

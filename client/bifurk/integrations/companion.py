@@ -26,6 +26,10 @@ T = TypeVar("T")
 TIMING: Final = ("_runtime", "_per_second", "_time", "total_flos")
 """Ends of names that tell about the machine rather than about the training."""
 
+CLOSE_SECONDS: Final = 5.0
+"""How long a training's end may wait for the network, as an interpreter's exit; what has not been
+sent by then lies on disk for the next run."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Title:
@@ -146,10 +150,7 @@ class Companion:
     def end(self, error: BaseException | None = None) -> None:
         """Ends the watch, as failed where there is an error; again is no error."""
         self.under_way = False
-        if error is None:
-            self.monitor.close()
-        else:
-            self.monitor.__exit__(type(error), error, error.__traceback__)
+        self.monitor._leave(error, CLOSE_SECONDS)  # noqa: SLF001 - a with block's end, but sooner
 
     def _run(self, title: Title, memory: Memory | None) -> str:
         if "run" in self._given:
