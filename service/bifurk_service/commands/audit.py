@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import time
 from typing import Annotated, Final
@@ -33,7 +34,7 @@ def list_acts(
     token: Token = None,
 ) -> None:
     """List who did what, when and from where, oldest first; needs scope admin."""
-    since = max(0, int(time.time() - days * DAY_SECONDS))
+    since = max(0, math.ceil(time.time() - days * DAY_SECONDS))
     found = list(Rest(url, token).items("/api/v1/audit", since=since, action=action, who=who))
     if as_json:
         show_json(found)
