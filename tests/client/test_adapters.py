@@ -44,3 +44,42 @@ def test_without_a_scale_nothing_is_said(scaling: Any) -> None:
 )
 def test_other_names_are_none(name: str) -> None:
     assert product_of(Adapted({"default": 1.0}), name) is None
+
+
+class Experts(nn.Module):
+    def __init__(self, experts: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(experts, 6, 8))
+        self.out = nn.Linear(6, 4)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("experts", "declared"), [(1, 1), (3, 0)])
+def test_factors_of_several_experts_have_no_product(experts: int, declared: int) -> None:
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=2, target_modules=[], target_parameters=["mlp.weights"])
+    model = nn.ModuleDict({"mlp": Experts(experts)})
+    tensors = select(peft.get_peft_model(model, config)).tensors
+    assert len(tensors) == 2
+    assert [t.product is not None for t in tensors].count(True) == declared
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_bias_of_the_left_factor_is_none_itself() -> None:
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(r=2, target_modules=["out"], lora_bias=True)
+    found = {
+        t.name.partition("out.")[2]: t.product and t.product.right.partition("out.")[2]
+        for t in select(peft.get_peft_model(Experts(1), config)).tensors
+    }
+    assert found == {
+        "lora_A.default.weight": None,
+        "lora_B.default.weight": "lora_A.default.weight",
+        "lora_B.default.bias": None,
+    }
+
+
+def test_a_left_factor_without_its_right_one_is_none() -> None:
+    model = Adapted({"default": 1.0})
+    del model.lora_A["default"]
+    assert product_of(model, "lora_B.default.weight") is None
