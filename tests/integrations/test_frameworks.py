@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,16 @@ def test_a_missing_framework_is_told_when_its_integration_is_imported() -> None:
 
 
 WHOLE = {"project": "p", "run": "r", "step": 3, "tokens": 7}
+REMEMBERED = Memory(project="p", run="r", step=3, tokens=7)
 
 
 @pytest.mark.parametrize(
     ("document", "memory"),
     [
-        (WHOLE, Memory(project="p", run="r", step=3, tokens=7)),
-        ({**WHOLE, "later": [1]}, Memory(project="p", run="r", step=3, tokens=7)),
+        (WHOLE, REMEMBERED),
+        ({**WHOLE, "later": [1]}, REMEMBERED),
+        ({**WHOLE, "trainer_step": 4}, replace(REMEMBERED, trainer_step=4)),
+        ({**WHOLE, "trainer_step": "4"}, None),
         (None, None),
         ([], None),
         ({**WHOLE, "run": "../../etc"}, None),
@@ -96,6 +100,15 @@ WHOLE = {"project": "p", "run": "r", "step": 3, "tokens": 7}
 )
 def test_a_memory_is_read_or_it_is_none(document: Any, memory: Memory | None) -> None:
     assert remembered(document) == memory
+
+
+def test_a_memory_goes_with_the_trainers_counter_or_is_another_trainings() -> None:
+    memory = replace(REMEMBERED, trainer_step=5)  # two steps were skipped
+    assert memory.at(5) == memory
+    assert memory.at(9) == replace(memory, step=7, trainer_step=9)
+    assert memory.at(4) is None
+    assert REMEMBERED.at(4) == REMEMBERED
+    assert remembered(memory.as_json()) == memory
 
 
 def test_trials_of_a_search_are_runs_of_their_own() -> None:
@@ -206,3 +219,31 @@ def test_a_scalar_may_be_called_self(companion: tuple[Companion, InMemoryTranspo
     watching.log({"self": 2.0})
     watching.end()
     assert transport.states()[-1]["scalars"]["self"]["last"] == 2.0
+
+
+def test_runs_of_different_names_are_different_runs() -> None:
+    transport = InMemoryTransport()
+    names = ("実験一", "実験二", "lr=1e-3", "lr/1e-3", "lr-1e-3", "x" * 200, "x" * 201)
+    for name in (*names, *names):
+        companion = Companion({"every": 1}, transport=transport)
+        model, optimizer = new_training()
+        companion.begin(model, optimizer, title=Title(run=name))
+        train(model, optimizer, steps=1)
+        companion.end()
+    runs = [part.manifest.run for part in transport.parts() if part.manifest.step == 0]
+    assert len(set(runs)) == len(names)
+    assert runs[: len(names)] == runs[len(names) :]
+    assert runs[4] == "lr-1e-3"
+
+
+def test_what_a_callback_watches_next_has_a_name_of_its_own() -> None:
+    transport = InMemoryTransport()
+    companion = Companion({"every": 1}, transport=transport)
+    for stem in ("fold-a", "fold-b", "fold-a"):
+        model, optimizer = new_training()
+        companion.begin(model, optimizer, title=Title(stem=stem))
+        train(model, optimizer, steps=1)
+        companion.end()
+    runs = [part.manifest.run for part in transport.parts() if part.manifest.step == 0]
+    assert [run[:7] for run in runs] == ["fold-a-", "fold-b-", "fold-a-"]
+    assert runs[0] == runs[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -30,6 +31,7 @@ from bifurk_service.domain import AttemptState
 from bifurk_service.store.models import Attempt
 from tests.integrations.arrived import (
     KILLED,
+    Arrived,
     alarms_at,
     arrived,
     assert_equal_statistics,
@@ -176,7 +178,9 @@ def test_what_the_trainer_knows_comes_along(tmp_path: Path) -> None:
     )
     trainer.train()
     seen = arrived(transport)
-    assert seen.runs == {("language", "Groe-1")}
+    [(project, run)] = seen.runs
+    assert project == "language"
+    assert re.fullmatch(r"Groe-1-[0-9a-f]{8}", run)
     assert seen.parts[0].manifest.display_name == "Größe 1"
     [start] = seen.marks("start")
     assert start.step == 0
@@ -311,6 +315,48 @@ def test_a_checkpoint_written_without_bifurk_gives_the_step(tmp_path: Path) -> N
     )
     more.train(resume_from_checkpoint=True)
     assert arrived(transport).steps == [6, 8, 10]
+
+
+@pytest.mark.parametrize("mode", [None, "disabled"])
+def test_steps_trained_unwatched_since_are_counted(tmp_path: Path, mode: str | None) -> None:
+    transport = InMemoryTransport()
+
+    def trained(steps: int, *callbacks: TrainerCallback, resume: bool = True) -> None:
+        trainer = new_trainer(tmp_path / "out", *callbacks, max_steps=steps)
+        trainer.train(resume_from_checkpoint=resume)
+
+    trained(4, BifurkCallback(transport=transport, **EVERY), resume=False)
+    trained(6, *([BifurkCallback(mode="disabled")] if mode else []))
+    trained(8, BifurkCallback(transport=transport, **EVERY))
+    seen = arrived(transport)
+    assert seen.steps == [0, 2, 4, 6, 8]
+    assert len(seen.runs) == 1
+    [mark] = seen.marks("resume")
+    path = str(tmp_path / "out" / "checkpoint-6")
+    assert (mark.step, mark.details) == (6, {"path": path, "trainer_step": 6})
+
+
+def test_a_new_name_is_a_new_run_and_the_old_one_keeps_its_own(tmp_path: Path) -> None:
+    def trained(steps: int, name: str | None, resume: Path | None = None) -> Arrived:
+        transport = InMemoryTransport()
+        watching = BifurkCallback(transport=transport, **EVERY)
+        trainer = new_trainer(tmp_path, watching, max_steps=steps, run_name=name)
+        trainer.train(resume_from_checkpoint=resume)
+        return arrived(transport)
+
+    trained(2, "first")
+    path = tmp_path / "checkpoint-2"
+    for name, run, whose in (
+        ("second", "second", {"run": "first"}),
+        ("first", "first", {}),
+        (None, "first", {}),
+    ):
+        seen = trained(4, name, path)
+        assert seen.runs == {("default", run)}
+        assert {part.manifest.display_name for part in seen.parts} == {name}
+        assert seen.steps == [2, 4]
+        [mark] = seen.marks("resume")
+        assert mark.details == {"path": str(path), "trainer_step": 2, **whose}
 
 
 @pytest.mark.parametrize("optim", ["adamw_torch", "adamw_torch_fused"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -18,7 +19,7 @@ from bifurk.monitor import InertMonitor, Monitor
 from bifurk.transport import Transport
 from bifurk.watching import watch
 from bifurk.wire.limits import MAX_NAME_CHARACTERS
-from bifurk.wire.slug import to_slug
+from bifurk.wire.slug import MAX_SLUG_CHARACTERS, to_slug
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,18 +31,23 @@ CLOSE_SECONDS: Final = 5.0
 """How long a training's end may wait for the network, as an interpreter's exit; what has not been
 sent by then lies on disk for the next run."""
 
+HASH_CHARACTERS: Final = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Title:
     """What a trainer was told of the run's name; None for nothing.
 
     Attributes:
+        chosen: whether somebody chose this name for this very training: it then wins over the
+            name that a checkpoint remembers.
         stem: what a fresh name begins with where there is no other.
         own: whether every training is a run of its own, as the trials of a search are.
     """
 
     run: str | None = None
     project: str | None = None
+    chosen: bool = False
     stem: str = "run"
     own: bool = False
 
@@ -68,7 +74,7 @@ class Companion:
         # The end has to be told when other events have failed, however often.
         self._wall = Wall(failures_in_a_row=None)
         self._groups: tuple[int, ...] = ()
-        self._fresh_run: str | None = None
+        self._fresh_runs: dict[str, str] = {}
         self.project = checked.project
         self.run = checked.run
         self.monitor: Monitor = InertMonitor()
@@ -106,7 +112,7 @@ class Companion:
         told = {
             "run": self.run,
             "project": self.project,
-            "display_name": None if title.run is None else title.run[:MAX_NAME_CHARACTERS],
+            "display_name": self._display_name(title),
             "start_step": start_step if memory is None else memory.step,
         }
         undecided = {name: value for name, value in told.items() if name not in self._given}
@@ -140,12 +146,14 @@ class Companion:
             self.mark("schedule", details)
         self._groups = groups
 
-    def memory(self, *, tokens: int = 0) -> Memory | None:
+    def memory(self, *, tokens: int = 0, trainer_step: int | None = None) -> Memory | None:
         """What a checkpoint written now should remember; None where nothing is watched."""
         step = self.monitor.step
         if step is None:
             return None
-        return Memory(project=self.project, run=self.run, step=step, tokens=tokens)
+        return Memory(
+            project=self.project, run=self.run, step=step, tokens=tokens, trainer_step=trainer_step
+        )
 
     def end(self, error: BaseException | None = None) -> None:
         """Ends the watch, as failed where there is an error; again is no error."""
@@ -155,20 +163,38 @@ class Companion:
     def _run(self, title: Title, memory: Memory | None) -> str:
         if "run" in self._given:
             return self._checked.run
+        if title.run is not None and (title.chosen or memory is None):
+            return own_slug(title.run, "run")
         if memory is not None:
             return memory.run
-        if title.run is not None:
-            return to_slug(title.run, "run")
-        if title.own or self._fresh_run is None:
-            self._fresh_run = fresh_run(title.stem)
-        return self._fresh_run
+        if title.own or title.stem not in self._fresh_runs:
+            self._fresh_runs[title.stem] = fresh_run(title.stem)
+        return self._fresh_runs[title.stem]
+
+    def _display_name(self, title: Title) -> str | None:
+        """The title, where the run is named after it: another run keeps the name it has."""
+        named = title.run is not None and self.run == own_slug(title.run, "run")
+        return title.run[:MAX_NAME_CHARACTERS] if named and title.run is not None else None
 
     def _project(self, title: Title, memory: Memory | None) -> str:
         if "project" in self._given:
             return self._checked.project
-        if memory is not None:
-            return memory.project
-        return self._checked.project if title.project is None else to_slug(title.project, "project")
+        if title.project is not None and (title.chosen or memory is None):
+            return own_slug(title.project, "project")
+        return self._checked.project if memory is None else memory.project
+
+
+def own_slug(text: str, what: str) -> str:
+    """A slug that no other text has: where characters are lost, a hash of all of them ends it.
+
+    >>> own_slug("lr-1e-3", "run"), own_slug("lr=1e-3", "run")
+    ('lr-1e-3', 'lr-1e-3-f703a96f')
+    """
+    slug = to_slug(text, what)
+    if slug == text:
+        return slug
+    word = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_CHARACTERS]
+    return f"{slug[: MAX_SLUG_CHARACTERS - len(word) - 1]}-{word}"
 
 
 def is_number(value: Any) -> bool:

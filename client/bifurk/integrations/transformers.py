@@ -55,6 +55,7 @@ class BifurkCallback(TrainerCallback):
         self, *, transport: Transport | None = None, **settings: Unpack[WatchSettings]
     ) -> None:
         self._companion = Companion(settings, transport=transport)
+        self._resumes_from: str | None = None
         _tell_of_exceptions()
 
     def on_train_begin(
@@ -90,6 +91,11 @@ class BifurkCallback(TrainerCallback):
         del args, state, control
         self._companion.call(self._companion.end)
 
+    def on_train_call(self, resume_from_checkpoint: object) -> None:
+        """Notes where the training goes on from; no event of the trainer's either."""
+        told = isinstance(resume_from_checkpoint, str | os.PathLike)
+        self._resumes_from = str(resume_from_checkpoint) if told else None
+
     def on_exception(self, error: BaseException) -> None:
         """Ends the watch as failed; no event of the trainer's, see ``_tell_of_exceptions``."""
         if self._companion.under_way:
@@ -105,12 +111,20 @@ class BifurkCallback(TrainerCallback):
             start_step=state.global_step or None,
         )
         if state.global_step:
-            self._companion.mark("resume", {"trainer_step": state.global_step})
+            self._companion.mark("resume", self._origin(args, state, memory))
         self._companion.mark("start", _facts(args, state))
         self._companion.mark("schedule", _schedule(args, state))
 
+    def _origin(self, args: Any, state: Any, memory: Memory | None) -> dict[str, Any]:
+        """The checkpoint, and whose it is where that is another run's."""
+        latest = os.path.join(args.output_dir, f"checkpoint-{state.global_step}")
+        path = self._resumes_from or (latest if os.path.isdir(latest) else None)
+        other = memory is not None and memory.run != self._companion.run
+        whose = memory.run if memory is not None and other else None
+        return {"path": path, "trainer_step": state.global_step, "run": whose}
+
     def _remember(self, state: Any) -> None:
-        memory = self._companion.memory()
+        memory = self._companion.memory(trainer_step=state.global_step)
         if memory is not None:
             # As the trainer keeps its own callbacks' states.
             state.stateful_callbacks[MEMORY_KEY] = {"args": {}, "attributes": memory.as_json()}
@@ -139,6 +153,7 @@ def _title(args: Any, state: Any) -> Title:
     return Title(
         run=None if searching else run,
         project=project if project != DEFAULT_PROJECT else None,
+        chosen=True,
         stem=stem,
         own=searching,
     )
@@ -173,7 +188,9 @@ def _memory(state: Any) -> Memory | None:
     if not state.global_step:
         return None
     kept = (state.stateful_callbacks or {}).get(MEMORY_KEY)
-    return remembered(kept.get("attributes")) if isinstance(kept, dict) else None
+    memory = remembered(kept.get("attributes")) if isinstance(kept, dict) else None
+    # A training without bifurk writes on what it has read, as it was.
+    return None if memory is None else memory.at(state.global_step)
 
 
 def _tell_of_exceptions() -> None:
@@ -185,6 +202,8 @@ def _tell_of_exceptions() -> None:
 
     @functools.wraps(train)
     def telling(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for callback in _callbacks_of(self):
+            callback.on_train_call(args[0] if args else kwargs.get("resume_from_checkpoint"))
         try:
             return train(self, *args, **kwargs)
         except BaseException as error:
