@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
+import logging
+import re
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 import torch
 from torch.optim import Optimizer
 
+from bifurk.integrations.clock import Clock
 from bifurk.integrations.companion import Companion, Title
 from bifurk.integrations.first_step import BeforeSteps
+from bifurk.integrations.folder_memory import digest_of, read_memory, write_memory
 from bifurk.integrations.frameworks import framework
 from bifurk.integrations.gradients import GradientLog
-from bifurk.integrations.memory import Memory, remembered
+from bifurk.integrations.handled import note_handled, stopped_by
+from bifurk.integrations.memory import Memory
+from bifurk.integrations.prepared import bare, calling_accelerator, facts, together
 from bifurk.monitor import Monitor
-from bifurk.optimizers import as_optimizers
+from bifurk.optimizers import own_step
 
 if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
@@ -29,15 +32,11 @@ if TYPE_CHECKING:
 else:
     GeneralTracker = framework("accelerate.tracking", at_least=(1, 8)).GeneralTracker
 
-MEMORY_FILE: Final = "bifurk.json"
-"""In the folder of every ``save_state``."""
-MEMORY_BYTES: Final = 4_096
-"""A longer file is none of ours."""
-EVALUATION: Final = ("eval", "val")
-"""Beginnings of the names of what an evaluation found."""
+EVALUATION: Final = re.compile(r"(?:^|[/.])(?:eval|val|validation|test)(?:[_/.]|$)")
+"""In the names of what an evaluation found."""
 GRADIENT_NORM: Final = "grad_norm"
-MAX_FRAMES: Final = 16
-"""Between ``Accelerator.init_trackers`` and ``start``; three as of Accelerate 1.15."""
+
+_log = logging.getLogger("bifurk")
 
 
 class BifurkTracker(GeneralTracker):
@@ -73,15 +72,24 @@ class BifurkTracker(GeneralTracker):
         self, *, transport: Transport | None = None, **settings: Unpack[WatchSettings]
     ) -> None:
         super().__init__()
-        self._companion = Companion(settings, transport=transport)
+        self._start_anew(Companion(settings, transport=transport))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles start anew, with the same settings."""
+        return {"companion": self._companion}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self._start_anew(state["companion"])
+
+    def _start_anew(self, companion: Companion) -> None:
+        self._companion = companion
         self._accelerator: weakref.ref[Any] | None = None
         self._before_steps: BeforeSteps | None = None
         self._gradients: GradientLog | None = None
-        self._watched: torch.nn.Module | None = None
+        self._clock = Clock()
         self._configuration: dict[str, Any] = {}
         self._early: dict[str, Any] = {}
-        self._memory: Memory | None = None
-        self._resumed: dict[str, Any] | None = None
+        self._loaded_from: Path | None = None
         self._names_gradient = False
 
     @property
@@ -107,11 +115,11 @@ class BifurkTracker(GeneralTracker):
         self._companion.call(self._log, values)
 
     def finish(self) -> None:
-        """Ends the watch; as failed while an exception is on its way up."""
-        self._companion.call(self._finish, sys.exception())
+        """Ends the watch; as failed while an exception is on its way up out of the training."""
+        self._companion.call(self._finish, stopped_by(self))
 
     def _start(self) -> None:
-        accelerator = _calling_accelerator()
+        accelerator = calling_accelerator()
         if accelerator is None:
             raise LookupError("no Accelerator calls start(): call attach(accelerator) once")
         self._attach(accelerator)
@@ -122,88 +130,124 @@ class BifurkTracker(GeneralTracker):
             self._accelerator = weakref.ref(accelerator)
             accelerator.register_save_state_pre_hook(self._on_save)
             accelerator.register_load_state_pre_hook(self._on_load)
+        self._clock = Clock()
         self._before_steps = BeforeSteps(
             lambda optimizer: self._companion.call(self._before_step, optimizer)
         )
 
     def _before_step(self, optimizer: Optimizer) -> None:
-        accelerator = self._accelerator() if self._accelerator is not None else None
-        if accelerator is None or self._companion.under_way:
+        if self._clock.ticks(optimizer):
+            note_handled(self)
+            if self._loaded_from is not None:
+                self._begin(self._clock.optimizers(), by=optimizer)
             return
-        prepared = [as_optimizers(one)[0] for one in accelerator._optimizers]  # noqa: SLF001
-        if any(one is optimizer for one in prepared):
-            self._begin(accelerator, prepared)
+        optimizers = self._clock.instead(optimizer, self._prepared)
+        if optimizers is not None:
+            self._begin(optimizers, by=optimizer)
+            note_handled(self)
 
-    def _begin(self, accelerator: Any, optimizers: list[Optimizer]) -> None:
-        self._watched = _together(accelerator._models, optimizers)  # noqa: SLF001
-        stem = type(self._watched).__name__
-        memory, self._memory = self._memory, None
-        self._companion.begin(self._watched, optimizers, title=Title(stem=stem), memory=memory)
-        resumed, self._resumed = self._resumed, None
-        if resumed is not None:
-            self._companion.mark("resume", resumed)
-        self._companion.mark("start", _facts(accelerator) | self._configuration)
+    def _prepared(self) -> list[Optimizer]:
+        accelerator = self._accelerator() if self._accelerator is not None else None
+        return [] if accelerator is None else bare(accelerator._optimizers)  # noqa: SLF001
+
+    def _begin(self, optimizers: list[Optimizer], *, by: Optimizer) -> None:
+        accelerator = self._accelerator() if self._accelerator is not None else None
+        if accelerator is None:
+            return
+        models = accelerator._models  # noqa: SLF001
+        model = together(models, optimizers)
+        folder, self._loaded_from = self._loaded_from, None
+        memory = None if folder is None else self._memory(folder, models)
+        same_run = self._end_attempt(optimizers)
+        title = Title(stem=type(model).__name__)
+        self._companion.begin(model, optimizers, title=title, memory=memory or same_run)
+        alone = any(one is model for one in models)
+        self._clock.follow(optimizers, None if alone else model, by=by)
+        self._gradients = GradientLog(optimizers[0], self._log_gradient)
+        if folder is not None:
+            self._companion.mark("resume", {"path": str(folder)})
+        self._tell_start(accelerator)
+
+    def _memory(self, folder: Path, models: list[torch.nn.Module]) -> Memory | None:
+        """What lies in a loaded folder, where it is about these weights and about this run."""
+        found = read_memory(folder)
+        if found is None:
+            return None
+        memory, digest = found
+        if digest != digest_of(models):
+            _log.warning(
+                "%s: bifurk.json was not written with the weights that were loaded from there;"
+                " the steps go by the optimizer's own count",
+                folder,
+            )
+            return None
+        ours = (self._companion.project, self._companion.run)
+        return memory if not self._clock.began or (memory.project, memory.run) == ours else None
+
+    def _end_attempt(self, optimizers: list[Optimizer]) -> Memory | None:
+        """Ends what is watched, if anything; where its run goes on with these optimizers."""
+        if not self._clock.began:
+            return None
+        step = self._companion.monitor.step if self._clock.ticks(optimizers[0]) else None
+        if self._gradients is not None:
+            self._gradients.remove()
+        self._companion.end()
+        project, run = self._companion.project, self._companion.run
+        return Memory(project=project, run=run, step=own_step(optimizers) or step or 0)
+
+    def _tell_start(self, accelerator: Any) -> None:
+        self._companion.mark("start", facts(accelerator) | self._configuration)
         for scheduler in accelerator._schedulers:  # noqa: SLF001
             inner = getattr(scheduler, "scheduler", scheduler)
             self._companion.mark("schedule", {"scheduler": type(inner).__name__})
         early, self._early = self._early, {}
         if early:
-            self._log(early)
-        self._gradients = GradientLog(optimizers[0], self._log_gradient)
+            self._companion.call(self._log, early)
 
     def _configure(self, values: Mapping[str, Any]) -> None:
         self._configuration = {str(name): value for name, value in values.items()}
         if self._companion.under_way:
             self._companion.mark("start", self._configuration)
 
-    def _log(self, values: Mapping[str, Any]) -> None:
-        if not self._companion.under_way:
-            self._early |= values
+    def _log(self, values: Mapping[Any, Any]) -> None:
+        named = {str(name): value for name, value in values.items()}
+        optimizers = self._clock.optimizers()
+        if not optimizers:
+            self._early |= {name: _without_graph(value) for name, value in named.items()}
             return
-        self._companion.look_at_groups(self._optimizers())
-        self._names_gradient = self._names_gradient or GRADIENT_NORM in values
-        self._companion.log(values)
-        found = {name: one for name, one in values.items() if name.startswith(EVALUATION)}
+        self._companion.look_at_groups(optimizers)
+        self._names_gradient = self._names_gradient or GRADIENT_NORM in named
+        self._companion.log(named)
+        found = {name: one for name, one in named.items() if EVALUATION.search(name)}
         if found:
             self._companion.evaluated(found)
-
-    def _optimizers(self) -> list[Optimizer]:
-        accelerator = self._accelerator() if self._accelerator is not None else None
-        return [] if accelerator is None else list(accelerator._optimizers)  # noqa: SLF001
 
     def _log_gradient(self, norm: torch.Tensor) -> None:
         if not self._names_gradient:
             self._companion.call(self._companion.log, {GRADIENT_NORM: norm})
 
     def _on_save(self, models: Any, weights: Any, folder: str) -> None:
-        del models, weights
-        self._companion.call(self._saved, Path(folder))
+        del weights
+        self._companion.call(self._saved, models, Path(folder))
 
     def _on_load(self, models: Any, folder: str) -> None:
         del models
         self._companion.call(self._loaded, Path(folder))
 
-    def _saved(self, folder: Path) -> None:
+    def _saved(self, models: Any, folder: Path) -> None:
         self._companion.mark("checkpoint", {"path": str(folder)})
-        memory = self._companion.memory()
+        memory = self._companion.memory() if self._clock.optimizers() else None
         if memory is not None:
-            text = json.dumps(memory.as_json())
-            (folder / MEMORY_FILE).write_text(text, encoding="utf-8")
+            write_memory(folder, memory, models)
 
     def _loaded(self, folder: Path) -> None:
-        memory = _read_memory(folder / MEMORY_FILE)
-        details = {"path": str(folder)}
-        if not self._companion.under_way:
-            self._memory, self._resumed = memory, details
-            return
-        if memory is not None:
-            self._companion.monitor.set_step(memory.step)
-        self._companion.mark("resume", details)
+        # What is loaded is there only after this; the next step begins with it.
+        self._loaded_from = folder
 
     def _finish(self, error: BaseException | None) -> None:
         self._end_hooks()
         self._companion.end(error)
-        self._watched = None
+        self._clock, self._loaded_from = Clock(), None
 
     def _end_hooks(self) -> None:
         for hook in (self._before_steps, self._gradients):
@@ -212,46 +256,5 @@ class BifurkTracker(GeneralTracker):
         self._before_steps = self._gradients = None
 
 
-def _calling_accelerator() -> Any:
-    """The accelerator that calls a tracker: nothing else tells which one it belongs to."""
-    accelerator = framework("accelerate", at_least=(1, 8)).Accelerator
-    frame = sys._getframe()  # noqa: SLF001 - the way back to the caller
-    for _ in range(MAX_FRAMES):
-        if frame.f_back is None:
-            return None
-        frame = frame.f_back
-        if isinstance(frame.f_locals.get("self"), accelerator):
-            return frame.f_locals["self"]
-    return None
-
-
-def _together(models: list[torch.nn.Module], optimizers: list[Optimizer]) -> torch.nn.Module:
-    """The models that these optimizers train: the one, or all under their classes' names."""
-    trained = {id(p) for one in optimizers for group in one.param_groups for p in group["params"]}
-    own = [model for model in models if any(id(p) in trained for p in model.parameters())]
-    if len(own) == 1:
-        return own[0]
-    if not own:
-        raise ValueError("none of the prepared models is trained by the prepared optimizers")
-    together = torch.nn.Module()
-    for model in own:
-        word = type(getattr(model, "module", model)).__name__.lower()
-        taken = dict(together.named_children())
-        names = (word if number == 1 else f"{word}_{number}" for number in range(1, len(own) + 1))
-        together.add_module(next(name for name in names if name not in taken), model)
-    return together
-
-
-def _facts(accelerator: Any) -> dict[str, Any]:
-    return {
-        "trainer": "accelerate",
-        "gradient_accumulation_steps": accelerator.gradient_accumulation_steps,
-        "processes": accelerator.num_processes,
-        "precision": str(accelerator.mixed_precision),
-    }
-
-
-def _read_memory(path: Path) -> Memory | None:
-    with contextlib.suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
-        return remembered(json.loads(file.read(MEMORY_BYTES)))
-    return None
+def _without_graph(value: Any) -> Any:
+    return value.detach() if isinstance(value, torch.Tensor) else value
