@@ -21,7 +21,7 @@ _log = logging.getLogger("bifurk")
 class Courier:
     """Runs jobs one after the other on a daemon thread that the first ``start`` brings up.
 
-    Nothing waits for a job but ``close``. In a forked child nothing runs.
+    Nothing waits for a job but ``flush`` and ``close``. In a forked child nothing runs.
 
     Args:
         name: of the thread. what: the jobs, for the log.
@@ -36,6 +36,9 @@ class Courier:
         self._thread: threading.Thread | None = None
         self._busy = False
         self._closed = False
+        self._given_up = False
+        self._put = 0
+        self._done = 0
         self.dropped = 0
         """Jobs that found too many before them."""
         self.cpu_seconds = 0.0
@@ -57,12 +60,32 @@ class Courier:
                 return
             if len(self._jobs) < MOST_WAITING:
                 self._jobs.append(job)
+                self._put += 1
                 self._condition.notify_all()
                 return
             self.dropped += 1
             first = self.dropped == 1
         if first:
             _log.warning("%s are slower than the news: from now on some are left out", self._what)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether the caller is one of the jobs."""
+        return self._thread is threading.current_thread()
+
+    def flush(self, deadline_seconds: float) -> bool:
+        """Whether all that is queued by now has run within ``deadline_seconds``.
+
+        Called by a job, it waits for nothing, and says so.
+        """
+        if os.getpid() != self._process:
+            return True
+        with self._condition:
+            put = self._put
+            if self.at_work:
+                return self._done + 1 >= put
+            self._condition.wait_for(lambda: self._done >= put or self._given_up, deadline_seconds)
+            return self._done >= put
 
     def close(self, deadline_seconds: float) -> bool:
         """Whether all that was queued has run within ``deadline_seconds``; the rest never does.
@@ -74,12 +97,14 @@ class Courier:
             self._closed = True
             self._condition.notify_all()
             thread = self._thread
-        if thread is None or thread is threading.current_thread() or os.getpid() != self._process:
+        if thread is None or self.at_work or os.getpid() != self._process:
             return True
         thread.join(max(0.0, end - time.monotonic()))
         with self._condition:
             left = len(self._jobs) + self._busy
             self._jobs.clear()
+            self._given_up = True
+            self._condition.notify_all()
         if left:
             _log.warning("%s have not ended in time: %d times", self._what, left)
         return not left
@@ -95,7 +120,9 @@ class Courier:
 
     def _next(self) -> Job | None:
         with self._condition:
+            self._done += self._busy
             self._busy = False
+            self._condition.notify_all()
             while not self._jobs:
                 if self._closed:
                     return None

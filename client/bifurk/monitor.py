@@ -86,7 +86,7 @@ class Monitor(ABC):
 
     @abstractmethod
     def flush(self, deadline_seconds: float = FLUSH_SECONDS) -> bool:
-        """Whether everything taken so far has arrived within ``deadline_seconds``."""
+        """Whether all taken so far has arrived, forwards too, within ``deadline_seconds``."""
 
     @abstractmethod
     def close(self, deadline_seconds: float = FLUSH_SECONDS) -> None:

@@ -16,7 +16,7 @@ from bifurk.wire import ScalarSummary
 class News:
     """Hears what the server answers and what the encoder has read, and passes it on.
 
-    No method waits for whoever is told, but ``close``.
+    No method waits for whoever is told, but ``flush`` and ``close``.
 
     Args:
         url: the server's address; None where it is not known.
@@ -49,6 +49,10 @@ class News:
     def scalars(self, step: int, summaries: Mapping[str, ScalarSummary]) -> None:
         """Passes on what was logged up to a snapshot; on the encoder's thread."""
         self.forwards.scalars(step, summaries)
+
+    def flush(self, deadline_seconds: float) -> bool:
+        """Whether all that there is has been forwarded within ``deadline_seconds``."""
+        return self.forwards.flush(deadline_seconds)
 
     def close(self, deadline_seconds: float) -> None:
         """Waits until all were told, for at most ``deadline_seconds``; then nobody is any more.

@@ -265,7 +265,8 @@ class Session(Monitor):
         seconds = _bounded(deadline_seconds)
         deadline = time.monotonic() + seconds
         encoded = self._encoder.drain(seconds)
-        return self._delivery.flush(_left(deadline)) and encoded
+        delivered = self._delivery.flush(_left(deadline))
+        return self._news.flush(_left(deadline)) and delivered and encoded
 
     def _at_exit(self) -> None:
         if not self._ours():

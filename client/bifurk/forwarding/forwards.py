@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from bifurk.alerts import Alert
@@ -26,6 +29,9 @@ class Forwards:
         self._targets: dict[object, Target] = {}
         self._served: set[str] = set()
         self._complained: set[str] = set()
+        self._counting = threading.Lock()
+        self._due: Counter[str] = Counter()
+        self._passed: Counter[str] = Counter()
         self._courier = Courier(THREAD_NAME, what="forwards")
 
     @property
@@ -61,7 +67,7 @@ class Forwards:
             return
         means = {name: summary.mean for name, summary in summaries.items()}
         for target in self._targets.values():
-            self._put(target, lambda target=target: target.scalars(step, means))  # type: ignore[misc]
+            self._put(target, partial(target.scalars, step, means), values=len(means))
 
     def alerts(self, news: Iterable[Alert]) -> None:
         """Forwards news of alerts; returns at once."""
@@ -69,31 +75,56 @@ class Forwards:
             for target in self._targets.values():
                 self._put_alert(target, alert)
 
+    def flush(self, deadline_seconds: float) -> bool:
+        """Whether all that came so far was passed on, or refused, within ``deadline_seconds``."""
+        return self._courier.flush(deadline_seconds)
+
     def close(self, deadline_seconds: float) -> bool:
         """Whether all were told within ``deadline_seconds``; nothing is forwarded after that."""
         told = self._courier.close(deadline_seconds)
+        # What closes from within has the rest of the queue still before it.
+        if not self._courier.at_work:
+            self._tell_losses()
         self._targets = {}
         return told
 
     def _put_alert(self, target: Target, alert: Alert) -> None:
-        self._put(target, lambda: target.alert(alert))
+        self._put(target, partial(target.alert, alert), values=1)
 
-    def _put(self, target: Target, forward: Callable[[], None]) -> None:
-        self._courier.put(lambda: self._try(target, forward, serves=True))
+    def _put(self, target: Target, forward: Callable[[], None], *, values: int) -> None:
+        with self._counting:
+            self._due[target.name] += values
+        self._courier.put(lambda: self._try(target, forward, values=values))
 
-    def _try(self, target: Target, call: Callable[[], None], *, serves: bool = False) -> None:
+    def _try(self, target: Target, call: Callable[[], None], *, values: int = 0) -> None:
         try:
             call()
-            if serves:
-                self._served.add(target.name)
         except NoRunError as error:
-            # A run that has ended before ours is no fault.
             if target.name not in self._served:
+                # There never was a place that could have had it: that is said, and all.
+                self._passed[target.name] += values
                 self._complain(target, f"nothing is forwarded: {error}")
-        except Exception as error:  # noqa: BLE001 - the place is foreign, the training goes on
+        except BaseException as error:
+            if not values and not isinstance(error, Exception):
+                # On the user's own thread an interrupt is his.
+                raise
             self._complain(target, f"forwarding to {target.name} failed", error)
+        else:
+            self._passed[target.name] += values
+            if values:
+                self._served.add(target.name)
 
-    def _complain(self, target: Target, what: str, error: Exception | None = None) -> None:
+    def _tell_losses(self) -> None:
+        for name, values in (self._due - self._passed).items():
+            _log.warning(
+                "%d values and alerts were not forwarded to %s: it failed, was slow, or was closed"
+                " before the monitor",
+                values,
+                name,
+            )
+        self._due.clear()
+
+    def _complain(self, target: Target, what: str, error: BaseException | None = None) -> None:
         if target.name not in self._complained:
             self._complained.add(target.name)
             _log.warning("%s; this is said once", what, exc_info=error)
