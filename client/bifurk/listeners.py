@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Iterable
+from types import BuiltinMethodType, MethodType
 from typing import Any, Final, TypeAlias
 
 from bifurk.alerts import Alert
@@ -12,6 +14,15 @@ from bifurk.courier import Courier
 Listener: TypeAlias = Callable[[Alert], Any]
 
 THREAD_NAME: Final = "bifurk-alerts"
+
+BOUND: Final = (MethodType, BuiltinMethodType)
+"""Callables that are another object each time they are read from their own."""
+
+SUSPENDED: Final = (
+    "on_alert() calls on a thread without an event loop, where an async function or a generator"
+    " never runs: give it a plain function, which may hand the alert to a loop with"
+    " asyncio.run_coroutine_threadsafe"
+)
 
 _log = logging.getLogger("bifurk")
 
@@ -28,13 +39,15 @@ class Listeners:
         """Registers a callable, which is told what is known first; the same again is no other.
 
         Raises:
-            TypeError: it cannot be called.
+            TypeError: it cannot be called, or a call would run nothing.
         """
         if not callable(listener):
             raise TypeError(
-                f"on_alert() takes a callable with one argument, the alert; got {listener!r:.80}"
+                f"on_alert() takes a callable with one argument, the alert; got {_shown(listener)}"
             )
-        if listener in self._listeners:
+        if _is_suspended(listener):
+            raise TypeError(f"{_shown(listener)}: {SUSPENDED}")
+        if any(_are_one(listener, other) for other in self._listeners):
             return
         self._courier.start()
         self._listeners.append(listener)
@@ -58,13 +71,47 @@ class Listeners:
 
     def _call(self, listener: Listener, alert: Alert) -> None:
         try:
-            listener(alert)
+            _tell(listener, alert)
         except BaseException as error:  # noqa: BLE001 - it is the user's, on a thread of ours
             if id(listener) not in self._failed:
                 self._failed.add(id(listener))
                 _log.error(
-                    "%r, given to on_alert, failed; it is called again at the next alert, and"
+                    "%s, given to on_alert, failed; it is called again at the next alert, and"
                     " further failures are not logged",
-                    listener,
+                    _shown(listener),
                     exc_info=error,
                 )
+
+
+def _tell(listener: Listener, alert: Alert) -> None:
+    made = listener(alert)
+    if inspect.iscoroutine(made):
+        made.close()
+        raise TypeError(SUSPENDED)
+
+
+def _are_one(listener: Listener, other: Listener) -> bool:
+    """Whether both are the same object, or the same method of it, which is made anew each time."""
+    if listener is other:
+        return True
+    return isinstance(listener, BOUND) and type(listener) is type(other) and listener == other
+
+
+def _is_suspended(listener: Listener) -> bool:
+    """Whether a call only makes what somebody else would have to run."""
+    return any(
+        asks(function)
+        for function in (listener, type(listener).__call__)
+        for asks in (
+            inspect.iscoroutinefunction,
+            inspect.isasyncgenfunction,
+            inspect.isgeneratorfunction,
+        )
+    )
+
+
+def _shown(listener: object) -> str:
+    try:
+        return f"{listener!r:.200}"
+    except Exception:  # noqa: BLE001 - a repr of the user's own may do anything
+        return f"a {type(listener).__name__}"

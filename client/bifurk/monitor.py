@@ -66,7 +66,8 @@ class Monitor(ABC):
         is logged once. Never where no server answers: offline, disabled, in a forked child.
 
         Args:
-            listener: takes a ``bifurk.Alert``; kept until the close, with all it refers to.
+            listener: takes a ``bifurk.Alert``; no async function, which would never run. Kept
+                until the close, with all it refers to.
 
         Returns:
             The callable, so that this is a decorator as well.
