@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import subprocess
 import sys
@@ -180,19 +181,19 @@ def test_a_copy_watches_nothing_until_it_begins(
     assert len(transport.states()) == 2
 
 
-def test_what_is_no_number_or_about_the_machine_is_left_out(
+def test_what_is_no_number_is_left_out(
     companion: tuple[Companion, InMemoryTransport],
 ) -> None:
     watching, transport = companion
     model, optimizer = new_training()
     watching.begin(model, optimizer, title=Title())
-    told = {"loss": 1.5, "text": "a", "train_runtime": 3.0, "steps_per_second": 2.0, "list": [1]}
+    told = {"loss": 1.5, "reaction_time": 2.0, "text": "a", "list": [1]}
     watching.log(told)
     watching.evaluated(told)
     watching.end()
     end = transport.states()[-1]
-    assert list(end["scalars"]) == ["loss"]
-    assert [mark["details"] for mark in end["marks"]] == [{"loss": 1.5}]
+    assert sorted(end["scalars"]) == ["loss", "reaction_time"]
+    assert [mark["details"] for mark in end["marks"]] == [{"loss": 1.5, "reaction_time": 2.0}]
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("diverged")])
@@ -247,3 +248,21 @@ def test_what_a_callback_watches_next_has_a_name_of_its_own() -> None:
     runs = [part.manifest.run for part in transport.parts() if part.manifest.step == 0]
     assert [run[:7] for run in runs] == ["fold-a-", "fold-b-", "fold-a-"]
     assert runs[0] == runs[2]
+
+
+def test_an_evaluation_after_the_end_is_told_once(
+    companion: tuple[Companion, InMemoryTransport], caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.disable(logging.NOTSET)  # the fixture ``quiet`` sets it back
+    watching, transport = companion
+    watching.evaluated({"eval_loss": 1.0})  # of what nobody trained
+    model, optimizer = new_training()
+    watching.begin(model, optimizer, title=Title(run="r"))
+    watching.evaluated({"eval_loss": 2.0})
+    watching.end()
+    assert caplog.messages == []
+    for _ in range(2):
+        watching.evaluated({"eval_loss": 3.0})
+    [line] = caplog.messages
+    assert line == "an evaluation after the training's end is not sent: run r has ended"
+    assert [mark["details"]["eval_loss"] for mark in transport.states()[-1]["marks"]] == [2.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from bifurk.integrations import lightning as integration
 from bifurk.integrations.lightning import BifurkCallback
 from bifurk.testing import InMemoryTransport
 from bifurk_service.domain import AttemptState
@@ -49,6 +51,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
     pytest.mark.filterwarnings("ignore:.*have no `validation_step`"),
     pytest.mark.filterwarnings("ignore:.*your dataloader is not resumable"),
+    pytest.mark.filterwarnings("ignore:You are trying to `self.log"),
     pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual optimization"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -61,6 +64,17 @@ def digits() -> TensorDataset:
     return TensorDataset(
         torch.tensor(images[:256] / 16, dtype=torch.float32), torch.tensor(labels[:256])
     )
+
+
+BARE = {
+    "barebones": True,
+    "log_every_n_steps": None,
+    "enable_checkpointing": None,
+    "logger": None,
+    "num_sanity_val_steps": None,
+    "enable_progress_bar": None,
+    "enable_model_summary": None,
+}
 
 
 class Digits(LightningModule):
@@ -87,6 +101,9 @@ class Digits(LightningModule):
         scores = self(batch[0]).float()
         self.log("val_loss", nn.functional.cross_entropy(scores, batch[1]))
         self.log("val_accuracy", (scores.argmax(1) == batch[1]).float().mean())
+
+    def test_step(self, batch: Any, number: int) -> None:
+        self.validation_step(batch, number)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.kind((p for p in self.parameters() if p.requires_grad), lr=1e-3)
@@ -193,7 +210,9 @@ def test_what_the_trainer_knows_comes_along(tmp_path: Path, digits: TensorDatase
         gradient_clip_val=0.01,
     )
     seen = arrived(transport)
-    assert seen.runs == {("digits", "Ziffern-e-version_4")}
+    [(project, run)] = seen.runs
+    assert project == "digits"
+    assert re.fullmatch(r"Ziffern-e-version_4-[0-9a-f]{8}", run)
     assert seen.parts[0].manifest.display_name == "Ziffern é-version_4"
     [start] = seen.marks("start")
     assert (start.step, start.details["seed"], start.details["gradient_clip_val"]) == (0, "3", 0.01)
@@ -413,6 +432,62 @@ def test_of_two_optimizers_the_first_is_the_clock(tmp_path: Path, digits: Tensor
     assert (first.step, first.details["trainer_step"]) == (3, 6)
     assert (second.step, second.details["trainer_step"]) == (6, 12)
     assert seen.scalar("grad_norm.1")
+
+
+@pytest.mark.parametrize(("often", "counts"), [(50, 1), (4, 3)])
+def test_every_optimizers_gradient_is_measured_as_often(
+    digits: TensorDataset, often: int, counts: int
+) -> None:
+    transport = InMemoryTransport()
+    watching = BifurkCallback(transport=transport, **EVERY)
+    fit(Adversaries(), digits, watching, max_steps=18, log_every_n_steps=often)
+    seen = arrived(transport)  # of nine steps each
+    assert [seen.count(name) for name in ("grad_norm", "grad_norm.1")] == [counts, counts]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        ({"log_every_n_steps": 0}, {}),
+        (BARE, {}),
+        ({}, {"mode": "disabled"}),
+        ({}, {"include": "nothing.*"}),
+    ],
+)
+def test_where_nobody_reads_them_no_norms_are_measured(
+    digits: TensorDataset,
+    production_wall: None,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, Any],
+    settings: dict[str, Any],
+) -> None:
+    measured: list[Any] = []
+    monkeypatch.setattr(integration, "gradient_norm", measured.append)
+    watching = BifurkCallback(transport=InMemoryTransport(), **EVERY, **settings)
+    trained = fit(Digits(), digits, watching, **arguments)
+    assert trained.global_step == 6
+    assert measured == []
+    fit(Digits(), digits, BifurkCallback(transport=InMemoryTransport(), **EVERY))
+    assert len(measured) == 6
+
+
+@pytest.mark.parametrize("restoring", ["validate", "test"])
+def test_what_is_restored_outside_a_fit_is_no_fits_memory(
+    tmp_path: Path, digits: TensorDataset, restoring: str
+) -> None:
+    transport = InMemoryTransport()
+    watching = BifurkCallback(transport=transport, **EVERY)
+    module = Digits()
+    trainer = fit(module, digits, watching, saving(tmp_path))
+    path, loader = tmp_path / "step=4.ckpt", DataLoader(digits, batch_size=128)
+    trainer.limit_val_batches = 1
+    getattr(trainer, restoring)(module, loader, ckpt_path=path, verbose=False)
+    trainer.limit_val_batches = 0
+    trainer.fit_loop.epoch_loop.max_steps = 10
+    trainer.fit(module, DataLoader(digits, batch_size=32), loader)
+    assert arrived(transport).steps == [0, 2, 4, 6, 6, 8, 10]
+    fit(Digits(), digits, watching, max_steps=2)
+    assert arrived(transport).steps == [0, 2, 4, 6, 6, 8, 10, 0, 2]
 
 
 def test_a_backbone_that_thaws_joins_with_its_parameter_group(digits: TensorDataset) -> None:

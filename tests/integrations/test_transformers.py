@@ -73,7 +73,11 @@ def small_gpt() -> GPT2LMHeadModel:
 
 
 def new_trainer(
-    folder: Path, *callbacks: TrainerCallback, model: Any = None, **arguments: Any
+    folder: Path,
+    *callbacks: TrainerCallback,
+    model: Any = None,
+    kind: type[Trainer] = Trainer,
+    **arguments: Any,
 ) -> Trainer:
     settings = {
         "max_steps": 6,
@@ -89,7 +93,7 @@ def new_trainer(
         "disable_tqdm": True,
         **arguments,
     }
-    trainer = Trainer(
+    trainer = kind(
         model or small_gpt(),
         TrainingArguments(output_dir=str(folder), **settings),
         train_dataset=DATA,
@@ -215,6 +219,32 @@ def by_snapshot(logged: list[float]) -> list[float]:
     The trainer logs a step's values when it is over and its snapshot taken.
     """
     return [logged[0], logged[2], logged[4], logged[5]]
+
+
+def test_of_times_only_the_trainers_own_are_left_out(tmp_path: Path) -> None:
+    class Timing(Trainer):
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            if self.model.training:
+                self.log({"first_token_time": 2.0, "train_kernel_runtime": 3.0, "self": 4.0})
+            return super().compute_loss(*args, **kwargs)
+
+    class Evaluating(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 1:
+                trainer.evaluate(metric_key_prefix="valid")
+
+    transport = InMemoryTransport()
+    watching = BifurkCallback(transport=transport, **EVERY)
+    trainer = new_trainer(tmp_path, watching, Evaluating(), kind=Timing, max_steps=2)
+    trainer.train()
+    seen = arrived(transport)
+    own = {"first_token_time", "train_kernel_runtime", "self"}
+    usual = {"epoch", "loss", "grad_norm", "train_loss", "valid_loss"}
+    names = {name for part in seen.parts for name in part.manifest.scalars}
+    assert names | set(seen.reports[-1]["scalars"]) == own | usual
+    [mark] = seen.marks("evaluation")
+    assert set(mark.details) == {"epoch", "valid_loss"}
+    assert seen.count("first_token_time") == 2
 
 
 class Raising(TrainerCallback):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -24,8 +25,7 @@ from bifurk.wire.slug import MAX_SLUG_CHARACTERS, to_slug
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TIMING: Final = ("_runtime", "_per_second", "_time", "total_flos")
-"""Ends of names that tell about the machine rather than about the training."""
+_log = logging.getLogger("bifurk")
 
 CLOSE_SECONDS: Final = 5.0
 """How long a training's end may wait for the network, as an interpreter's exit; what has not been
@@ -80,9 +80,15 @@ class Companion:
         self.monitor: Monitor = InertMonitor()
         self.under_way = False
         """Whether a training that began has not ended yet."""
+        self._told_late = False
 
     def __reduce__(self) -> tuple[type[Companion], tuple[WatchSettings]]:
         return Companion, (self._settings,)
+
+    @property
+    def watches(self) -> bool:
+        """Whether a training is under way that this process takes anything of."""
+        return self.under_way and self.monitor.step is not None
 
     def call(self, listener: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Runs what a trainer's event is answered with, behind the wall."""
@@ -124,18 +130,22 @@ class Companion:
         self.look_at_groups(optimizers)
 
     def log(self, scalars: Mapping[str, object]) -> None:
-        """Passes on numbers, without those about the machine's speed."""
-        told = {name: one for name, one in scalars.items() if not name.endswith(TIMING)}
-        self.monitor.log(**{name: one for name, one in told.items() if is_number(one)})
+        """Passes on what is a number."""
+        self.monitor.log(**{name: one for name, one in scalars.items() if is_number(one)})
 
     def mark(self, kind: str, details: Mapping[str, object]) -> None:
         """Marks the present step; what is None is left out."""
         self.monitor.mark(kind, **{k: one for k, one in details.items() if one is not None})
 
     def evaluated(self, metrics: Mapping[str, object]) -> None:
-        """Marks an evaluation, with those of its metrics that are numbers."""
-        told = {name: one for name, one in metrics.items() if not name.endswith(TIMING)}
-        self.mark("evaluation", {k: float(v) for k, v in told.items() if is_number(v)})  # type: ignore[arg-type]
+        """Marks an evaluation, with those of its metrics that are numbers; says so once if late."""
+        if self.under_way:
+            self.mark("evaluation", {k: float(v) for k, v in metrics.items() if is_number(v)})  # type: ignore[arg-type]
+        elif self.monitor.step is not None and not self._told_late:
+            self._told_late = True
+            _log.warning(
+                "an evaluation after the training's end is not sent: run %s has ended", self.run
+            )
 
     def look_at_groups(self, optimizers: Optimizer | Sequence[Optimizer]) -> None:
         """Marks parameter groups that came or went since the last look, as unfreezing adds them."""

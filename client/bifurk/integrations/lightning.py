@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from bifurk.integrations.companion import Companion, Title
+from bifurk.integrations.companion import Companion
 from bifurk.integrations.frameworks import framework
 from bifurk.integrations.gradients import gradient_norm
+from bifurk.integrations.lightning_facts import facts, schedule, title, written
 from bifurk.integrations.memory import Memory, remembered
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ else:
     _LIGHTNING = "pytorch_lightning" if _OTHER else "lightning.pytorch"
     Callback = framework(_LIGHTNING, at_least=(2, 2)).Callback
 
-DEFAULT_NAME: Final = "lightning_logs"
-"""What Lightning's loggers are called when nobody named them."""
 TOKENS: Final = "input_ids"
 """Under which name a batch of text holds its tokens."""
 
@@ -56,10 +54,17 @@ class BifurkCallback(Callback):
     ) -> None:
         self._companion = Companion(settings, transport=transport)
         self._memory: Memory | None = None
+        self._restored_step: int | None = None
+        self._steps: list[int] = []
         self._tokens = 0
         self._seen: dict[str, Any] = {}
         self._saving = False
         self._written: dict[str, int | None] = {}
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Forgets what was restored for something else; what this fit restores comes later."""
+        del trainer, pl_module, stage
+        self._memory = self._restored_step = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Starts to watch, once optimizers are there and a checkpoint is loaded."""
@@ -101,6 +106,16 @@ class BifurkCallback(Callback):
         del pl_module
         self._companion.call(self._evaluated, trainer)
 
+    def on_test_end(self, trainer: Any, pl_module: Any) -> None:
+        """Says that it comes after the training's end."""
+        del pl_module
+        self._companion.call(self._evaluated, trainer)
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Notes how far the trainer was by its own counter."""
+        del trainer, pl_module
+        self._restored_step = checkpoint.get("global_step")
+
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Notes that one is being written; its path is known afterwards."""
         del trainer, pl_module, checkpoint
@@ -127,28 +142,40 @@ class BifurkCallback(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up what ``state_dict`` gave."""
-        self._memory = self._companion.call(remembered, state_dict)
+        self._companion.call(self._take_up, state_dict)
+
+    def _take_up(self, state_dict: object) -> None:
+        memory, step = remembered(state_dict), self._restored_step
+        known = memory is not None and step is not None
+        self._memory = replace(memory, trainer_step=step) if known and memory else memory
 
     def _begin(self, trainer: Any, module: Any) -> None:
-        memory, self._memory = self._memory, None
         # Of several optimizers the trainer counts every one's steps.
         alone = len(trainer.optimizers) == 1
+        memory, self._memory = self._of_this_fit(trainer, alone=alone), None
+        self._steps = [0] * len(trainer.optimizers)
         self._tokens = 0 if memory is None else memory.tokens
-        self._written, self._saving = _written(trainer), False
+        self._written, self._saving = written(trainer), False
         self._companion.begin(
             module,
             trainer.optimizers,
-            title=_title(trainer, module),
+            title=title(trainer, module),
             memory=memory,
             start_step=(trainer.global_step or None) if alone else None,
         )
         if trainer.global_step:
             path = trainer.ckpt_path
             self._companion.mark("resume", {"path": path, "trainer_step": trainer.global_step})
-        self._companion.mark("start", _facts(trainer))
+        self._companion.mark("start", facts(trainer))
         for config in trainer.lr_scheduler_configs:
-            self._companion.mark("schedule", _schedule(trainer, config))
+            self._companion.mark("schedule", schedule(trainer, config))
         self._seen = dict(trainer.callback_metrics)
+
+    def _of_this_fit(self, trainer: Any, *, alone: bool) -> Memory | None:
+        """What the checkpoint remembered, at the trainer's count; None where that contradicts."""
+        memory = None if self._memory is None else self._memory.at(trainer.global_step)
+        counted = alone or memory is None or memory == self._memory
+        return memory if counted else None
 
     def _log_batch(self, trainer: Any, module: Any, outputs: Any, batch: Any) -> None:
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
@@ -165,11 +192,14 @@ class BifurkCallback(Callback):
             self._log_fresh(trainer)
 
     def _log_gradient(self, trainer: Any, optimizer: Any) -> None:
-        if not _logs_now(trainer):
+        if not (self._companion.watches and trainer.log_every_n_steps):
             return
-        norm = gradient_norm(optimizer)
+        number = [one is optimizer for one in trainer.optimizers].index(True)
+        # The trainer's counter may never be at a multiple when its turn comes.
+        due = self._steps[number] % trainer.log_every_n_steps == 0
+        self._steps[number] += 1
+        norm = gradient_norm(optimizer) if due else None
         if norm is not None:
-            number = [one is optimizer for one in trainer.optimizers].index(True)
             self._companion.log({f"grad_norm.{number}" if number else "grad_norm": norm})
 
     def _log_fresh(self, trainer: Any) -> None:
@@ -194,7 +224,7 @@ class BifurkCallback(Callback):
         if not self._saving:
             return
         self._saving = False
-        before, self._written = self._written, _written(trainer)
+        before, self._written = self._written, written(trainer)
         about = {"trainer_step": trainer.global_step}
         new: list[str | None] = [
             path for path, when in self._written.items() if before.get(path, -1) != when
@@ -204,53 +234,5 @@ class BifurkCallback(Callback):
 
 
 def _logs_now(trainer: Any) -> bool:
-    return bool(trainer.global_step % max(1, trainer.log_every_n_steps) == 0)
-
-
-def _written(trainer: Any) -> dict[str, int | None]:
-    """The checkpoints that the trainer's callbacks say they keep, and when each was written."""
-    found: set[str] = set()
-    for callback in trainer.checkpoint_callbacks:
-        for name in ("best_model_path", "last_model_path"):
-            found.add(str(getattr(callback, name, "") or ""))
-        found.update(map(str, getattr(callback, "best_k_models", ())))
-    return {path: _time_of(path) for path in found - {""}}
-
-
-def _time_of(path: str) -> int | None:
-    """When a file was changed last, in nanoseconds; None where it is on no disk of this machine."""
-    try:
-        return Path(path).stat().st_mtime_ns
-    except OSError:
-        return None
-
-
-def _title(trainer: Any, module: Any) -> Title:
-    stem = type(module).__name__
-    for logger in trainer.loggers:
-        name, version = logger.name, logger.version
-        if name and name != DEFAULT_NAME:
-            number = f"version_{version}" if isinstance(version, int) else version
-            return Title(run="-".join(str(part) for part in (name, number) if part), stem=stem)
-    return Title(stem=stem)
-
-
-def _facts(trainer: Any) -> dict[str, Any]:
-    return {
-        "trainer": "lightning",
-        # Where ``seed_everything`` leaves it.
-        "seed": os.environ.get("PL_GLOBAL_SEED"),
-        "gradient_accumulation_steps": trainer.accumulate_grad_batches,
-        "processes": trainer.world_size,
-        "precision": str(trainer.precision),
-        "gradient_clip_val": trainer.gradient_clip_val,
-        "epochs": trainer.max_epochs,
-    }
-
-
-def _schedule(trainer: Any, config: Any) -> dict[str, Any]:
-    return {
-        "scheduler": type(config.scheduler).__name__,
-        "interval": config.interval,
-        "max_steps": trainer.max_steps if trainer.max_steps > 0 else None,
-    }
+    often = trainer.log_every_n_steps
+    return bool(often and trainer.global_step % often == 0)

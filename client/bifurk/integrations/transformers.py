@@ -27,6 +27,13 @@ DEFAULT_PROJECT: Final = "huggingface"
 """What ``TrainingArguments.project`` says when nobody said anything."""
 ALREADY_TOLD: Final = frozenset({"epoch", "learning_rate", "num_input_tokens_seen"})
 """Logged under another name, or with every snapshot by itself."""
+TIMING: Final = (
+    "runtime",
+    *(f"{unit}_per_second" for unit in ("samples", "steps", "tokens")),
+    "model_preparation_time",
+    "jit_compilation_time",
+)
+"""What the trainer tells of the machine's speed, each behind ``train_``, ``eval_`` or the like."""
 
 _TELLS: Final = "_bifurk_tells_of_exceptions"
 
@@ -79,7 +86,7 @@ class BifurkCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, *, metrics: Any, **_: Any) -> None:
         """Marks an evaluation, with its metrics."""
         del args, state, control
-        self._companion.call(self._companion.evaluated, metrics)
+        self._companion.call(lambda: self._companion.evaluated(_without_timing(metrics)))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Marks a checkpoint, with its path."""
@@ -130,7 +137,9 @@ class BifurkCallback(TrainerCallback):
             state.stateful_callbacks[MEMORY_KEY] = {"args": {}, "attributes": memory.as_json()}
 
     def _log(self, state: Any, logs: Mapping[str, Any]) -> None:
-        told = {name: value for name, value in logs.items() if name not in ALREADY_TOLD}
+        told = {
+            name: value for name, value in _without_timing(logs).items() if name not in ALREADY_TOLD
+        }
         tokens = state.num_input_tokens_seen
         self._companion.log(told | {"epoch": state.epoch} | ({"tokens": tokens} if tokens else {}))
 
@@ -140,6 +149,17 @@ class BifurkCallback(TrainerCallback):
         searching = state.is_hyper_param_search
         path = folder if searching else os.path.join(args.output_dir, folder)
         self._companion.mark("checkpoint", {"path": path, "trainer_step": state.global_step})
+
+
+def _without_timing(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the trainer's own timing, a runtime with a speed; what others named alike stays."""
+    runtimes = (name.removesuffix("runtime") for name in logs if name.endswith("_runtime"))
+    own = {"total_flos"}
+    for prefix in runtimes:
+        names = {prefix + end for end in TIMING}
+        if any(name.endswith("_per_second") for name in names & logs.keys()):
+            own |= names
+    return {name: value for name, value in logs.items() if name not in own}
 
 
 def _title(args: Any, state: Any) -> Title:
