@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -205,98 +204,6 @@ def test_what_cannot_be_called_is_refused_behind_the_wall(
     monitor.on_alert("a word")
     assert "on_alert() takes a callable" in caplog.text
     monitor.close()
-
-
-async def _coroutine(alert: bifurk.Alert) -> None:
-    raise AssertionError("never runs")
-
-
-async def _async_generator(alert: bifurk.Alert) -> Any:
-    yield alert
-
-
-def _generator(alert: bifurk.Alert) -> Any:
-    yield alert
-
-
-class _Called:
-    async def __call__(self, alert: bifurk.Alert) -> None:
-        raise AssertionError("never runs")
-
-    method = _coroutine
-
-
-@pytest.mark.parametrize(
-    "listener",
-    [_coroutine, _async_generator, _generator, _Called(), _Called().method, partial(_coroutine)],
-)
-def test_what_a_call_would_not_run_is_refused(watch: Any, listener: Any) -> None:
-    monitor = watch(answer(found()))
-    with pytest.raises(TypeError, match="give it a plain function"):
-        monitor.on_alert(listener)
-    monitor.close()
-
-
-def test_a_coroutine_that_a_call_leaves_is_no_success(
-    watch: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    monitor = watch(answer(found()))
-
-    def leave(alert: bifurk.Alert) -> Any:
-        return _coroutine(alert)
-
-    monitor.on_alert(leave)
-    monitor.close()
-    [record] = caplog.records
-    assert "leave" in record.getMessage()
-    assert "give it a plain function" in caplog.text
-
-
-def test_callables_that_are_equal_are_not_the_same_but_a_method_is(watch: Any) -> None:
-    told: list[int] = []
-
-    class Equal:
-        __hash__ = None  # type: ignore[assignment]
-
-        def __eq__(self, other: object) -> bool:
-            return True
-
-        def __call__(self, alert: bifurk.Alert) -> None:
-            told.append(id(self))
-
-        def hear(self, alert: bifurk.Alert) -> None:
-            told.append(-id(self))
-
-    class Unanswerable(Equal):
-        __hash__ = None  # type: ignore[assignment]
-
-        def __eq__(self, other: object) -> bool:
-            raise ValueError("like an array's truth")
-
-    one, other, third = Equal(), Equal(), Unanswerable()
-    monitor = watch(answer(found()))
-    for listener in (one, other, third, one, third, one.hear, one.hear, other.hear):
-        monitor.on_alert(listener)
-    monitor.close()
-    assert told == [id(one), id(other), id(third), -id(one), -id(other)]
-
-
-def test_a_callable_that_cannot_show_itself_is_logged_all_the_same(
-    watch: Any, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Nameless:
-        def __repr__(self) -> str:
-            raise ValueError("no name")
-
-        def __call__(self, alert: bifurk.Alert) -> None:
-            raise OSError("nor any use")
-
-    monitor = watch(answer(found()))
-    monitor.on_alert(Nameless())
-    monitor.close()
-    [record] = caplog.records
-    assert "a Nameless, given to on_alert, failed" in record.getMessage()
-    assert "Logging error" not in capsys.readouterr().err
 
 
 def test_offline_says_once_that_nobody_will_be_called(
