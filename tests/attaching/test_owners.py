@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 import bifurk
 from bifurk import watching
-from bifurk.attaching.hook import MOST_TRAININGS, Attachment
+from bifurk.attaching.hook import MOST_TRAININGS, OF_BIFURK, Attachment
 from bifurk.attaching.owners import optimizers_within, owners_of
 from bifurk.monitor import Monitor
 from bifurk.testing import InMemoryTransport
@@ -79,6 +80,9 @@ class TestAttachment:
     def attachment(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Attachment:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("BIFURK_RUN", "r" * 128)
+        # Other tests of this process have imported them; of a script that would say something.
+        for name in OF_BIFURK:
+            monkeypatch.delitem(sys.modules, name, raising=False)
         return Attachment()
 
     @pytest.fixture
@@ -124,6 +128,16 @@ class TestAttachment:
         with bifurk.watch(model, [clock, other], transport=InMemoryTransport()):
             for optimizer in (other, clock, adam(*another.parameters())):
                 attachment.before_step(optimizer)
+        assert watched == []
+
+    def test_a_script_that_uses_a_callback_of_bifurk_s_is_left_alone(
+        self,
+        attachment: Attachment,
+        watched: list[tuple[nn.Module, int, str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setitem(sys.modules, OF_BIFURK[0], sys)
+        attachment.before_step(adam(*nn.Linear(2, 2).parameters()))
         assert watched == []
 
     def test_a_watch_by_hand_takes_over(

@@ -14,4 +14,5 @@ for _ in range(10):
     optimizer.step()
 if dist.get_rank() == 0:
     print(dist.get_world_size(), model.module.weight.sum().item())
+dist.barrier()
 dist.destroy_process_group()
