@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,3 +41,17 @@ def one_thread() -> Iterator[None]:
 def production_wall(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wall as users have it: it swallows."""
     monkeypatch.setattr(guard, "reraise", False)
+
+
+@pytest.fixture
+def mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """MLflow with a folder for a server."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow  # here, because it takes seconds and few tests want it
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"file://{tmp_path / 'mlruns'}")
+    yield mlflow
+    mlflow.end_run()
+    mlflow.set_tracking_uri(before)

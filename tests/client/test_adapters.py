@@ -56,7 +56,8 @@ class Experts(nn.Module):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("experts", "declared"), [(1, 1), (3, 0)])
 def test_factors_of_several_experts_have_no_product(experts: int, declared: int) -> None:
-    peft = pytest.importorskip("peft")
+    import peft
+
     config = peft.LoraConfig(r=2, target_modules=[], target_parameters=["mlp.weights"])
     model = nn.ModuleDict({"mlp": Experts(experts)})
     tensors = select(peft.get_peft_model(model, config)).tensors
@@ -66,7 +67,8 @@ def test_factors_of_several_experts_have_no_product(experts: int, declared: int)
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_bias_of_the_left_factor_is_none_itself() -> None:
-    peft = pytest.importorskip("peft")
+    import peft
+
     config = peft.LoraConfig(r=2, target_modules=["out"], lora_bias=True)
     found = {
         t.name.partition("out.")[2]: t.product and t.product.right.partition("out.")[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from bifurk.monitor import InertMonitor
 from bifurk.testing import InMemoryTransport
 from tests.client import wandb_file
 from tests.client.alerting import answer, found
+from tests.client.said import SILENT
 from tests.client.training import new_training, train
 from tests.server import wait_for
 
@@ -209,19 +210,6 @@ def test_tensorboard_has_scalars_and_alerts_and_a_closed_writer_stays_closed(
     assert record.getMessage().startswith("2 values and alerts were not forwarded to TensorBoard")
 
 
-@pytest.fixture
-def mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """MLflow with a folder for a server."""
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    mlflow = pytest.importorskip("mlflow")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"file://{tmp_path / 'mlruns'}")
-    yield mlflow
-    mlflow.end_run()
-    mlflow.set_tracking_uri(before)
-
-
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_mlflow_has_metrics_at_our_steps_and_a_tag_an_alert(mlflow: Any, forwarded: Any) -> None:
     with mlflow.start_run() as run:
@@ -249,7 +237,9 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> Any:
     """wandb in offline mode, quiet."""
     for name, value in (("MODE", "offline"), ("SILENT", "true"), ("ERROR_REPORTING", "false")):
         monkeypatch.setenv(f"WANDB_{name}", value)
-    return pytest.importorskip("wandb")
+    import wandb
+
+    return wandb
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -292,16 +282,4 @@ def test_wandb_keeps_every_row_of_the_users_own_and_ours_ride_along(
 
 
 def test_a_sentence_without_a_page_ends_with_itself() -> None:
-    alert = bifurk.Alert(
-        id=1,
-        fingerprint="f",
-        kind="silent",
-        severity="critical",
-        state="firing",
-        sentence="Nothing comes any more.",
-        detected_step=1,
-        onset_first_step=0,
-        onset_last_step=1,
-        tensors=(),
-    )
-    assert sentence_of(alert) == "critical silent (firing): Nothing comes any more."
+    assert sentence_of(SILENT) == "critical silent (firing): Nothing comes any more."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,18 +15,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 LONG = "x" * 252
 
 
-@pytest.fixture
-def mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """MLflow with a folder for a server, and an active run."""
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    mlflow = pytest.importorskip("mlflow")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"file://{tmp_path / 'mlruns'}")
+@pytest.fixture(autouse=True)
+def active(mlflow: Any) -> None:
     mlflow.start_run()
-    yield mlflow
-    mlflow.end_run()
-    mlflow.set_tracking_uri(before)
 
 
 def forwarded(mlflow: Any, *rows: dict[str, float]) -> dict[str, list[tuple[int, float]]]:

@@ -9,19 +9,7 @@ import pytest
 
 import bifurk
 from bifurk.listeners import Listeners
-
-ALERT = bifurk.Alert(
-    id=1,
-    fingerprint="f",
-    kind="silent",
-    severity="critical",
-    state="firing",
-    sentence="Nothing comes any more.",
-    detected_step=1,
-    onset_first_step=0,
-    onset_last_step=1,
-    tensors=(),
-)
+from tests.client.said import SILENT
 
 
 async def _coroutine(alert: bifurk.Alert) -> None:
@@ -50,7 +38,7 @@ class _Called:
 def test_what_a_call_would_not_run_is_refused(listener: Any) -> None:
     listeners = Listeners()
     with pytest.raises(TypeError, match="give it a plain function"):
-        listeners.add(listener, [ALERT])
+        listeners.add(listener, [SILENT])
     assert listeners.close(10.0)
 
 
@@ -60,7 +48,7 @@ def test_a_coroutine_that_a_call_leaves_is_no_success(caplog: pytest.LogCaptureF
     def leave(alert: bifurk.Alert) -> Any:
         return _coroutine(alert)
 
-    listeners.add(leave, [ALERT])
+    listeners.add(leave, [SILENT])
     assert listeners.close(10.0)
     [record] = caplog.records
     assert "leave" in record.getMessage()
@@ -91,7 +79,7 @@ def test_callables_that_are_equal_are_not_the_same_but_a_method_is() -> None:
     one, other, third = Equal(), Equal(), Unanswerable()
     listeners = Listeners()
     for listener in (one, other, third, one, third, one.hear, one.hear, other.hear):
-        listeners.add(listener, [ALERT])
+        listeners.add(listener, [SILENT])
     assert listeners.close(10.0)
     assert told == [id(one), id(other), id(third), -id(one), -id(other)]
 
@@ -107,7 +95,7 @@ def test_a_callable_that_cannot_show_itself_is_logged_all_the_same(
             raise OSError("nor any use")
 
     listeners = Listeners()
-    listeners.add(Nameless(), [ALERT])
+    listeners.add(Nameless(), [SILENT])
     assert listeners.close(10.0)
     [record] = caplog.records
     assert "a Nameless, given to on_alert, failed" in record.getMessage()

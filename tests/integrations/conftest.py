@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,16 +13,7 @@ from tests.client.conftest import (  # noqa: F401 - fixtures of this folder too
     production_wall,
     wall_lets_through,
 )
-from tests.pipeline.house import House
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    """A server's insides, with a database of its own."""
-    house = House(tmp_path)
-    yield house
-    house.pipeline.stop()
-    house.database.close()
+from tests.pipeline.conftest import house  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -151,8 +151,9 @@ def test_a_training_that_begins_anew_ends_the_one_before(
     companion: tuple[Companion, InMemoryTransport],
 ) -> None:
     watching, transport = companion
-    for _ in range(2):
-        model, optimizer = new_training()
+    # Both are kept: a watch whose optimizer is gone ends by itself, and as finished.
+    trainings = [new_training(), new_training()]
+    for model, optimizer in trainings:
         watching.begin(model, optimizer, title=Title(stem="s"))
         train(model, optimizer, steps=1)
     watching.end()

@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from bifurk_service.detect.branch_split import BranchSplit
 from bifurk_service.detect.layer_departure import LayerDeparture
-from bifurk_service.detect.role_groups import role_groups
-from bifurk_service.domain import TensorInfo
 from bifurk_service.errors import NotFoundError
+from bifurk_service.pipeline.group_courses import layers_alike
 from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert, Tensor
@@ -21,7 +20,6 @@ FORKS: Final[Mapping[str, tuple[str, str]]] = {
     LayerDeparture.kind: ("the others", "left the others"),
 }
 """Kinds that part layers, and what their branches are called."""
-LEAST_LAYERS: Final = 2
 MOST_FORKS: Final = 200
 """Of one page, the newest of a run's."""
 
@@ -45,21 +43,17 @@ class LayerGroup:
 
 
 def layer_groups(tensors: Sequence[Tensor]) -> list[LayerGroup]:
-    """The groups of at least two layers, those of matrices first, in the order of the model."""
-    found = role_groups([_info(tensor) for tensor in tensors], least_layers=LEAST_LAYERS)
-    members = [
-        [tensors[index] for index in row[mask]]
-        for row, mask in zip(found.members, found.mask, strict=True)
-    ]
-    several = Counter(own[0].role for own in members)
+    """The groups of several layers, those of matrices first, in the order of the model."""
+    works = layers_alike(tensors)
+    several = Counter(work.role for work in works)
     groups = [
         LayerGroup(
-            key=own[0].role if several[own[0].role] == 1 else name,
-            role=own[0].role,
-            name=name,
-            tensors=own,
+            key=work.role if several[work.role] == 1 else work.name,
+            role=work.role,
+            name=work.name,
+            tensors=work.tensors,
         )
-        for name, own in zip(found.names, members, strict=True)
+        for work in works
     ]
     return sorted(groups, key=lambda group: len(group.tensors[0].shape) < 2)
 
@@ -137,13 +131,3 @@ def branch_name(fork: StoredAlert, branch: int | None) -> str:
 def onset_of(fork: StoredAlert) -> dict[int, tuple[int, int]]:
     """By tensor, the interval in which it began."""
     return {one["id"]: (one["onset_first_step"], one["onset_last_step"]) for one in fork.tensors}
-
-
-def _info(tensor: Tensor) -> TensorInfo:
-    return TensorInfo(
-        id=tensor.id,
-        name=tensor.name,
-        layer=tensor.layer,
-        role=tensor.role,
-        shape=tuple(tensor.shape),
-    )

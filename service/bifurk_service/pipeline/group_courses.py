@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bifurk_service.detect.role_groups import role_groups
-from bifurk_service.domain import TensorInfo
+from bifurk_service.store.measurements import info_of
 from bifurk_service.store.models import Tensor
 
 LEAST_LAYERS: Final = 2
@@ -30,16 +30,24 @@ class Work:
 def works_of(tensors: Sequence[Tensor]) -> list[Work]:
     """Every whole tensor of a run in one group, in the order of the model."""
     wholes = [tensor for tensor in tensors if tensor.piece_of is None]
-    found = role_groups([info_of(tensor) for tensor in wholes], least_layers=LEAST_LAYERS)
-    groups: dict[int, Work] = {}
-    for name, row, mask in zip(found.names, found.members, found.mask, strict=True):
-        own = [wholes[index] for index in row[mask]]
-        work = Work(name=name, role=own[0].role, tensors=own)
-        groups.update((tensor.id, work) for tensor in own)
+    groups = {tensor.id: work for work in layers_alike(wholes) for tensor in work.tensors}
     works = [
         groups.get(one.id, Work(name=one.name, role=one.role, tensors=[one])) for one in wholes
     ]
     return list({work.name: work for work in works}.values())
+
+
+def layers_alike(tensors: Sequence[Tensor]) -> list[Work]:
+    """Those of these tensors that do the same in several layers, ``*`` for the layer in a name."""
+    found = role_groups([info_of(tensor) for tensor in tensors], least_layers=LEAST_LAYERS)
+    members = [
+        [tensors[index] for index in row[mask]]
+        for row, mask in zip(found.members, found.mask, strict=True)
+    ]
+    return [
+        Work(name=name, role=own[0].role, tensors=own)
+        for name, own in zip(found.names, members, strict=True)
+    ]
 
 
 def median_over_layers(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -48,14 +56,3 @@ def median_over_layers(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     enough = np.isfinite(rows).sum(axis=0) >= max(1.0, LEAST_KNOWN * len(rows))
     values[enough] = np.nanmedian(rows[:, enough], axis=0)
     return values
-
-
-def info_of(tensor: Tensor) -> TensorInfo:
-    """A stored tensor as detectors and alerts know it."""
-    return TensorInfo(
-        id=tensor.id,
-        name=tensor.name,
-        layer=tensor.layer,
-        role=tensor.role,
-        shape=tuple(tensor.shape),
-    )

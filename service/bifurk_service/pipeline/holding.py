@@ -19,9 +19,10 @@ from bifurk_service.detect.baseline_departures import (
     outside,
 )
 from bifurk_service.pipeline.course_memory import Courses, Key
-from bifurk_service.pipeline.group_courses import Work, info_of
+from bifurk_service.pipeline.group_courses import Work
 from bifurk_service.stats.baseline import LEAST_TO_TELL, at_steps
 from bifurk_service.stats.registry import BY_NAME
+from bifurk_service.store.measurements import info_of
 
 COURSES_AT_ONCE: Final = 32
 Held: TypeAlias = list[HeldCourse]

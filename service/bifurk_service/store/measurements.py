@@ -110,16 +110,18 @@ def tensors_of(session: Session, attempt_id: int, tensor_ids: Sequence[int]) -> 
         .where(Attempt.id == attempt_id)
     )
     found = {tensor.id: tensor for tensor in session.scalars(query)}
-    return [
-        TensorInfo(
-            id=tensor.id,
-            name=tensor.name,
-            layer=tensor.layer,
-            role=tensor.role,
-            shape=tuple(tensor.shape),
-        )
-        for tensor in (found[tensor_id] for tensor_id in tensor_ids)
-    ]
+    return [info_of(found[tensor_id]) for tensor_id in tensor_ids]
+
+
+def info_of(tensor: Tensor) -> TensorInfo:
+    """A stored tensor as detectors and alerts know it."""
+    return TensorInfo(
+        id=tensor.id,
+        name=tensor.name,
+        layer=tensor.layer,
+        role=tensor.role,
+        shape=tuple(tensor.shape),
+    )
 
 
 def statistics_at(
