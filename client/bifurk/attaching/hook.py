@@ -52,6 +52,7 @@ class Attachment:
         self._held: ByIdentity[Tensor, bool] = ByIdentity()
         self._runs: set[str] = set()
         self._searches = 0
+        self._ended = False
         self._process = os.getpid()
 
     def before_step(self, optimizer: Optimizer) -> None:
@@ -68,13 +69,13 @@ class Attachment:
             if self._runs:
                 return  # forked from a training, as the workers of a DataLoader are
             self._process = os.getpid()
-        if self._searches >= MOST_SEARCHES or any(name in sys.modules for name in OF_BIFURK):
+        if self._ended or any(name in sys.modules for name in OF_BIFURK):
             return
         if all(parameter in self._held for parameter in parameters_of(optimizer)):
             return
         self._searches += 1
-        if self._searches == MOST_SEARCHES or len(self._runs) >= MOST_TRAININGS:
-            self._searches = MOST_SEARCHES
+        if self._searches > MOST_SEARCHES or len(self._runs) >= MOST_TRAININGS:
+            self._ended = True
             say(f"{len(self._runs)} trainings are watched in this process; further ones are not")
             return
         self._watch(optimizer)
