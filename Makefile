@@ -32,12 +32,13 @@ serve: $(VENV)/.service  ## start the server on 127.0.0.1:8700
 test: $(VENV)/.test $(VENV)/.weights system  ## the whole test suite (ARGS='-k name' for a part of it)
 	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
-lint: $(VENV)/.lint  ## ruff, mypy, import contracts, migrations, licences
+lint: $(VENV)/.lint  ## ruff, mypy, import contracts, migrations, licences, known holes
 	@echo '== ruff'; $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@echo '== mypy'; $(BIN)/mypy
 	@echo '== import contracts'; $(BIN)/lint-imports --no-cache
 	@echo '== migrations against models'; $(BIN)/bifurk db check
 	@echo '== licences of runtime dependencies'; $(BIN)/python tests/meta/licences.py
+	@echo '== known holes of pinned dependencies'; $(BIN)/python tests/meta/vulnerabilities.py
 
 format: $(VENV)/.lint  ## format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
