@@ -27,6 +27,7 @@ that somebody has yet to mend. Dropping for them would empty a whole spool of so
 SHUT_SECONDS: Final = 15.0
 """Between two tries at a shut door, at least: only a person opens it."""
 
+MAX_ID_CHARACTERS: Final = 64
 MAX_PROBLEM_CHARACTERS: Final = 300
 
 
@@ -78,14 +79,24 @@ def shut_advice(status: int) -> str:
 
 
 def problem_text(response: Response) -> str:
-    """What the server says is wrong, from ``application/problem+json`` or any text; printable."""
-    text = response.body.decode("utf-8", "replace")
+    """What the server says is wrong, from ``application/problem+json`` or any text; printable.
+
+    With the id under which the server's own log tells of the request, where it names one.
+    """
+    text, request = response.body.decode("utf-8", "replace"), ""
     with contextlib.suppress(ValueError, RecursionError):
         document = json.loads(text)
         if isinstance(document, dict):
             text = str(document.get("detail") or document.get("title") or text)
-    printable = "".join(c if c.isprintable() else " " for c in text[:MAX_PROBLEM_CHARACTERS])
-    return printable.strip() or "no reason given"
+            if document.get("request_id"):
+                request = (
+                    f" [request {_printable(str(document['request_id'])[:MAX_ID_CHARACTERS])}]"
+                )
+    return (_printable(text[:MAX_PROBLEM_CHARACTERS]).strip() or "no reason given") + request
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 class Backoff:

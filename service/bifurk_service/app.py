@@ -42,7 +42,7 @@ from bifurk_service.ingest import routes as ingest
 from bifurk_service.ingest import series as imports
 from bifurk_service.ingest.answers import Answers
 from bifurk_service.ingest.receive import Receiver
-from bifurk_service.metrics import CONTENT_TYPE, ServiceMetrics
+from bifurk_service.metrics import CONTENT_TYPE, ServiceMetrics, UnderWay
 from bifurk_service.notify.addresses import AddressError, Destinations
 from bifurk_service.notify.followed import FollowedPolicy
 from bifurk_service.notify.sending import Sender
@@ -58,6 +58,7 @@ from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.problems import DOCUMENTED, install_problem_handlers, problem_response
+from bifurk_service.request_log import RequestLog
 from bifurk_service.services import Services
 from bifurk_service.settings import Settings
 from bifurk_service.store.blobs import open_blobs
@@ -110,7 +111,6 @@ def create_app(
         responses=DOCUMENTED,
     )
     install_problem_handlers(app, page_of=problem_page)
-    app.add_middleware(Doorkeeper, allowed_hosts=_allowed_hosts(settings), answer=problem_response)
     for module in (ingest, imports, *READING):
         app.include_router(module.router)
     for router in PAGES:
@@ -118,6 +118,7 @@ def create_app(
     for router in SIGNING:
         app.include_router(router)
     _wire(app, settings, make_executor, runs_pipeline=settings.pipeline, stored=True)
+    _guard(app, settings)
     return app
 
 
@@ -136,10 +137,16 @@ def create_worker(
         openapi_url=None,
     )
     install_problem_handlers(app, page_of=lambda _request, _problem: None)
-    app.add_middleware(Doorkeeper, allowed_hosts=_allowed_hosts(settings), answer=problem_response)
     app.include_router(system.router)
     _wire(app, settings, make_executor, runs_pipeline=True, stored=False)
+    _guard(app, settings)
     return app
+
+
+def _guard(app: FastAPI, settings: Settings) -> None:
+    """What every request passes: the log first, then the door."""
+    app.add_middleware(Doorkeeper, allowed_hosts=_allowed_hosts(settings), answer=problem_response)
+    app.add_middleware(RequestLog, observe=app.state.metrics.answered)
 
 
 def _wire(
@@ -158,7 +165,19 @@ def _wire(
     app.add_api_route("/metrics", get_metrics, tags=["system"], response_class=Response)
     database = Database(settings.resolved_database_url)
     blobs = open_blobs(settings.resolved_blob_url)
-    metrics = ServiceMetrics(database, settings, stored=stored)
+    listeners = stream.Listeners()
+    metrics = ServiceMetrics(
+        database,
+        settings,
+        under_way=UnderWay(
+            parts=lambda: receiver.in_flight,
+            parts_limit=settings.max_concurrent_parts,
+            jobs=lambda: pipeline.jobs,
+            jobs_limit=lambda: pipeline.jobs_limit if runs_pipeline else 0,
+            listeners=lambda: listeners.count,
+        ),
+        stored=stored,
+    )
     policy = FollowedPolicy(settings.alerts_file)
     notifier = Notifier(
         database,
@@ -206,6 +225,7 @@ def _wire(
         pipeline.wake()
 
     app.state.metrics = metrics
+    app.state.listeners = listeners
     app.state.allowances = Allowances(
         requests_per_minute=settings.requests_per_minute,
         bytes_per_minute=settings.upload_bytes_per_minute,
@@ -223,13 +243,14 @@ def _wire(
         token_uses=TokenUses(database),
     )
     app.state.answers = Answers(database)
-    app.state.receiver = Receiver(
+    receiver = Receiver(
         database,
         blobs,
         limits=WireLimits(decoded_bytes=settings.max_decoded_bytes, tensors=settings.max_tensors),
         max_concurrent=settings.max_concurrent_parts,
         on_received=on_received,
     )
+    app.state.receiver = receiver
 
 
 @asynccontextmanager
@@ -250,7 +271,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def get_metrics(request: Request, grant: Annotated[Grant, Depends(require("read"))]) -> Response:
     """Prometheus metrics of the service and of the trainings it watches."""
     if grant.project is not None:
-        raise ForbiddenError("metrics tell of all projects; this needs a token without a project")
+        raise ForbiddenError(
+            "metrics tell of all projects; this needs a token without a project", reason="project"
+        )
     metrics: ServiceMetrics = request.app.state.metrics
     return Response(metrics.text(), media_type=CONTENT_TYPE)
 

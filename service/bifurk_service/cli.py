@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +30,7 @@ from bifurk_service.commands import (
     worker,
 )
 from bifurk_service.errors import BifurkError
+from bifurk_service.logs import configure
 from bifurk_service.settings import Settings
 
 app = typer.Typer(
@@ -53,10 +53,9 @@ def serve(
     # Its imports take two seconds, for which no other command should wait.
     from bifurk_service.server import serve as run_server  # noqa: PLC0415
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     given = {"data_dir": data_dir, "host": host, "port": port}
     settings = Settings.given({name: value for name, value in given.items() if value is not None})
+    configure(as_json=settings.log_format == "json", level=settings.log_level)
     try:
         run_server(settings, on_ready=lambda address: _say(f"bifurk listens on {address}"))
     except KeyboardInterrupt:

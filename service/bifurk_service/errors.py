@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Final
+
+REASONS: Final = (
+    "parts_busy",
+    "pages_busy",
+    "storage",
+    "connections",
+    "not_ready",
+    "requests_limit",
+    "bytes_limit",
+    "token_missing",
+    "token_unknown",
+    "scope",
+    "project",
+    "host",
+    "foreign_site",
+    "timeout",
+    "too_large",
+    "unsupported",
+    "invalid",
+    "conflict",
+)
+"""Why requests are turned away, in a word each; what is merely not there has none."""
 
 
 class BifurkError(Exception):
@@ -14,18 +36,26 @@ class BifurkError(Exception):
         title: the same for every error of the class.
         where: the part of the request it concerns, or None.
         retry_after_seconds: when trying again may help, or None.
+        reason: a word of ``REASONS`` for logs and metrics, the class's own where none is given.
     """
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     title: ClassVar[str] = "Internal error"
+    usual_reason: ClassVar[str | None] = None
 
     def __init__(
-        self, detail: str, *, where: str | None = None, retry_after_seconds: int | None = None
+        self,
+        detail: str,
+        *,
+        where: str | None = None,
+        retry_after_seconds: int | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.where = where
         self.retry_after_seconds = retry_after_seconds
+        self.reason = reason or self.usual_reason
 
 
 class NotFoundError(BifurkError):
@@ -40,6 +70,7 @@ class ConflictError(BifurkError):
 
     status = HTTPStatus.CONFLICT
     title = "Conflicts with what is stored"
+    usual_reason = "conflict"
 
 
 class RequestTimeoutError(BifurkError):
@@ -47,6 +78,7 @@ class RequestTimeoutError(BifurkError):
 
     status = HTTPStatus.REQUEST_TIMEOUT
     title = "Request timeout"
+    usual_reason = "timeout"
 
 
 class TooLargeError(BifurkError):
@@ -54,6 +86,7 @@ class TooLargeError(BifurkError):
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     title = "Too large"
+    usual_reason = "too_large"
 
 
 class UnsupportedMediaError(BifurkError):
@@ -61,6 +94,7 @@ class UnsupportedMediaError(BifurkError):
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     title = "Unsupported encoding"
+    usual_reason = "unsupported"
 
 
 class InvalidError(BifurkError):
@@ -68,6 +102,7 @@ class InvalidError(BifurkError):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "Invalid"
+    usual_reason = "invalid"
 
 
 class UnknownHostError(BifurkError):
@@ -75,6 +110,7 @@ class UnknownHostError(BifurkError):
 
     status = HTTPStatus.BAD_REQUEST
     title = "Unknown host"
+    usual_reason = "host"
 
 
 class UnauthenticatedError(BifurkError):
@@ -82,6 +118,7 @@ class UnauthenticatedError(BifurkError):
 
     status = HTTPStatus.UNAUTHORIZED
     title = "Token needed"
+    usual_reason = "token_unknown"
 
 
 class ForbiddenError(BifurkError):
@@ -89,6 +126,7 @@ class ForbiddenError(BifurkError):
 
     status = HTTPStatus.FORBIDDEN
     title = "Not allowed"
+    usual_reason = "scope"
 
 
 class TooManyError(BifurkError):
@@ -96,6 +134,7 @@ class TooManyError(BifurkError):
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     title = "Too many requests"
+    usual_reason = "requests_limit"
 
 
 class BusyError(BifurkError):
@@ -103,6 +142,7 @@ class BusyError(BifurkError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     title = "Busy"
+    usual_reason = "parts_busy"
 
 
 class StorageError(BifurkError):
@@ -110,6 +150,7 @@ class StorageError(BifurkError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     title = "Storage unavailable"
+    usual_reason = "storage"
 
 
 class NotReadyError(BifurkError):
@@ -117,6 +158,7 @@ class NotReadyError(BifurkError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     title = "Not ready"
+    usual_reason = "not_ready"
 
 
 class SetupError(BifurkError):

@@ -15,7 +15,9 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from bifurk_service.errors import BifurkError
+from bifurk_service.errors import BifurkError, InvalidError
+from bifurk_service.logs import current_request
+from bifurk_service.logs.request import HEADER
 
 log = logging.getLogger("bifurk.service")
 
@@ -30,6 +32,9 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What was expected, what came, and what helps.")
     where: str | None = Field(None, description="The part of the request it concerns.")
+    request_id: str | None = Field(
+        None, description="Of X-Request-ID; the server's log names it with every line."
+    )
 
 
 DOCUMENTED: Final[dict[int | str, dict[str, Any]]] = {
@@ -93,11 +98,18 @@ def problem_response(error: BifurkError) -> JSONResponse:
 
 def _of(error: BifurkError) -> Answer:
     headers = {}
+    _note_refusal(error.reason)
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if error.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return _problem(error.status, error.title, error.detail, where=error.where, headers=headers)
+
+
+def _note_refusal(reason: str | None) -> None:
+    record = current_request()
+    if record is not None:
+        record.refused = reason
 
 
 def _own(_request: Request, error: Exception) -> Answer:
@@ -107,6 +119,7 @@ def _own(_request: Request, error: Exception) -> Answer:
 
 def _validation(_request: Request, error: Exception) -> Answer:
     assert isinstance(error, RequestValidationError)
+    _note_refusal(InvalidError.usual_reason)
     first = error.errors()[0]
     where = ".".join(str(place) for place in first["loc"])
     return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid", first["msg"], where=where)
@@ -148,5 +161,10 @@ def _problem(
     where: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> Answer:
-    problem = Problem(title=title, status=int(status), detail=detail, where=where)
-    return Answer(problem=problem, headers=headers or {})
+    record = current_request()
+    request_id = None if record is None else record.id
+    problem = Problem(
+        title=title, status=int(status), detail=detail, where=where, request_id=request_id
+    )
+    marked = {} if request_id is None else {HEADER: request_id}
+    return Answer(problem=problem, headers={**marked, **(headers or {})})

@@ -152,7 +152,8 @@ def _prepare(
     listener = _listen(settings)
     config = uvicorn.Config(
         create(settings),
-        log_level="warning",
+        log_config=None,
+        access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
     )

@@ -6,11 +6,15 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1 << 20
+
+LogFormat: TypeAlias = Literal["text", "json"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 
 class Settings(BaseSettings):
@@ -100,6 +104,12 @@ class Settings(BaseSettings):
         "",
         pattern=r"^(/[\w.~-]+)*$",
         description="Prefix under which a proxy publishes the server, such as `/bifurk`.",
+    )
+    log_format: LogFormat = Field(
+        "text", description="How lines of the log are written: `text` for people, or `json`."
+    )
+    log_level: LogLevel = Field(
+        "info", description="From which level on: `debug`, `info`, `warning` or `error`."
     )
     metrics_series_per_run: int = Field(
         100, ge=0, description="Most training-state series that one run shows at `/metrics`."

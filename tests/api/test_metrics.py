@@ -18,8 +18,10 @@ import bifurk
 from bifurk.layout import ROLES
 from bifurk.wire import AttemptReport, LossReport, encode_attempt
 from bifurk_service.domain import AlertState, AttemptState, Severity
+from bifurk_service.errors import REASONS
 from bifurk_service.metrics import METRICS
 from bifurk_service.metrics.table import DROP_REASONS, EXPORTED
+from bifurk_service.request_log import METHODS
 from bifurk_service.store.engine import Database
 from bifurk_service.store.tokens import create_token
 from tests.parts import make_part, make_tensor, put_part, weights_at
@@ -32,8 +34,9 @@ VOCABULARY = {
     "outcome": {"measured", "judged", "late", "failed", "stored", "repeated"},
     "role": set(ROLES),
     "over": {"median", "max"},
-    "reason": set(DROP_REASONS),
-    "state": {str(state) for state in AttemptState},
+    "reason": {*DROP_REASONS, *REASONS},
+    "method": METHODS,
+    "state": {*map(str, AttemptState), "received", "measured"},
     "severity": {str(severity) for severity in Severity},
 }
 """Every value that a label other than names of runs, kinds and buckets may have."""
@@ -102,7 +105,7 @@ def test_a_new_server_shows_its_counters_at_zero(told) -> None:  # type: ignore[
     counted = {
         (sample.name, *sample.labels.values()): sample.value
         for sample in fresh
-        if sample.name.endswith(("_total", "_count"))
+        if sample.name.endswith(("_total", "_count")) and "_request" not in sample.name
     }
     assert counted == dict.fromkeys(counted, 0)
     for outcome in ("measured", "judged", "late", "failed"):
@@ -153,7 +156,7 @@ def test_the_run_is_as_rest_says(told) -> None:  # type: ignore[no-untyped-def]
     [overhead] = values(server, "bifurk_client_overhead_ratio", run="run").values()
     assert overhead == run["overhead_ratio"] == 0.004
     states = values(server, "bifurk_run_state", project="tests", run="run")
-    assert states == {(("state", s),): float(s == run["state"]) for s in VOCABULARY["state"]}
+    assert states == {(("state", str(s)),): float(s == run["state"]) for s in AttemptState}
 
 
 def test_the_service_counts_what_it_judged(told) -> None:  # type: ignore[no-untyped-def]
@@ -191,7 +194,7 @@ def test_labels_hold_neither_steps_nor_free_text(told) -> None:  # type: ignore[
             if sample.name == "bifurk_storage_bytes":
                 allowed = {"blobs", "database"}
             assert allowed is None or value in allowed, sample
-            assert label in {*VOCABULARY, "project", "run", "kind", "le"}, sample
+            assert label in {*VOCABULARY, "project", "run", "kind", "le", "route", "status"}, sample
 
 
 def test_roles_of_a_newer_client_are_shown_as_other(told) -> None:  # type: ignore[no-untyped-def]

@@ -483,6 +483,11 @@ class TestPolicy:
         [
             (b'{"detail": "at most 3"}', "at most 3"),
             (b'{"title": "Unprocessable"}', "Unprocessable"),
+            (b'{"detail": "no", "request_id": "5f-0c"}', "no [request 5f-0c]"),
+            (
+                b'{"detail": "no", "request_id": "a\\nb' + b"c" * 99 + b'"}',
+                f"no [request a b{'c' * 61}]",
+            ),
             (b"plain", "plain"),
             (b"", "no reason given"),
             (b"[1]", "[1]"),

@@ -43,10 +43,10 @@ class Allowances:
         with self._lock:
             if self._bytes is not None:
                 wait = self._bytes.seconds_until(token_id, 0.0, now)
-                _check(wait, f"{self._bytes.size} bytes of uploads a minute")
+                _check(wait, f"{self._bytes.size} bytes of uploads a minute", "bytes_limit")
             if self._requests is not None:
                 wait = self._requests.seconds_until(token_id, 1.0, now)
-                _check(wait, f"{self._requests.size} requests a minute")
+                _check(wait, f"{self._requests.size} requests a minute", "requests_limit")
                 self._requests.take(token_id, 1.0, now)
 
     def charge(self, token_id: int, size_bytes: int) -> None:
@@ -77,9 +77,10 @@ class _Minutes:
         return min(float(self.size), level + (now - then) * self._per_second)
 
 
-def _check(wait_seconds: float, allowed: str) -> None:
+def _check(wait_seconds: float, allowed: str, reason: str) -> None:
     if wait_seconds > 0:
         raise TooManyError(
             f"this token has {allowed}, and has used them up; send the same again later",
             retry_after_seconds=math.ceil(wait_seconds),
+            reason=reason,
         )

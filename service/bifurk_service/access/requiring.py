@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from bifurk_service.access.allowances import Allowances
 from bifurk_service.errors import ForbiddenError, NotFoundError, UnauthenticatedError
+from bifurk_service.logs import current_request
 from bifurk_service.services import services
 from bifurk_service.store.tokens import SCOPES, Grant, any_token, find_grant
 
@@ -41,12 +42,15 @@ def require(scope: str, *, every_project: bool = False) -> Callable[..., Grant]:
     def check(request: Request, credentials: Credentials, afterwards: BackgroundTasks) -> Grant:
         grant = _grant(request, credentials)
         if grant.token_id is not None:
+            _note_token(grant.token_id)
             _allowances(request).take(grant.token_id)
         if scope not in grant.scopes:
             needed = "admin" if scope == "admin" else f"{scope} or admin"
             raise ForbiddenError(f"this needs a token of scope {needed}")
         if every_project and grant.project is not None:
-            raise ForbiddenError("this is of all projects, and the token is confined to one")
+            raise ForbiddenError(
+                "this is of all projects, and the token is confined to one", reason="project"
+            )
         _note_use(request, grant, afterwards)
         return grant
 
@@ -59,13 +63,22 @@ def check_project(grant: Grant, project: str) -> None:
     The same answer as for something that is not there: a token does not tell what else exists.
     """
     if grant.project not in (None, project):
-        raise NotFoundError("nothing of that name or number that this token may see")
+        raise NotFoundError(
+            "nothing of that name or number that this token may see", reason="project"
+        )
 
 
 def note_upload(request: Request, grant: Grant, size_bytes: int) -> None:
     """Counts what a request brought against its token's minute; the next one may be turned away."""
     if grant.token_id is not None:
         _allowances(request).charge(grant.token_id, size_bytes)
+
+
+def _note_token(token_id: int) -> None:
+    """Lines about the request name the token by its number from here on."""
+    record = current_request()
+    if record is not None:
+        record.token_id = token_id
 
 
 def _allowances(request: Request) -> Allowances:
@@ -92,5 +105,6 @@ def _grant(request: Request, credentials: HTTPAuthorizationCredentials | None) -
                 return grant
     raise UnauthenticatedError(
         "send `Authorization: Bearer TOKEN`; `bifurk token create` makes one, "
-        "clients read it from BIFURK_TOKEN"
+        "clients read it from BIFURK_TOKEN",
+        reason="token_missing" if token is None else "token_unknown",
     )

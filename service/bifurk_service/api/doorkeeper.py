@@ -35,6 +35,8 @@ OUTGOING: Final = {
 }
 """On every answer that does not have them of its own: no guessing of types, no scripts, no frames,
 and no use by pages of other sites, scripts and pictures included."""
+ROUTED: Final = ("route", "path_params")
+"""What routing notes in the scope it is given."""
 STREAM_PATH: Final = "/api/v1/stream"
 """The one GET whose answer has no end, so that there is no HEAD of it."""
 
@@ -71,10 +73,15 @@ class Doorkeeper:
         except BifurkError as error:
             await self._answer(error)(scope, receive, send)
             return
+        inner = scope
         if scope["method"] == "HEAD" and scope["path"] != STREAM_PATH:
             # The server below sends no body in answer to HEAD, whatever comes from here.
-            scope = {**scope, "method": "GET"}
-        await self._app(scope, receive if is_upload else _limited(receive), send)
+            inner = {**scope, "method": "GET"}
+        try:
+            await self._app(inner, receive if is_upload else _limited(receive), send)
+        finally:
+            # Where it went is told to the layers above, which look at their own scope.
+            scope.update({name: inner[name] for name in ROUTED if name in inner})
 
     def _check(self, method: str, headers: Headers, *, is_upload: bool) -> None:
         host = _name(headers.get("host", ""))
@@ -84,7 +91,9 @@ class Doorkeeper:
                 where="Host",
             )
         if method not in READING and headers.get("sec-fetch-site") in FOREIGN_SITES:
-            raise ForbiddenError("a page of another site may change nothing here")
+            raise ForbiddenError(
+                "a page of another site may change nothing here", reason="foreign_site"
+            )
         announced = headers.get("content-length", "")
         if not is_upload and announced.isdigit() and int(announced[:18]) > MOST_BODY_BYTES:
             raise TooLargeError(

@@ -25,6 +25,25 @@ PING_SECONDS = 15
 DIGITS = 18
 """Of an event's id that are read; it stays within an integer column."""
 
+
+class Listeners:
+    """How many listen to this process, counted in the one thread of its event loop."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def counted(
+        self, events: AsyncIterator[ServerSentEvent]
+    ) -> AsyncIterator[ServerSentEvent]:
+        """The same events; who takes them is counted until they end or the client is gone."""
+        self.count += 1
+        try:
+            async for event in events:
+                yield event
+        finally:
+            self.count -= 1
+
+
 router = APIRouter(prefix="/api/v1", tags=["stream"])
 
 
@@ -38,7 +57,10 @@ async def get_stream(
     """Events `snapshot`, `alert`, `attempt`; goes on after `Last-Event-ID` if that is sent."""
     house = services(request)
     after = await run_in_threadpool(_start, house, grant, run, last_event_id_header)
-    return EventSourceResponse(_events(house, grant, run, after), ping=PING_SECONDS)
+    listeners: Listeners = request.app.state.listeners
+    return EventSourceResponse(
+        listeners.counted(_events(house, grant, run, after)), ping=PING_SECONDS
+    )
 
 
 def _start(house: Services, grant: Grant, run: int | None, header: str | None) -> int:

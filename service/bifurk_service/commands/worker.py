@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 import typer
 
+from bifurk_service.logs import configure
 from bifurk_service.settings import Settings
 
 
@@ -19,10 +19,9 @@ def worker(
     """Measure, judge and tell, on PostgreSQL; `bifurk serve` takes in."""
     from bifurk_service.server import work  # noqa: PLC0415 - slow, see ``bifurk serve``
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     given = {"host": host, "port": port}
     settings = Settings.given({name: value for name, value in given.items() if value is not None})
+    configure(as_json=settings.log_format == "json", level=settings.log_level)
     try:
         work(settings, on_ready=lambda address: _say(f"bifurk worker listens on {address}"))
     except KeyboardInterrupt:

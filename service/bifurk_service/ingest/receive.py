@@ -38,6 +38,8 @@ class PartAddress:
 class Receiver:
     """Takes parts in, a bounded number at once.
 
+    ``in_flight`` is how many are in hand now.
+
     Args:
         limits: of unpacking. max_concurrent: parts in hand at once.
         on_received: called after each with its outcome, stored or repeated, and its bytes.
@@ -55,7 +57,9 @@ class Receiver:
         self._database = database
         self._blobs = blobs
         self._limits = limits
-        self._slots = threading.BoundedSemaphore(max_concurrent)
+        self._most = max_concurrent
+        self._lock = threading.Lock()
+        self.in_flight = 0
         self._on_received = on_received
 
     @contextmanager
@@ -65,15 +69,18 @@ class Receiver:
         Raises:
             BusyError: all are taken.
         """
-        if not self._slots.acquire(blocking=False):
-            raise BusyError(
-                "as many parts as this server takes at once are under way",
-                retry_after_seconds=RETRY_SECONDS,
-            )
+        with self._lock:
+            if self.in_flight >= self._most:
+                raise BusyError(
+                    "as many parts as this server takes at once are under way",
+                    retry_after_seconds=RETRY_SECONDS,
+                )
+            self.in_flight += 1
         try:
             yield
         finally:
-            self._slots.release()
+            with self._lock:
+                self.in_flight -= 1
 
     def receive(
         self, body: bytes, address: PartAddress, *, encoding: str, content_digest: str | None

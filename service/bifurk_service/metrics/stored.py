@@ -18,11 +18,19 @@ import bifurk
 from bifurk.layout import ROLES
 from bifurk_service.domain import AlertState, AttemptState
 from bifurk_service.metrics.table import DROP_REASONS, EXPORTED, METRICS, MetricRow
+from bifurk_service.metrics.unhurried import Unhurried
 from bifurk_service.settings import Settings
 from bifurk_service.store.alert_lists import alert_counts
-from bifurk_service.store.deliveries import waiting_counts
+from bifurk_service.store.backlog import (
+    Kept,
+    among,
+    kept,
+    snapshots_to_condense,
+    waiting_by_state,
+    waiting_messages,
+)
 from bifurk_service.store.engine import Database, Session
-from bifurk_service.store.live import LiveRun, blob_bytes, latest_by_role, live_runs, queue_state
+from bifurk_service.store.live import LiveRun, latest_by_role, live_runs
 
 Families: TypeAlias = dict[str, GaugeMetricFamily | CounterMetricFamily]
 Sample: TypeAlias = tuple[str, list[str], float]
@@ -47,6 +55,7 @@ class StoredState(Collector):
         self._database = database
         self._settings = settings
         self._now = now
+        self._kept: Unhurried[Kept] = Unhurried()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing ahead of a scrape: registering must not read the database."""
@@ -65,17 +74,30 @@ class StoredState(Collector):
                 _add_run(run, families)
             self._add_statistics(session, runs, families)
             _add_alerts(session, runs, families)
-            for channel, count in waiting_counts(session).items():
-                families["bifurk_notifications_waiting"].add_metric([channel], count)
+            self._add_queues(session, families)
         yield from families.values()
 
     def _add_storage(self, session: Session, families: Families) -> None:
-        waiting, oldest = queue_state(session)
-        age = 0.0 if oldest is None else max(0.0, self._now() - oldest)
-        families["bifurk_queue_snapshots"].add_metric([], waiting)
-        families["bifurk_queue_age_seconds"].add_metric([], age)
-        families["bifurk_storage_bytes"].add_metric(["blobs"], blob_bytes(session))
+        parts = self._kept.read(lambda: kept(session))
+        families["bifurk_storage_bytes"].add_metric(["blobs"], parts.blob_bytes)
         families["bifurk_storage_bytes"].add_metric(["database"], self._database.size_bytes())
+        families["bifurk_full_value_blobs"].add_metric([], parts.with_full_values)
+
+    def _add_queues(self, session: Session, families: Families) -> None:
+        now = self._now()
+        waiting = waiting_by_state(session)
+        together = among(waiting)
+        families["bifurk_queue_snapshots"].add_metric([], together.count)
+        families["bifurk_queue_age_seconds"].add_metric([], together.age_seconds(now))
+        for state, queue in waiting.items():
+            families["bifurk_waiting_snapshots"].add_metric([state], queue.count)
+            families["bifurk_waiting_age_seconds"].add_metric([state], queue.age_seconds(now))
+        for channel, queue in waiting_messages(session).items():
+            families["bifurk_notifications_waiting"].add_metric([channel], queue.count)
+            age = queue.age_seconds(now)
+            families["bifurk_notifications_age_seconds"].add_metric([channel], age)
+        behind = snapshots_to_condense(session)
+        families["bifurk_condensing_snapshots"].add_metric([], behind)
 
     def _add_statistics(self, session: Session, runs: list[LiveRun], families: Families) -> None:
         """Newest runs first, so that the limits cut the oldest."""

@@ -88,6 +88,48 @@ METRICS: Final[tuple[MetricRow, ...]] = (
         meaning="From handing a snapshot to a worker until its statistics are stored.",
     ),
     MetricRow(
+        name="bifurk_judged_after_seconds",
+        kind="histogram",
+        origin="process",
+        meaning="From receiving a snapshot's first part until it is judged.",
+    ),
+    MetricRow(
+        name="bifurk_requests_total",
+        kind="counter",
+        origin="process",
+        labels=("route", "method", "status"),
+        meaning="Requests answered by this process.",
+    ),
+    MetricRow(
+        name="bifurk_request_seconds",
+        kind="histogram",
+        origin="process",
+        labels=("route",),
+        meaning="Until a request was answered; the stream is left out, it has no end.",
+    ),
+    MetricRow(
+        name="bifurk_requests_refused_total",
+        kind="counter",
+        origin="process",
+        labels=("reason",),
+        meaning="Requests that this process turned away, by why.",
+    ),
+    *(
+        MetricRow(name=f"bifurk_{name}", kind="gauge", origin="process", meaning=meaning)
+        for name, meaning in (
+            ("parts_in_flight", "Parts that this process is taking in."),
+            ("parts_in_flight_limit", "How many it takes in at once; more are answered 503."),
+            ("jobs_running", "Snapshots that this process has handed to workers."),
+            ("jobs_limit", "How many it hands out at once; 0 in a process without a pipeline."),
+            ("stream_listeners", "Who listens to this process's stream of events."),
+            ("database_connections", "Connections to the database that this process uses."),
+            (
+                "database_connections_limit",
+                "How many it may use; requests beyond are answered 503.",
+            ),
+        )
+    ),
+    MetricRow(
         name="bifurk_notifications_total",
         kind="counter",
         origin="process",
@@ -99,6 +141,34 @@ METRICS: Final[tuple[MetricRow, ...]] = (
         kind="gauge",
         labels=("channel",),
         meaning="Messages that wait to be delivered.",
+    ),
+    MetricRow(
+        name="bifurk_notifications_age_seconds",
+        kind="gauge",
+        labels=("channel",),
+        meaning="How long the oldest of them has waited.",
+    ),
+    MetricRow(
+        name="bifurk_waiting_snapshots",
+        kind="gauge",
+        labels=("state",),
+        meaning="Snapshots that wait: received (to be measured) or measured (to be judged).",
+    ),
+    MetricRow(
+        name="bifurk_waiting_age_seconds",
+        kind="gauge",
+        labels=("state",),
+        meaning="How long ago the oldest of them was received.",
+    ),
+    MetricRow(
+        name="bifurk_condensing_snapshots",
+        kind="gauge",
+        meaning="Snapshots that are judged, and wait to be condensed for figures of long runs.",
+    ),
+    MetricRow(
+        name="bifurk_full_value_blobs",
+        kind="gauge",
+        meaning="Parts that keep their full values beside: until the next is measured, or pinned.",
     ),
     MetricRow(
         name="bifurk_queue_snapshots",

@@ -38,7 +38,9 @@ async def in_turn(request: Request) -> AsyncIterator[None]:
     limiter = turns.limiter()
     if limiter.statistics().tasks_waiting >= MOST_WAITING:
         raise BusyError(
-            f"{MOST_WAITING} pages and figures wait to be drawn", retry_after_seconds=RETRY_SECONDS
+            f"{MOST_WAITING} pages and figures wait to be drawn",
+            retry_after_seconds=RETRY_SECONDS,
+            reason="pages_busy",
         )
     borrower = object()  # not the task: one may serve several requests
     await limiter.acquire_on_behalf_of(borrower)

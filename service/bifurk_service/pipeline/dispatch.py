@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from dataclasses import dataclass
 from typing import Final
 
 from bifurk_service.errors import StorageError
+from bifurk_service.logs import bound, fields
 from bifurk_service.pipeline.measuring import BlobRef, MeasureJob, MeasureOutcome, run_job
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.stats.spectra.plan import vectors_due
@@ -60,6 +61,8 @@ class _Running:
     job: MeasureJob
     started: float
     suspect: bool
+    about: Mapping[str, object]
+    """What lines of the log about it carry."""
 
 
 class Dispatch:
@@ -99,7 +102,7 @@ class Dispatch:
         A snapshot that has taken a worker down runs alone, so that it takes no other along.
         """
         alone = snapshot.tries > 0 or any(running.suspect for running in self._running.values())
-        full = len(self._running) >= (1 if alone else 2 * self._workers.count)
+        full = len(self._running) >= (1 if alone else self.limit)
         waits = self._not_before.get(snapshot.id, 0.0) > self._monotonic()
         waits = waits or self._needs_earlier_vectors(snapshot)
         if snapshot.id in self._running or full or waits:
@@ -108,8 +111,22 @@ class Dispatch:
         future = self._workers.submit(run_job, job)
         future.add_done_callback(lambda _: self._on_done())
         self._running[snapshot.id] = _Running(
-            future=future, job=job, started=self._monotonic(), suspect=snapshot.tries > 0
+            future=future,
+            job=job,
+            started=self._monotonic(),
+            suspect=snapshot.tries > 0,
+            about=fields(),
         )
+
+    @property
+    def running(self) -> int:
+        """Snapshots that are with workers."""
+        return len(self._running)
+
+    @property
+    def limit(self) -> int:
+        """How many may be: one that is measured a worker, and the next."""
+        return 2 * self._workers.count
 
     def _needs_earlier_vectors(self, snapshot: Snapshot) -> bool:
         """Subspaces are compared with the first ones, which must be known by then."""
@@ -130,14 +147,18 @@ class Dispatch:
             if not running.future.done():
                 continue
             del self._running[snapshot_id]
-            try:
-                self._settle(snapshot_id, running)
-            except StorageError:
-                self._running[snapshot_id] = running
-                raise
-            except Exception as error:
-                log.exception("snapshot %s cannot be measured", snapshot_id)
-                self.give_up(snapshot_id, f"{type(error).__name__}: {error}")
+            with bound(**running.about):
+                self._collect(snapshot_id, running)
+
+    def _collect(self, snapshot_id: int, running: _Running) -> None:
+        try:
+            self._settle(snapshot_id, running)
+        except StorageError:
+            self._running[snapshot_id] = running
+            raise
+        except Exception as error:
+            log.exception("snapshot %s cannot be measured", snapshot_id)
+            self.give_up(snapshot_id, f"{type(error).__name__}: {error}")
 
     def give_up(self, snapshot_id: int, reason: str) -> None:
         """Ends a snapshot as failed, so that the attempt goes on without it."""
@@ -178,7 +199,9 @@ class Dispatch:
             return
         self._keep(outcome)
         self._not_before.pop(snapshot_id, None)
-        self._observe("measured", self._monotonic() - running.started)
+        seconds = self._monotonic() - running.started
+        log.debug("measured in %.3g s", seconds)
+        self._observe("measured", seconds)
 
     def _keep(self, outcome: MeasureOutcome) -> None:
         for key, stripped in outcome.stripped.items():

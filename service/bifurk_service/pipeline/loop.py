@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from bifurk_service.errors import StorageError
+from bifurk_service.logs import bound
 from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.dispatch import (
     MOST_TRIES,
@@ -51,7 +52,8 @@ class Pipeline:
         policy: the rules on alerts.
         chores: called every ``CHORES_SECONDS`` in the pipeline's thread.
         observe: told of every move of a snapshot: ``measured`` with its seconds, ``judged``,
-            ``late``, ``failed``. monotonic: the clock of deadlines.
+            with the seconds since it was received, ``late``, ``failed``.
+        monotonic: the clock of deadlines.
     """
 
     def __init__(  # noqa: PLR0913 - one argument a part that it is put together from
@@ -100,6 +102,16 @@ class Pipeline:
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def jobs(self) -> int:
+        """Snapshots that are with workers."""
+        return self._dispatch.running
+
+    @property
+    def jobs_limit(self) -> int:
+        """How many it hands out at once."""
+        return self._dispatch.limit
 
     def wake(self) -> None:
         """Says that something was received."""
@@ -167,8 +179,13 @@ class Pipeline:
     def _advance_attempt(self, attempt_id: int) -> None:
         with self._database.read() as session:
             attempt = session.get(Attempt, attempt_id)
-            if attempt is None:
-                return
+        if attempt is not None:
+            with bound(run_id=attempt.run_id, attempt=attempt.slug):
+                self._move_on(attempt)
+
+    def _move_on(self, attempt: Attempt) -> None:
+        attempt_id = attempt.id
+        with self._database.read() as session:
             waiting = waiting_snapshots(session, attempt_id, limit=ATTEMPT_WINDOW)
             absent = [(first, last) for first, last in attempt.lost_sequences]
             absent += [(sequence, sequence) for sequence in failed_sequences(session, attempt)]
@@ -182,7 +199,8 @@ class Pipeline:
         ]
         for snapshot in [*late, *ready]:
             if snapshot.state == RECEIVED:
-                self._dispatch.hand_out(snapshot)
+                with bound(sequence=snapshot.sequence):
+                    self._dispatch.hand_out(snapshot)
         for snapshot in late:
             if snapshot.state == MEASURED:
                 pass_over(self._database, snapshot.id)
@@ -207,12 +225,15 @@ class Pipeline:
             if snapshot.state != MEASURED or self._stopping.is_set():
                 return
             try:
-                self._seated(attempt_id).judge(snapshot.id)
+                with bound(sequence=snapshot.sequence):
+                    news = self._seated(attempt_id).judge(snapshot.id)
+                    log.debug("judged, %d alerts raised or changed", news)
             except StorageError:
                 self._judges.pop(attempt_id, None)
                 raise
             except Exception as error:
-                log.exception("snapshot %s cannot be judged", snapshot.id)
+                with bound(sequence=snapshot.sequence):
+                    log.exception("snapshot %s cannot be judged", snapshot.id)
                 self._judges.pop(attempt_id, None)
                 self._troubles[snapshot.id] = self._troubles.get(snapshot.id, 0) + 1
                 if self._troubles[snapshot.id] >= MOST_TRIES:
@@ -220,7 +241,7 @@ class Pipeline:
                     self._dispatch.give_up(snapshot.id, f"{type(error).__name__}: {error}")
                 return
             self._troubles.pop(snapshot.id, None)
-            self._observe("judged", 0.0)
+            self._observe("judged", max(0.0, time.time() - snapshot.received_at))
 
     def _seated(self, attempt_id: int) -> AttemptJudge:
         seated = self._judges.get(attempt_id)

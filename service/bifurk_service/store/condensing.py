@@ -46,8 +46,12 @@ def span(level: int) -> int:
 
 def attempts_to_condense(session: Session) -> list[int]:
     """Attempts of which judging has passed the end of a row that is not made yet."""
-    due = Attempt.cursor + 1 - Attempt.condensed >= BINS * span(1)
-    return list(session.scalars(select(Attempt.id).where(due).order_by(Attempt.id)))
+    return list(session.scalars(select(Attempt.id).where(condensable()).order_by(Attempt.id)))
+
+
+def condensable() -> ColumnElement[bool]:
+    """Whether an attempt has enough judged snapshots behind it for its next row."""
+    return Attempt.cursor + 1 - Attempt.condensed >= BINS * span(1)
 
 
 def condense(session: Session, attempt_id: int) -> Condensed | None:

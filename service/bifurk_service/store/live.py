@@ -15,10 +15,8 @@ from bifurk_service.store.models import (
     Project,
     Run,
     Snapshot,
-    StoredPart,
     Tensor,
 )
-from bifurk_service.store.snapshots import MEASURED, RECEIVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,18 +91,3 @@ def latest_by_role(
     for role, *values in rows:
         by_role.setdefault(role, []).append(tuple(values))
     return by_role
-
-
-def queue_state(session: Session) -> tuple[int, float | None]:
-    """How many snapshots wait for measuring or judging, and when the oldest was received."""
-    count, oldest = session.execute(
-        select(func.count(), func.min(Snapshot.received_at)).where(
-            Snapshot.state.in_((RECEIVED, MEASURED))
-        )
-    ).one()
-    return count, oldest
-
-
-def blob_bytes(session: Session) -> int:
-    """Bytes of all parts kept."""
-    return session.scalar(select(func.sum(StoredPart.blob_bytes))) or 0
