@@ -15,6 +15,7 @@ from bifurk.wire import (
     Mark,
     ScalarSummary,
     WireLimits,
+    content_digest,
     encode_attempt,
 )
 from bifurk.wire.attempt import State
@@ -52,11 +53,15 @@ class Reports:
 
     def request(self) -> Request:
         """The report of this moment."""
+        body = _encode(self._report())
         return Request(
             method="PUT",
             path=self._identity.attempt_path,
-            headers={"Content-Type": "application/json"},
-            body=_encode(self._report()),
+            headers={
+                "Content-Type": "application/json",
+                "Content-Digest": content_digest(body),
+            },
+            body=body,
         )
 
     def _report(self) -> AttemptReport:

@@ -57,6 +57,17 @@ def verdict(status: int) -> Verdict:
     return Verdict.RETRY
 
 
+def outcome(response: Response) -> Verdict:
+    """As ``verdict``; a refusal that asks to be tried again is: the request was not what was sent.
+
+    So a body that was cut or changed on its way is no loss. What is damaged on every way has to be
+    given up all the same, by whoever tries again.
+    """
+    found = verdict(response.status)
+    asks = found is Verdict.REJECTED and retry_after_seconds(response) > 0
+    return Verdict.RETRY if asks else found
+
+
 def retry_after_seconds(response: Response) -> float:
     """The wait the server asks for, from 0 (none, or not understood) to ``MAX_SECONDS``."""
     text = response.headers.get("retry-after", "").strip()

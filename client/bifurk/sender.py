@@ -20,6 +20,7 @@ from bifurk.retry import (
     SHUT_SECONDS,
     Backoff,
     Verdict,
+    outcome,
     problem_text,
     retry_after_seconds,
     shut_advice,
@@ -39,8 +40,9 @@ UNREADABLE_PAUSE_SECONDS: Final = 1.0
 
 SERVER_ERROR: Final = 500
 SERVER_ERROR_TRIES: Final = 20
-"""Answers of 500 to one request before it is given up: with the backoff some seven minutes. A
-restart or a repair is shorter; what the server breaks on every time must not block the rest."""
+"""Answers of 500, or refusals that ask to be tried again, to one request before it is given up:
+with the backoff some seven minutes. A restart or a repair is shorter; what the server breaks on
+every time, or what is damaged on every way to it, must not block the rest."""
 
 logger = logging.getLogger("bifurk")
 
@@ -241,7 +243,7 @@ class Sender:
             self._log_once("reply", logging.ERROR, "an answer could not be read", trace=True)
 
     def _settle(self, entry: Entry, response: Response) -> None:
-        answer = verdict(response.status)
+        answer = outcome(response)
         if answer is Verdict.SHUT:
             self._wait_outside(entry, response)
         elif answer is Verdict.RETRY:
@@ -279,8 +281,9 @@ class Sender:
         self._postpone(entry, reason, at_least=retry_after_seconds(response))
 
     def _breaks_the_server(self, entry: Entry, response: Response) -> bool:
-        """Whether it has failed at this very request too often."""
-        if response.status != SERVER_ERROR:
+        """Whether it has failed at this very request too often, or found it damaged."""
+        refused = verdict(response.status) is Verdict.REJECTED
+        if response.status != SERVER_ERROR and not refused:
             return False
         if entry.slot != self._breaking:
             self._breaking, self._breaks = entry.slot, 0

@@ -20,6 +20,7 @@ from bifurk.record import TornRecordError, read_record
 from bifurk.retry import (
     Backoff,
     Verdict,
+    outcome,
     problem_text,
     retry_after_seconds,
     shut_advice,
@@ -171,7 +172,7 @@ class _Errand:
             except TransportError as error:
                 problem = str(error)
             else:
-                if verdict(response.status) is not Verdict.RETRY:
+                if outcome(response) is not Verdict.RETRY:
                     return response
                 problem = f"status {response.status}: {problem_text(response)}"
                 asked = retry_after_seconds(response)

@@ -29,6 +29,8 @@ from bifurk.transport import Request, Response, TransportError
 
 HEARTBEAT = Request(method="PUT", path="/heartbeat")
 SOON_SECONDS = 10.0
+DAMAGED = Response(status=422, headers={"retry-after": "2"})
+"""What a server says of a body that is not the one whose digest came with it."""
 
 
 def part(sequence: int) -> Request:
@@ -145,7 +147,8 @@ class TestDelivery:
 
 class TestRetries:
     @pytest.mark.parametrize(
-        "answer", [500, 502, 503, 408, 429, 302, TransportError("connection refused")]
+        "answer",
+        [500, 502, 503, 408, 429, 302, DAMAGED, TransportError("connection refused")],
     )
     def test_the_same_bytes_are_sent_until_they_arrive(
         self, scripted: Scripted, answer: Answer
@@ -279,10 +282,11 @@ class TestRefusals:
         assert post.ledger.report().dropped == {"rejected_413": 2}
         assert len(caplog.records) == 2
 
+    @pytest.mark.parametrize(("answer", "status"), [(500, 500), (DAMAGED, 422)])
     def test_what_the_server_breaks_on_every_time_is_given_up_and_the_rest_goes_on(
-        self, scripted: Scripted, caplog: pytest.LogCaptureFixture
+        self, scripted: Scripted, caplog: pytest.LogCaptureFixture, answer: Answer, status: int
     ) -> None:
-        post, transport = scripted(*[500] * SERVER_ERROR_TRIES)
+        post, transport = scripted(*[answer] * SERVER_ERROR_TRIES)
         post.put(7, 8)
         for tries in range(1, SERVER_ERROR_TRIES):
             post.sleep_after(tries)
@@ -292,9 +296,9 @@ class TestRefusals:
         post.clock.advance(MAX_SECONDS)
         assert transport.wait_for_requests(SERVER_ERROR_TRIES + 1)[-1] == part(8)
         assert post.delivered()
-        assert post.ledger.report().dropped == {"rejected_500": 1}
+        assert post.ledger.report().dropped == {f"rejected_{status}": 1}
         assert post.ledger.report().lost_sequences == ((7, 7),)
-        assert "the server refused a request (500)" in caplog.text
+        assert f"the server refused a request ({status})" in caplog.text
 
     @pytest.mark.parametrize("answer", [503, TransportError("connection refused")])
     def test_other_trouble_is_waited_out_however_long(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import urllib3
 import zstandard
 
 from bifurk.wire import encode, encode_plain
@@ -103,12 +104,15 @@ def test_a_hostile_body_is_refused_with_where_it_is_wrong(shared: Server, name: 
     assert shared.get("/healthz")["status"] == "ok"
 
 
-def test_a_wrong_digest_is_refused_and_says_to_send_it_again(shared: Server) -> None:
+@pytest.mark.parametrize("path", [PATH, PATH.partition("/snapshots")[0]])
+def test_a_wrong_digest_is_refused_and_says_to_send_it_again(shared: Server, path: str) -> None:
     digest = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"
-    status, problem = put_body(shared, PATH, BODY, Content_Digest=digest)
-    assert status == 422
-    assert problem["where"] == "Content-Digest"
-    assert "send it again" in problem["detail"]
+    headers = {"Content-Encoding": "zstd", "Content-Digest": digest}
+    answer = urllib3.request("PUT", shared.url + path, body=BODY, headers=headers)
+    assert answer.status == 422
+    assert answer.json()["where"] == "Content-Digest"
+    assert "send it again" in answer.json()["detail"]
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize("digest", ["", "md5=:AAAA:", "sha-256=:***:", "sha-256=:AAAA:"])

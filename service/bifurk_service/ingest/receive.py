@@ -97,7 +97,7 @@ class Receiver:
                 f"Content-Encoding is one of {', '.join(ENCODINGS)}, got {encoding!r}",
                 where="Content-Encoding",
             )
-        digest = _checked_digest(body, content_digest)
+        digest = checked_digest(body, content_digest)
         part = self._decode(body, encoding)
         _check_address(part.manifest, address)
         with self._database.read() as session:
@@ -145,8 +145,12 @@ class Receiver:
             self._blobs.delete(key)
 
 
-def _checked_digest(body: bytes, header: str | None) -> str:
-    """The body's hex SHA-256, compared with the Content-Digest header (RFC 9530)."""
+def checked_digest(body: bytes, header: str | None) -> str:
+    """The body's hex SHA-256, compared with the Content-Digest header (RFC 9530).
+
+    Raises:
+        InvalidError: there is none, or another body came; that one may be sent again.
+    """
     digest = hashlib.sha256(body)
     match = _DIGEST.search(header or "")
     if match is None:
@@ -162,6 +166,7 @@ def _checked_digest(body: bytes, header: str | None) -> str:
             f"{len(body)} bytes came with SHA-256 {digest.hexdigest()[:16]}..., "
             f"announced was {announced.hex()[:16]}...: the body changed on its way, send it again",
             where="Content-Digest",
+            retry_after_seconds=RETRY_SECONDS,
         )
     return digest.hexdigest()
 

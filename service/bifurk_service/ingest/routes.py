@@ -14,7 +14,7 @@ from bifurk_service.access import check_project, require
 from bifurk_service.errors import InvalidError
 from bifurk_service.ingest.answers import Answers
 from bifurk_service.ingest.bodies import read_in_time
-from bifurk_service.ingest.receive import PartAddress, Receiver
+from bifurk_service.ingest.receive import PartAddress, Receiver, checked_digest
 from bifurk_service.services import Services, services
 from bifurk_service.store.runs import apply_attempt_report, ensure_attempt
 from bifurk_service.store.tokens import Grant
@@ -74,6 +74,8 @@ async def put_attempt(
     check_project(grant, project)
     _check_slugs(project=project, run=run, attempt=attempt)
     body = await read_in_time(request, grant, WireLimits().attempt_bytes)
+    if "content-digest" in request.headers:
+        checked_digest(body, request.headers["content-digest"])
     answers: Answers = request.app.state.answers
     return await run_in_threadpool(_report, services(request), answers, project, run, attempt, body)
 
