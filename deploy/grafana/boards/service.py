@@ -35,6 +35,9 @@ def board() -> builders.Dashboard:
     found.with_row(builders.Row("The pipeline"))
     for over_time in _pipeline():
         found.with_panel(over_time)
+    found.with_row(builders.Row("Requests"))
+    for over_time in _requests():
+        found.with_panel(over_time)
     found.with_row(builders.Row("What comes in, what is kept, what goes out"))
     for over_time in _ways():
         found.with_panel(over_time)
@@ -58,6 +61,7 @@ def _now() -> list[stat.Panel | table.Panel]:
 
 def _pipeline() -> list[timeseries.Panel]:
     measured = "sum by (le) (rate(bifurk_measure_seconds_bucket[$__rate_interval]))"
+    judged = "sum by (le) (rate(bifurk_judged_after_seconds_bucket[$__rate_interval]))"
     return [
         lines("Snapshots per second", [("bifurk:snapshots:rate5m", "{{outcome}}")]),
         lines(
@@ -70,13 +74,53 @@ def _pipeline() -> list[timeseries.Panel]:
         lines(
             "Waiting",
             [
-                ("bifurk_queue_age_seconds", "oldest, seconds"),
-                ("bifurk_queue_snapshots", "snapshots"),
+                ("bifurk_waiting_snapshots", "{{state}}"),
+                ("bifurk_condensing_snapshots", "to be condensed"),
             ],
         ),
+        lines(
+            "How long the oldest waits",
+            [
+                ("bifurk_waiting_age_seconds", "{{state}} snapshot"),
+                ("bifurk_notifications_age_seconds", "message to {{channel}}"),
+            ],
+        ).unit(units.Seconds),
+        lines(
+            "Seconds from receiving a snapshot until it is judged",
+            [
+                (f"histogram_quantile(0.5, {judged})", "median"),
+                (f"histogram_quantile(0.95, {judged})", "95 %"),
+            ],
+        ).unit(units.Seconds),
         lines("Runs that say nothing", [("bifurk:run_silence:seconds", RUN_LEGEND)])
         .description("Of those that count as running.")
         .unit(units.Seconds),
+    ]
+
+
+def _requests() -> list[timeseries.Panel]:
+    every = "$__rate_interval"
+    answered = f"sum by (status) (rate(bifurk_requests_total[{every}]))"
+    refused = f"sum by (reason) (rate(bifurk_requests_refused_total[{every}])) > 0"
+    slow = f"sum by (le, route) (rate(bifurk_request_seconds_bucket[{every}]))"
+    return [
+        lines("Requests per second", [(answered, "{{status}}")]),
+        lines("Requests turned away per second", [(refused, "{{reason}}")]).description(
+            "By why; what the words mean: docs/metrics.md."
+        ),
+        lines(
+            "Seconds to answer, 95 % (the five slowest routes)",
+            [(f"topk(5, histogram_quantile(0.95, {slow}))", "{{route}}")],
+        ).unit(units.Seconds),
+        lines(
+            "In use",
+            [
+                ("sum by (instance) (bifurk_parts_in_flight)", "{{instance}} parts"),
+                ("sum by (instance) (bifurk_jobs_running)", "{{instance}} jobs"),
+                ("sum by (instance) (bifurk_database_connections)", "{{instance}} connections"),
+                ("sum by (instance) (bifurk_stream_listeners)", "{{instance}} listeners"),
+            ],
+        ).description("Each has a limit of its own: bifurk_*_limit."),
     ]
 
 
