@@ -14,10 +14,11 @@ from typing import Final
 
 from bifurk.config import WatchSettings
 from bifurk.configure import given
-from bifurk.identity import Rank, choose_attempt, fresh_run
+from bifurk.identity import Rank, choose_attempt, fresh_run, fresh_writer
 
 KEY: Final = "bifurk/attempt"
 
+_writers = itertools.count()
 _watches = itertools.count()
 """Numbers the watches of this process, so that a second one is a second attempt."""
 
@@ -51,6 +52,20 @@ def shared_names(
     if "attempt" not in decided:
         chosen["attempt"] = agreed["attempt"]
     return chosen
+
+
+def shared_writer(rank: Rank) -> str | None:
+    """What tells this job from others under its names, the same in all of its processes.
+
+    None where they share no store: the server then cannot tell them from another job's.
+    """
+    if rank.ranks == 1:
+        return fresh_writer()
+    try:
+        key = f"{KEY}/writer/{next(_writers)}"
+        return _first_comers(key, {"writer": fresh_writer()})["writer"]
+    except NoSharedStoreError:
+        return None
 
 
 def _first_comers(key: str, mine: dict[str, str]) -> dict[str, str]:

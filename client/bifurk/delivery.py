@@ -12,6 +12,7 @@ from typing import Protocol
 from bifurk.folder_lock import FolderInUseError
 from bifurk.losses import LossLedger
 from bifurk.outbox import DEFAULT_MEMORY_BYTES, MemoryOutbox, Outbox
+from bifurk.readdressing import Readdressing
 from bifurk.sender import Sender
 from bifurk.spool import Spool, new_folder_name, open_spool
 from bifurk.transport import Request, Response, Transport, Urllib3Transport
@@ -92,8 +93,9 @@ def open_delivery(
         return _offline(config, ledger)
     own = None if transport is not None else _http(config)
     outbox = _memory(config, ledger) if own is None else _spool(config, ledger)
-    carrier = transport or own
-    assert carrier is not None
+    way = transport or own
+    assert way is not None
+    carrier = Readdressing(way)
     sender = Sender(
         outbox,
         carrier,

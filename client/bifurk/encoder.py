@@ -15,7 +15,8 @@ import torch
 from bifurk import sketch_torch
 from bifurk.exact import STORAGE, Exact
 from bifurk.guard import Wall
-from bifurk.identity import Identity, client_versions
+from bifurk.identity import client_versions
+from bifurk.lineage import Lineage
 from bifurk.losses import LossLedger
 from bifurk.recorder import Taken
 from bifurk.sketch import Sketch, key_format
@@ -38,7 +39,7 @@ class Encoder:
     """Encodes snapshots one after the other on its own thread.
 
     Args:
-        identity: whose parts they are.
+        lineage: whose parts they are.
         deliver: takes each finished request.
         ledger: told of snapshots that could not be encoded, and asked for the loss report.
         wall: what a failure stops at.
@@ -50,7 +51,7 @@ class Encoder:
     def __init__(
         self,
         *,
-        identity: Identity,
+        lineage: Lineage,
         deliver: Callable[[Request], None],
         ledger: LossLedger,
         wall: Wall,
@@ -58,7 +59,7 @@ class Encoder:
         restore_marks: Callable[[Sequence[Mark]], None],
         on_scalars: Callable[[int, Mapping[str, ScalarSummary]], None],
     ) -> None:
-        self._identity = identity
+        self._lineage = lineage
         self._deliver = deliver
         self._ledger = ledger
         self._wall = wall
@@ -181,30 +182,33 @@ class Encoder:
         return [item for item in items if isinstance(item, Taken)]
 
     def _encode(self, taken: Taken) -> Request:
+        identity = self._lineage.of(taken.sequence).identity
         tensors = tuple(self._tensor(staged) for staged in taken.snapshot.tensors())
         manifest = self._manifest(taken)
         self._on_scalars(taken.step, manifest.scalars)
         body = encode(Part(manifest=manifest, tensors=tensors))
         return Request(
             method="PUT",
-            path=self._identity.part_path(taken.step),
+            path=identity.part_path(taken.step),
             headers={
                 "Content-Type": "application/octet-stream",
                 "Content-Encoding": "zstd",
                 "Content-Digest": content_digest(body),
+                **identity.headers,
             },
             body=body,
             sequence=taken.sequence,
         )
 
     def _manifest(self, taken: Taken) -> Manifest:
-        identity = self._identity
+        life = self._lineage.of(taken.sequence)
+        identity = life.identity
         return Manifest(
             project=identity.project,
             run=identity.run,
             attempt=identity.attempt,
             step=taken.step,
-            sequence=taken.sequence,
+            sequence=life.sequence(taken.sequence),
             rank=identity.rank.rank,
             expected_parts=identity.parts,
             previous_step=taken.previous_step,
@@ -216,7 +220,7 @@ class Encoder:
             learning_rates=tuple(float(rate) for rate in taken.learning_rates),
             scalars=taken.scalars.summaries(),
             marks=taken.marks,
-            loss_report=self._ledger.report(self._overhead_ratio()),
+            loss_report=self._ledger.report(self._overhead_ratio(), first=life.first),
             client=self._versions,
         )
 

@@ -24,6 +24,9 @@ NO_JOB: Final = "none"
 TRAINERS: Final = ("transformers", "lightning", "pytorch_lightning", "accelerate", "peft")
 """Packages whose versions a run depends on as much as on torch's."""
 
+WRITER_HEADER: Final = "Bifurk-Writer"
+"""The same of all processes of one job, and of no others: an attempt is its first writer's."""
+WRITER_BYTES: Final = 8
 WORD_BYTES: Final = 4
 """Of chance in a fresh name, which carries the time or a job's id as well."""
 
@@ -44,6 +47,8 @@ class Identity:
 
     Attributes:
         parts: how many ranks send a part of each snapshot.
+        writer: what tells this job from others under the same names; None where its processes
+            could not agree on it.
     """
 
     project: str
@@ -53,6 +58,12 @@ class Identity:
     tags: tuple[str, ...] = ()
     rank: Rank = Rank()
     parts: int = 1
+    writer: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request says of whoever sends it."""
+        return {} if self.writer is None else {WRITER_HEADER: self.writer}
 
     @property
     def speaks(self) -> bool:
@@ -113,6 +124,11 @@ def launcher_attempt(environ: Mapping[str, str]) -> str | None:
 def fresh_attempt() -> str:
     """A name no other attempt has; sorts by time. The random states of the user stay untouched."""
     return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(WORD_BYTES)}"
+
+
+def fresh_writer() -> str:
+    """A word that no other job has."""
+    return secrets.token_hex(WRITER_BYTES)
 
 
 def fresh_run(stem: str = "run") -> str:

@@ -53,8 +53,8 @@ class Monitor(ABC):
     def set_step(self, step: int) -> None:
         """Sets the number of optimizer steps done so far, at least 0.
 
-        Behind a snapshot that was already taken there are no new ones until the steps have
-        passed it: an attempt never goes back.
+        Behind a snapshot that was already taken, the next step begins another attempt of the
+        run: an attempt never goes back.
         """
 
     @abstractmethod

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from bifurk.identity import WRITER_HEADER
 from bifurk.transport import Request
 from bifurk.wire import SLUG_PATTERN
 
@@ -26,7 +27,9 @@ MAX_HEAD_BYTES: Final = 64 << 10
 """Of the JSON line: paths and a few headers; a longer line is no head of ours."""
 
 METHOD: Final = "PUT"
-HEADER_NAMES: Final = frozenset({"Content-Type", "Content-Encoding", "Content-Digest"})
+HEADER_NAMES: Final = frozenset(
+    {"Content-Type", "Content-Encoding", "Content-Digest", WRITER_HEADER}
+)
 """All that a request of ours carries; whatever else a file asks for is not sent with a token."""
 
 _STEP: Final = "[0-9]{1,19}"

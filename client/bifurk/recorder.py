@@ -48,8 +48,23 @@ class Taken:
     marks: tuple[Mark, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reached:
+    """Where an attempt ended that the training went back from.
+
+    Attributes:
+        step: the last one. number: of its last snapshot, taken or not; None without one.
+        scalars, marks: since its last snapshot of the grid.
+    """
+
+    step: int
+    number: int | None
+    scalars: Interval
+    marks: tuple[Mark, ...]
+
+
 class Recorder:
-    """Takes the snapshots of one attempt, in sequence.
+    """Takes the snapshots of one watch, numbered through, and says where an attempt ends.
 
     Args:
         capture: reads the weights. optimizers: held weakly; the first is the clock.
@@ -91,12 +106,20 @@ class Recorder:
         self.marks = MarkLog()
         self.step = config.start_step or 0
         self._steps_done = 0
+        self._reached: Reached | None = None
+        self.may_go_back = True
+        """Whether another attempt can begin where the training goes back."""
         self._read_own_step()
 
     @property
     def last_sequence(self) -> int | None:
-        """Of the last snapshot that was due, taken or not; None before the first."""
+        """Number of the last snapshot that was due, taken or not; None before the first."""
         return self._next_sequence - 1 if self._next_sequence else None
+
+    @property
+    def next_number(self) -> int:
+        """Number of the snapshot that comes next."""
+        return self._next_sequence
 
     @property
     def snapshots(self) -> int:
@@ -118,7 +141,7 @@ class Recorder:
         """
         self.overhead.start()
         self._read_own_step()
-        return self._cadence.due(self.step)
+        return self.due()
 
     def advance(self, steps: int = 1) -> bool:
         """Counts a step; returns whether it is a snapshot.
@@ -133,7 +156,7 @@ class Recorder:
         return self._cadence.due(self.step) or self._is_asked_for()
 
     def set_step(self, step: int) -> None:
-        """Sets the count of steps done so far.
+        """Sets the count of steps done so far; behind a snapshot, this attempt has ended.
 
         Raises:
             ValueError: it is no whole number of at least 0.
@@ -141,10 +164,40 @@ class Recorder:
         if not isinstance(step, int) or step < 0:
             raise ValueError(f"set_step() takes a whole number of at least 0, got {step!r}")
         self._step_given = True
-        self.step = step
         last = self._last_snapshot_step
-        if last is not None and step < last:
-            _log.warning("step set back to %d: no snapshots until it has passed %d", step, last)
+        if last is not None and step < last and self._reached is None:
+            if self.may_go_back:
+                self._reached = self._end_here()
+            else:
+                _log.warning("step set back to %d: no snapshots until it has passed %d", step, last)
+        self.step = step
+
+    def go_back(self, steps: int) -> None:
+        """Counts so many steps as not done: a checkpoint from before them was loaded."""
+        self.set_step(max(0, self.step - steps))
+
+    @property
+    def went_back(self) -> bool:
+        """Whether the training has gone back behind a snapshot: what follows is another attempt."""
+        return self._reached is not None
+
+    def leave(self) -> Reached:
+        """Ends the attempt that the training went back from; the next snapshot is another's."""
+        reached, self._reached = self._reached or self._end_here(), None
+        self._last_snapshot_step = self._last_grid_step = None
+        return reached
+
+    def due(self) -> bool:
+        """Whether the present step is a snapshot of the grid."""
+        return self._cadence.due(self.step)
+
+    def _end_here(self) -> Reached:
+        return Reached(
+            step=self.step,
+            number=self.last_sequence,
+            scalars=self.scalars.take(),
+            marks=self.marks.take(),
+        )
 
     def take(self) -> Taken | None:
         """The snapshot of the present step; None when it cannot be taken, which is counted."""

@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bifurk.identity import Identity
+from bifurk.lineage import Life
 from bifurk.losses import LossLedger
-from bifurk.recorder import Recorder
+from bifurk.recorder import Reached, Recorder
 from bifurk.transport import Request
 from bifurk.wire import (
     AttemptReport,
+    LossReport,
     Mark,
     ScalarSummary,
     WireLimits,
@@ -25,20 +26,31 @@ class Reports:
     """Writes the requests that tell how an attempt stands.
 
     Args:
-        identity: whose attempt. recorder: how far it is. ledger: what was lost.
+        life: whose attempt. recorder: how far it is. ledger: what was lost.
     """
 
-    def __init__(self, *, identity: Identity, recorder: Recorder, ledger: LossLedger) -> None:
-        self._identity = identity
+    def __init__(self, *, life: Life, recorder: Recorder, ledger: LossLedger) -> None:
+        self._life = life
         self._recorder = recorder
         self._ledger = ledger
         self._state: State = "running"
         self._scalars: Mapping[str, ScalarSummary] = {}
+        self._reached: Reached | None = None
+        self._told: LossReport | None = None
 
-    def end(self, state: State) -> None:
-        """From now on every report says so; the first word stays."""
+    def end(self, state: State, reached: Reached | None = None) -> None:
+        """From now on every report says so; the first word stays.
+
+        Args:
+            reached: where it ended, if the recorder is elsewhere by now.
+        """
         if self._state == "running":
-            self._state = state
+            self._state, self._reached = state, reached
+
+    @property
+    def step(self) -> int:
+        """The attempt's last step so far."""
+        return self._recorder.step if self._reached is None else self._reached.step
 
     @property
     def state(self) -> State:
@@ -47,7 +59,9 @@ class Reports:
 
     def read_last_scalars(self) -> Mapping[str, ScalarSummary]:
         """Reads and returns what was logged since; waits for the device it lies on."""
-        read = self._recorder.scalars.take().summaries()
+        reached = self._reached
+        left = self._recorder.scalars.take() if reached is None else reached.scalars
+        read = left.summaries()
         self._scalars = {**self._scalars, **read}
         return read
 
@@ -56,28 +70,38 @@ class Reports:
         body = _encode(self._report())
         return Request(
             method="PUT",
-            path=self._identity.attempt_path,
+            path=self._life.identity.attempt_path,
             headers={
                 "Content-Type": "application/json",
                 "Content-Digest": content_digest(body),
+                **self._life.identity.headers,
             },
             body=body,
         )
 
+    def owe_losses(self) -> bool:
+        """Whether anything was lost of the attempt since the last report."""
+        return self._told != self._ledger.report(first=self._life.first)
+
     def _report(self) -> AttemptReport:
-        recorder = self._recorder
+        recorder, identity, reached = self._recorder, self._life.identity, self._reached
+        last = recorder.last_sequence if reached is None else reached.number
+        if last is not None and last < self._life.first:
+            last = None
+        left = recorder.marks.peek() if reached is None else reached.marks
         ended = self._state != "running"
+        losses = self._told = self._ledger.report(first=self._life.first)
         return AttemptReport(
             state=self._state,
-            last_sequence=recorder.last_sequence,
-            last_step=recorder.step,
-            display_name=self._identity.display_name,
-            tags=self._identity.tags,
-            loss_report=self._ledger.report(recorder.overhead.ratio),
+            last_sequence=None if last is None else self._life.sequence(last),
+            last_step=self.step,
+            display_name=identity.display_name,
+            tags=identity.tags,
+            loss_report=replace(losses, overhead_ratio=recorder.overhead.ratio),
             wall_clock_seconds=time.time(),
             interval_seconds=recorder.interval_seconds,
             # While it runs, the next snapshot carries them.
-            marks=recorder.marks.peek() if ended else (),
+            marks=left if ended else (),
             scalars=self._scalars if ended else {},
         )
 

@@ -23,9 +23,12 @@ from bifurk.directives import Directives
 from bifurk.encoder import Encoder
 from bifurk.guard import Wall
 from bifurk.identity import Identity
+from bifurk.lineage import Life, Lineage
 from bifurk.listeners import Listener
+from bifurk.load_hooks import LoadHooks
 from bifurk.losses import LossLedger
 from bifurk.monitor import FLUSH_SECONDS, Heard, InertMonitor, Monitor, is_clean_exit
+from bifurk.neighbours import Neighbours
 from bifurk.news import News
 from bifurk.overhead import ThreadTime
 from bifurk.portrait import Portrait, as_html, as_text
@@ -33,7 +36,6 @@ from bifurk.recorder import Recorder
 from bifurk.reports import Reports
 from bifurk.step_hooks import StepHooks
 from bifurk.transport import Request, Response, Transport
-from bifurk.wire import LossReport
 from bifurk.wire.attempt import State
 
 EXIT_SECONDS: Final = 5.0
@@ -80,6 +82,7 @@ class Session(Monitor):
         self._begun = False
         self._replaced = False
         self._told_silence = False
+        self._lineage = Lineage(identity)
         self._identity = identity
         self._config = config
         self._news = News(config.url)
@@ -90,6 +93,7 @@ class Session(Monitor):
         self._calls = Wall(failures_in_a_row=None)
         self._ledger = LossLedger()
         self._sending = ThreadTime()
+        self._neighbours = Neighbours(identity)
         self._directives = Directives()
         self._recorder = Recorder(
             capture=capture,
@@ -102,17 +106,19 @@ class Session(Monitor):
                 self._encoder.cpu_seconds + self._sending.seconds + self._news.forwards.cpu_seconds
             ),
         )
-        self._reports = Reports(identity=identity, recorder=self._recorder, ledger=self._ledger)
+        self._reports = self._reports_of(self._lineage.now)
+        self._past: list[Reports] = []
+        """Of attempts that the training has gone back from."""
         self._delivery = open_delivery(
             config,
             self._ledger,
-            heartbeat=self._reports.request if identity.speaks else None,
+            heartbeat=self._sign_of_life if identity.speaks else None,
             transport=transport,
             on_reply=self._answered,
             on_refused=self._refused,
         )
         self._encoder = Encoder(
-            identity=identity,
+            lineage=self._lineage,
             deliver=self._delivery.put,
             ledger=self._ledger,
             wall=self._wall,
@@ -203,6 +209,7 @@ class Session(Monitor):
         running = self._reports.request()
         self._encoder.call(lambda: self._calls.run(self._tell, running))
         self._hooks = StepHooks(clock, before=self._before_step, after=self._after_step)
+        self._loads = LoadHooks(clock, went_back=self._went_back)
         # A finaliser runs wherever the last reference was dropped: it may only queue.
         self._orphaned = weakref.finalize(clock, self._encoder.call, self._end_orphan)
         self._orphaned.atexit = False
@@ -211,13 +218,58 @@ class Session(Monitor):
             self._calls.run(self._news.forward, target)
 
     def _before_step(self) -> None:
-        """Before the first step only: what training starts from."""
-        if self._begun or not self._awake():
+        """Before the first step of an attempt only: what training starts from."""
+        if (self._begun and not self._recorder.went_back) or not self._awake():
+            return
+        if self._begun:
+            self._wall.run(self._begin_next_attempt)
             return
         self._begun = True
         self._wall.run(self._news.forwards.begin)
         if self._wall.run(self._recorder.begin):
             self._wall.run(self._take_snapshot)
+
+    def _went_back(self, steps: int) -> None:
+        """A checkpoint was loaded from so many steps before."""
+        if self._begun and self._awake():
+            self._wall.run(self._recorder.go_back, steps)
+
+    def _begin_next_attempt(self) -> None:
+        """The training has gone back: what is ended is told, what follows is a life of its own."""
+        recorder, past = self._recorder, self._reports
+        before, reached = self._lineage.now.identity.attempt, recorder.leave()
+        life = self._lineage.begin(recorder.next_number)
+        recorder.may_go_back = not self._lineage.last
+        self._ledger.begin(life.first)
+        past.end("finished", reached)
+        self._past.append(past)
+        self._reports = self._reports_of(life)
+        self._directives.read({"directives": []})
+        running = self._reports.request()
+        self._encoder.call(lambda: self._calls.run(self._tell_past, past))
+        self._encoder.call(lambda: self._calls.run(self._tell, running))
+        details = {"from_step": reached.step, "attempt": before}
+        recorder.marks.add("resume", step=recorder.step, details=details)
+        _log.info(
+            "the training went back from step %d to %d: attempt %s ends, %s begins",
+            reached.step,
+            recorder.step,
+            before,
+            life.identity.attempt,
+        )
+        if recorder.due():
+            self._take_snapshot()
+
+    def _tell_past(self, past: Reports) -> None:
+        """On the encoder's thread, behind the attempt's last snapshot."""
+        self._news.scalars(past.step, past.read_last_scalars())
+        self._tell(past.request())
+
+    def _sign_of_life(self) -> Request:
+        return self._reports.request()
+
+    def _reports_of(self, life: Life) -> Reports:
+        return Reports(life=life, recorder=self._recorder, ledger=self._ledger)
 
     def _after_step(self, void: int) -> None:
         if self._wall.run(self._recorder.advance, 1 - void) and self._awake():
@@ -231,8 +283,9 @@ class Session(Monitor):
     def _answered(self, request: Request, response: Response) -> None:
         """On the sender's thread."""
         # What an earlier process left is sent as well, and answered about an attempt of its own.
-        if self._identity.owns(request.path):
+        if self._lineage.now.identity.owns(request.path):
             answer = document(response)
+            self._neighbours.read(answer)
             if self._config.directives:
                 self._directives.read(answer)
             self._news.answered(answer)
@@ -301,39 +354,40 @@ class Session(Monitor):
 
     def _end(self, state: State, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        self._reports.end(state)
+        recorder = self._recorder
+        self._reports.end(state, recorder.leave() if recorder.went_back else None)
         try:
             self._calls.run(self._stop_watching)
             self._calls.run(self._encoder.close, _before_last_share(seconds))
         finally:
             # After an interrupt as well: the end then lies in the spool, and is on its way.
-            told = self._calls.run(self._tell_end)
+            self._calls.run(self._tell_end)
         self._calls.run(self._recorder.free)
-        self._calls.run(self._tell_late_losses, told, _before_last_share(_left(deadline)))
+        self._calls.run(self._tell_late_losses, _before_last_share(_left(deadline)))
         self._calls.run(self._delivery.close, _left(deadline))
         self._calls.run(self._news.close, _left(deadline))
         atexit.unregister(self._at_exit)
 
     def _stop_watching(self) -> None:
         self._hooks.remove()
+        self._loads.remove()
         self._orphaned.detach()
         # On the encoder's thread, because a device that hangs must not keep the process.
         self._encoder.call(lambda: self._calls.run(self._read_last_scalars))
 
     def _read_last_scalars(self) -> None:
-        self._news.scalars(self._recorder.step, self._reports.read_last_scalars())
+        self._news.scalars(self._reports.step, self._reports.read_last_scalars())
 
-    def _tell_end(self) -> LossReport:
-        """Tells how the attempt ended; returns the losses that the report knows of."""
-        known = self._ledger.report()
+    def _tell_end(self) -> None:
+        """Tells how the attempt ended."""
         self._tell(self._reports.request())
-        return known
 
-    def _tell_late_losses(self, known: LossReport | None, deadline_seconds: float) -> None:
+    def _tell_late_losses(self, deadline_seconds: float) -> None:
         """Tells the end again when the last deliveries, the end's own included, cost something."""
         self._delivery.flush(deadline_seconds)
-        if self._ledger.report() != known:
-            self._tell(self._reports.request())
+        for reports in (*self._past, self._reports):
+            if reports.owe_losses():
+                self._tell(reports.request())
 
     def _tell(self, report: Request) -> None:
         """One process tells how the attempt stands; the others only send their parts."""
@@ -346,7 +400,7 @@ class Session(Monitor):
         return Portrait(
             project=self._identity.project,
             run=self._identity.run,
-            attempt=self._identity.attempt,
+            attempt=self._lineage.now.identity.attempt,
             state=self._state(),
             place=self._config.url or "" if online else str(self._config.offline_dir),
             page=self._news.book.page,

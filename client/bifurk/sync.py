@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from bifurk.folder_lock import FolderInUseError, FolderLock
+from bifurk.readdressing import Readdressing
 from bifurk.record import TornRecordError, read_record
 from bifurk.retry import (
     Backoff,
@@ -100,7 +101,7 @@ def sync(
     stopped = None
     try:
         for folder, paths in folders.items():
-            errand.run(folder, paths, connect(recorded_target(folder)))
+            errand.run(folder, paths, Readdressing(connect(recorded_target(folder))))
     except SyncStoppedError as stop:
         stopped = str(stop)
     sent, refused = errand.counts["sent"], errand.counts["refused"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 import torch
 from torch.optim import Optimizer
 
-from bifurk.agreement import shared_names
+from bifurk.agreement import shared_names, shared_writer
 from bifurk.by_identity import ByIdentity
 from bifurk.capture import Capture
 from bifurk.config import WatchConfig, WatchSettings
@@ -151,6 +151,7 @@ def _open(
         tags=config.tags,
         rank=rank,
         parts=rank.ranks if each_sends else 1,
+        writer=shared_writer(rank if each_sends else Rank()),
     )
     session = Session(
         capture=capture,

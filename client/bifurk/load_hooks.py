@@ -1,0 +1,51 @@
+"""Hears of an optimizer that is given back an earlier state: a training that goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from torch.optim import Optimizer
+
+from bifurk.optimizers import own_step
+
+
+class LoadHooks:
+    """Compares an optimizer's own count of steps before and after ``load_state_dict``.
+
+    One that keeps no count (plain SGD) says nothing. Reading a count that lies on a device waits
+    for it, as loading does anyway.
+
+    Args:
+        optimizer: hooked, and not kept alive.
+        went_back: given by how many steps the count has fallen; must not raise.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, went_back: Callable[[int], None]) -> None:
+        self._went_back = went_back
+        self._before = 0
+        self._handles = (
+            optimizer.register_load_state_dict_pre_hook(self._note),
+            optimizer.register_load_state_dict_post_hook(self._compare),
+        )
+
+    def remove(self) -> None:
+        """Takes the hooks off; idempotent."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _note(self, optimizer: Optimizer, _state: dict[str, Any]) -> None:
+        self._before = _count(optimizer)
+
+    def _compare(self, optimizer: Optimizer) -> None:
+        fallen = self._before - _count(optimizer)
+        if fallen > 0:
+            self._went_back(fallen)
+
+
+def _count(optimizer: Optimizer) -> int:
+    # Whatever stands in a foreign state must not stop its loading.
+    with suppress(Exception):
+        return own_step([optimizer])
+    return 0
