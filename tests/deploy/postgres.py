@@ -34,12 +34,15 @@ def running_postgres() -> Iterator[Postgres]:
 
 
 class Postgres:
-    """`postgres` on a free port; user postgres, no password, nothing is synced to the disk.
+    """`postgres` on a free port; user postgres, no password.
 
     It refuses to run as root: there it runs as another user, in a folder that is that user's.
+
+    Args:
+        durable: whether what is committed is synced to the disk; only time is measured then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
         programs = _programs()
         self._folder = Path(tempfile.mkdtemp(prefix="bifurk-postgres-"))
         self._user = _another_user() if os.geteuid() == 0 else None
@@ -50,12 +53,37 @@ class Postgres:
         data = self._folder / "data"
         arguments = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "--no-locale"]
         self._start([programs / "initdb", "-D", data, *arguments]).wait(DEADLINE_SECONDS)
-        served = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
+        served = ["listen_addresses=127.0.0.1", "unix_socket_directories="]
+        served += [] if durable else ["fsync=off"]
         options = [word for setting in served for word in ("-c", setting)]
-        self._process = self._start(
-            [programs / "postgres", "-D", data, "-p", str(self.port), *options]
-        )
-        wait_for(self._answers, "PostgreSQL")
+        self._command: list[str | Path] = [
+            programs / "postgres",
+            "-D",
+            data,
+            "-p",
+            str(self.port),
+            *options,
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, again after ``kill``; waits until it answers."""
+        try:
+            wait_for(self._answers_at_last, "PostgreSQL")
+        except AssertionError as error:
+            raise AssertionError((self._folder / "log").read_text()) from error
+
+    def kill(self) -> None:
+        """SIGKILL to the first of its processes; the others follow when they notice."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(DEADLINE_SECONDS)
+
+    @property
+    def pid(self) -> int:
+        """Of its first process, the parent of all others."""
+        return self._process.pid
 
     def database(self, name: str) -> str:
         """The URL of a new database."""
@@ -77,6 +105,7 @@ class Postgres:
 
     def stop(self) -> None:
         """Ends it at once, whoever is connected."""
+        assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         self._process.wait(DEADLINE_SECONDS)
         self._log.close()
@@ -94,8 +123,13 @@ class Postgres:
             extra_groups=None if user is None else [],
         )
 
+    def _answers_at_last(self) -> bool:
+        """What was killed leaves shared memory behind, and its successor ends until that is free."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start(self._command)
+        return self._answers()
+
     def _answers(self) -> bool:
-        assert self._process.poll() is None, (self._folder / "log").read_text()
         try:
             psycopg.connect(self.address("postgres")).close()
         except psycopg.OperationalError:

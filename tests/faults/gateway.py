@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import urllib3
 
@@ -41,6 +42,29 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def pass_on(self) -> None:
+        """The request to the real server, and its answer back."""
+        self.reply(*self.forward(self.read_body()))
+
+    def forward(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+        """What the real server answers to this request with this body."""
+        answer = self.server.http.request(
+            "PUT",
+            self.server.backend + self.path,
+            body=body,
+            headers=end_to_end(self.headers.items()),
+        )
+        return answer.status, answer.data, end_to_end(answer.headers.items())
+
+    def forward_cut(self, body: bytes, length: int) -> None:
+        """Sends the real server the beginning of a request, and hangs up."""
+        address = urlsplit(self.server.backend)
+        headers = {**end_to_end(self.headers.items()), "Host": address.netloc}
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        head = [f"PUT {self.path} HTTP/1.1", *lines, f"Content-Length: {len(body)}", "", ""]
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            connection.sendall("\r\n".join(head).encode() + body[:length])
+
     def log_message(self, *_: Any) -> None:
         """Says nothing: the tests look at what arrived."""
 
@@ -58,8 +82,8 @@ class Gateway(ThreadingHTTPServer):
 
     def __init__(self, fault: Fault | None, *, backend: str) -> None:
         self._fault = fault
-        self._backend = backend
-        self._http = urllib3.PoolManager(retries=False, timeout=PATIENCE_SECONDS)
+        self.backend = backend
+        self.http = urllib3.PoolManager(retries=False, timeout=PATIENCE_SECONDS)
         self._condition = threading.Condition()
         self.healed = threading.Event()
         self.connections: list[socket.socket] = []
@@ -83,7 +107,7 @@ class Gateway(ThreadingHTTPServer):
 
     def handle_put(self, handler: Handler) -> None:
         if self.healed.is_set():
-            self._pass_on(handler)
+            handler.pass_on()
             return
         with self._condition:
             self.faulted.append(handler.path)
@@ -100,29 +124,25 @@ class Gateway(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up is part of the test."""
 
+    def hang_up(self) -> None:
+        """Ends every connection there is."""
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def shut(self) -> None:
         """Ends it with all its connections."""
         self.healed.set()
         if self._thread.is_alive():
             self.shutdown()
             self._thread.join()
-        for connection in self.connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
         self.server_close()
-        self._http.clear()
+        self.http.clear()
 
     def _open(self) -> None:
         self.server_activate()
         self._thread.start()
-
-    def _pass_on(self, handler: Handler) -> None:
-        body = handler.read_body()
-        url = self._backend + handler.path
-        answer = self._http.request(
-            "PUT", url, body=body, headers=end_to_end(handler.headers.items())
-        )
-        handler.reply(answer.status, answer.data, end_to_end(answer.headers.items()))
 
 
 @contextmanager
