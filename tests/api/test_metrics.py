@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -164,6 +166,46 @@ def test_the_service_counts_what_it_judged(told) -> None:  # type: ignore[no-unt
     runs = [server.get(f"/api/v1/runs/{run['id']}") for run in server.get("/api/v1/runs")["items"]]
     [moved] = values(server, "bifurk_snapshots_total", outcome="judged").values()
     assert moved == sum(run["snapshots"]["judged"] for run in runs)
+
+
+def test_who_listens_is_counted_until_he_goes(told) -> None:  # type: ignore[no-untyped-def]
+    server, _, _ = told
+    assert gauge(server, "bifurk_stream_listeners") == 0
+    stream = urllib3.request("GET", f"{server.url}/api/v1/stream", preload_content=False)
+    wait_for(lambda: gauge(server, "bifurk_stream_listeners") == 1, "the listener")
+    stream.close()
+    wait_for(lambda: gauge(server, "bifurk_stream_listeners") == 0, "the listener's end")
+
+
+def test_a_part_is_in_flight_from_its_first_byte(told) -> None:  # type: ignore[no-untyped-def]
+    server, _, _ = told
+    limit = gauge(server, "bifurk_parts_in_flight_limit")
+    assert limit == 8
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+    path = "/api/v1/projects/tests/runs/slow/attempts/first/snapshots/1/parts/0"
+    connection.putrequest("PUT", path)
+    connection.putheader("Content-Length", "100")
+    connection.endheaders(b"the beginning of it")
+    wait_for(lambda: gauge(server, "bifurk_parts_in_flight") == 1, "the part on its way")
+    connection.close()
+    wait_for(lambda: gauge(server, "bifurk_parts_in_flight") == 0, "its end")
+
+
+def test_nothing_waits_once_all_is_judged(told) -> None:  # type: ignore[no-untyped-def]
+    server, _, _ = told
+    wait_for(lambda: gauge(server, "bifurk_queue_snapshots") == 0, "the end of the queue")
+    for name in ("bifurk_waiting_snapshots", "bifurk_waiting_age_seconds"):
+        assert values(server, name) == {(("state", s),): 0 for s in ("measured", "received")}
+    assert gauge(server, "bifurk_jobs_running") == 0
+    assert gauge(server, "bifurk_jobs_limit") >= 2
+    used, most = (gauge(server, f"bifurk_database_connections{end}") for end in ("", "_limit"))
+    assert 0 <= used < most
+
+
+def gauge(server: Server, name: str) -> float:
+    """The value of a metric without labels."""
+    [value] = values(server, name).values()
+    return value
 
 
 def test_drops_are_counted_by_known_reasons(told) -> None:  # type: ignore[no-untyped-def]

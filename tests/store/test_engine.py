@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from alembic import command
 from sqlalchemy import inspect, select, text
+from sqlalchemy.exc import IntegrityError
 
 from bifurk_service.errors import SetupError, StorageError
 from bifurk_service.store import engine as engine_module
 from bifurk_service.store.engine import Database, alembic_config
 from bifurk_service.store.models import Base, Project
+from tests.database import fresh_database
 
 
 @pytest.fixture
@@ -106,3 +108,22 @@ def test_sqlite_on_a_network_filesystem_is_refused(
 
 def test_a_local_folder_is_no_network_filesystem(tmp_path: Path) -> None:
     assert engine_module.network_filesystem(tmp_path) is None
+
+
+def test_a_schema_of_a_newer_version_is_named_in_a_line(tmp_path: Path) -> None:
+    database = fresh_database(tmp_path)
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '20991231_newer'"))
+    with pytest.raises(SetupError, match=r"another version of bifurk .*20991231_newer"):
+        database.upgrade()
+    database.close()
+
+
+def test_what_the_database_refuses_is_not_told_with_all_that_was_in_it(database: Database) -> None:
+    def twice() -> None:
+        with database.write() as session:
+            session.add_all([Project(slug="secret", created_at=at) for at in (0.0, 1.0)])
+
+    with pytest.raises(IntegrityError) as refused:
+        twice()
+    assert "secret" not in str(refused.value)

@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DatabaseError, DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -77,7 +78,7 @@ class Database:
                 f"the database does not answer: {error.orig}", retry_after_seconds=5
             ) from error
         except PoolTimeoutError as error:
-            raise StorageError(ALL_IN_USE, retry_after_seconds=5) from error
+            raise StorageError(ALL_IN_USE, retry_after_seconds=5, reason="connections") from error
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -97,7 +98,9 @@ class Database:
                     f"the database did not take it: {error.orig}", retry_after_seconds=5
                 ) from error
             except PoolTimeoutError as error:
-                raise StorageError(ALL_IN_USE, retry_after_seconds=5) from error
+                raise StorageError(
+                    ALL_IN_USE, retry_after_seconds=5, reason="connections"
+                ) from error
             except DataError as error:
                 raise InvalidError(f"the database cannot hold it: {error.orig}") from error
 
@@ -135,8 +138,14 @@ class Database:
 
     def upgrade(self) -> None:
         """Brings the schema up to this version's; raises ``SetupError`` if that cannot be."""
-        with self._understood():
-            command.upgrade(alembic_config(self.url), "head")
+        try:
+            with self._understood():
+                command.upgrade(alembic_config(self.url), "head")
+        except CommandError as error:
+            raise SetupError(
+                f"the database is of another version of bifurk ({error}); start that version, or a "
+                "newer one, on it"
+            ) from error
 
     def check_current(self) -> None:
         """Raises ``SetupError`` unless the schema is this version's."""
@@ -204,7 +213,11 @@ def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(
-            url, pool_pre_ping=True, pool_timeout=5, json_serializer=_json_of_finite_numbers
+            url,
+            pool_pre_ping=True,
+            pool_timeout=5,
+            json_serializer=_json_of_finite_numbers,
+            hide_parameters=True,
         )
     if parsed.database and parsed.database != ":memory:":
         folder = Path(parsed.database).parent
@@ -215,7 +228,10 @@ def _engine(url: str) -> Engine:
             )
         folder.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, max_overflow=MOST_CONNECTIONS
+        url,
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
+        max_overflow=MOST_CONNECTIONS,
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

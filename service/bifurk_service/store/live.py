@@ -24,7 +24,7 @@ class LiveRun:
     """A run as metrics show it, by its newest attempt.
 
     Attributes:
-        last_step: of the newest measured snapshot. last_received_at: when the newest part came.
+        last_step: of the newest measured snapshot. last_received_at: when the newest snapshot came.
         dropped: snapshots that never came, by reason, over all attempts.
     """
 
@@ -54,12 +54,14 @@ def live_runs(session: Session, *, ended_after: float) -> list[LiveRun]:
 
 
 def _live(session: Session, newest: Attempt, run: str, project: str) -> LiveRun:
-    last_step, last_received_at = session.execute(
-        select(
-            func.max(Snapshot.step).filter(Snapshot.measured_at.is_not(None)),
-            func.max(Snapshot.received_at),
-        ).where(Snapshot.attempt_id == newest.id)
-    ).one()
+    by_step = (
+        select(Snapshot.step, Snapshot.received_at)
+        .where(Snapshot.attempt_id == newest.id)
+        .order_by(Snapshot.step.desc())
+        .limit(1)
+    )
+    measured = session.execute(by_step.where(Snapshot.measured_at.is_not(None))).first()
+    received = session.execute(by_step).first()
     dropped: dict[str, int] = {}
     losses = select(Attempt.dropped).where(Attempt.run_id == newest.run_id)
     for lost in session.scalars(losses):
@@ -71,8 +73,8 @@ def _live(session: Session, newest: Attempt, run: str, project: str) -> LiveRun:
         run=run,
         attempt_id=newest.id,
         state=newest.state,
-        last_step=last_step,
-        last_received_at=last_received_at,
+        last_step=None if measured is None else measured.step,
+        last_received_at=None if received is None else received.received_at,
         overhead_ratio=newest.overhead_ratio,
         dropped=dropped,
     )
