@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
 from bifurk_service.domain import AttemptState
+from bifurk_service.errors import StorageError
 from bifurk_service.pipeline.housekeeping import DAY_SECONDS, Housekeeper
 from bifurk_service.store.audit import acts
 from bifurk_service.store.blobs import open_blobs
@@ -83,6 +85,59 @@ def test_who_is_not_heard_of_after_an_outage_is_lost(database: Database, houseke
     assert state(database) == "lost"
     [sentence] = alerts(database)
     assert sentence.startswith("run: no snapshot has come for 10 minutes.")
+
+
+STEP_SECONDS = 10.0
+
+
+@pytest.mark.parametrize("away_seconds", [PATIENCE_SECONDS, 3_600.0])
+def test_a_machine_that_slept_or_a_clock_set_forward_is_no_silence_of_the_training(
+    database: Database, housekeeper: Keep, away_seconds: float
+) -> None:
+    keeper = housekeeper(started_at=0.0)
+    keeper.run(HEARD_AT)
+    back_at = HEARD_AT + away_seconds + STEP_SECONDS
+    for now in look_for(back_at, PATIENCE_SECONDS):
+        keeper.run(now)
+    assert (state(database), alerts(database)) == ("running", [])
+    keeper.run(back_at + PATIENCE_SECONDS + STEP_SECONDS)
+    assert state(database) == "lost"
+
+
+def test_a_database_that_was_away_is_no_silence_of_the_training(
+    database: Database, housekeeper: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = housekeeper(started_at=0.0)
+    keeper.run(HEARD_AT)
+    back_at = HEARD_AT + 2 * PATIENCE_SECONDS
+    with monkeypatch.context() as away:
+        away.setattr(database, "read", no_database)
+        for now in look_for(HEARD_AT, 2 * PATIENCE_SECONDS):
+            with pytest.raises(StorageError):
+                keeper.run(now)
+    keeper.run(back_at)
+    assert (state(database), alerts(database)) == ("running", [])
+
+
+@contextmanager
+def no_database() -> Iterator[Session]:
+    raise StorageError("gone")
+    yield
+
+
+def test_a_clock_set_back_hides_no_silence(database: Database, housekeeper: Keep) -> None:
+    keeper = housekeeper(started_at=0.0)
+    keeper.run(HEARD_AT + STEP_SECONDS)
+    set_back = HEARD_AT - 900.0
+    for now in look_for(set_back, PATIENCE_SECONDS):
+        keeper.run(now)
+    assert state(database) == "running"
+    keeper.run(set_back + PATIENCE_SECONDS + STEP_SECONDS)
+    assert state(database) == "lost"
+
+
+def look_for(start: float, seconds: float) -> list[float]:
+    return [start + passed for passed in np.arange(0.0, seconds, STEP_SECONDS)]
 
 
 def heard_of(session: Session) -> None:

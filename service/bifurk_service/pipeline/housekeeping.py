@@ -11,6 +11,7 @@ from bifurk_service.domain import AttemptState
 from bifurk_service.notify.baselines import Baseline
 from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.baselines import BaselineKeeper
+from bifurk_service.pipeline.listening import Listening
 from bifurk_service.pipeline.reporting import report_alert
 from bifurk_service.store.audit import THE_SERVICE, Action, record_act, trim_acts
 from bifurk_service.store.blobs import BlobStore
@@ -31,6 +32,8 @@ log = logging.getLogger("bifurk.service")
 DAY_SECONDS: Final = 86_400
 EVENT_SECONDS: Final = 7 * DAY_SECONDS
 """How long the stream can be taken up again after a break."""
+GAPS_OF_A_SILENCE: Final = 2.0
+"""A gap of half a silence leaves a training that lives the other half to give signs of life in."""
 
 
 class Housekeeper:
@@ -62,7 +65,9 @@ class Housekeeper:
         self._database = database
         self._baselines = BaselineKeeper(database, baselines=baselines, policy=policy)
         self._blobs = blobs
-        self._started_at = started_at
+        self._listening = Listening(
+            started_at, longest_gap_seconds=silent_minimum_seconds / GAPS_OF_A_SILENCE
+        )
         self._silent_minimum_seconds = silent_minimum_seconds
         self._retention_days = retention_days
         self._audit_seconds = audit_days * DAY_SECONDS
@@ -79,7 +84,10 @@ class Housekeeper:
 
     def _mark_lost(self, now: float) -> None:
         with self._database.read() as session:
-            silent = [a.id for a in running_attempts(session) if self._is_silent(a, now)]
+            running = running_attempts(session)
+            # Only now: while the database is away nobody hears anything.
+            self._listening.look(now)
+            silent = [a.id for a in running if self._is_silent(a, now)]
         for attempt_id in silent:
             with self._database.write() as session:
                 attempt = session.get(Attempt, attempt_id, with_for_update=True)
@@ -110,7 +118,7 @@ class Housekeeper:
         )
 
     def _silence_seconds(self, attempt: Attempt, now: float) -> float:
-        return now - max(attempt.seen_at, self._started_at)
+        return self._listening.silence_seconds(attempt.seen_at, now)
 
     def _delete_expired(self, now: float) -> None:
         with self._database.read() as session:
