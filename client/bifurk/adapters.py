@@ -33,19 +33,24 @@ def product_of(model: torch.nn.Module, parameter_name: str) -> Product | None:
         model: as it is watched, wrapped or not.
         parameter_name: as ``model.named_parameters()`` has it.
     """
-    path = parameter_name.split(".")
-    place = next((index for index, word in enumerate(path) if word in RIGHT_OF), None)
-    if place is None or len(path) < place + 2 or path[place + 2 :] not in FACTORS:
+    raw = parameter_name.split(".")
+    place = next((index for index, word in enumerate(raw) if word in RIGHT_OF), None)
+    if place is None:
         return None
-    right = ".".join([*path[:place], RIGHT_OF[path[place]], *path[place + 1 :]])
+    # A factor may be wrapped by itself, as sharding does it.
+    word, *rest = strip_wrappers(".".join(raw[place:])).split(".")
+    if not rest or rest[1:] not in FACTORS:
+        return None
     try:
-        layer = model.get_submodule(".".join(path[:place]))
-        scale = _scale(getattr(layer, "scaling", None), path[place + 1])
+        layer = model.get_submodule(".".join(raw[:place]))
+        scale = _scale(getattr(layer, "scaling", None), rest[0])
         if scale is None or getattr(layer, "num_experts", 1) != 1:
             return None
-        model.get_parameter(right)
+        if rest[0] not in getattr(layer, RIGHT_OF[word]):
+            return None
     except Exception:  # noqa: BLE001 - a property of the user's own may do anything
         return None
+    right = ".".join([*raw[:place], RIGHT_OF[word], *rest])
     return Product(right=strip_wrappers(right), scale=scale)
 
 

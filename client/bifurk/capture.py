@@ -14,9 +14,11 @@ from torch.optim import Optimizer
 from bifurk.cadence import FullRotation
 from bifurk.config import WatchConfig
 from bifurk.device_counts import DeviceCounts, cuda_devices
+from bifurk.held import held_in
+from bifurk.masters import masters_of
 from bifurk.optimizers import only_of_others
 from bifurk.selection import Selection, Watched, select, signature
-from bifurk.shards import local
+from bifurk.sharing import Sender
 from bifurk.staging import Stage, StagedTensor, pool_bytes
 
 MIN_STAGES: Final = 2
@@ -36,7 +38,7 @@ class Capture:
         model: whose parameters are read. config: which of them, and how much of each.
         optimizers: held weakly. While the first one steps, what others train may be frozen for a
             moment, as adversaries are; it is read all the same.
-        rank: of this process among several that each send their shards; None for one alone.
+        sender: this process among several that each send their part; None for one alone.
 
     Raises:
         ValueError: the model has no parameter that can be watched, or one that the user's packing
@@ -49,13 +51,14 @@ class Capture:
         *,
         config: WatchConfig,
         optimizers: Sequence[Optimizer] = (),
-        rank: int | None = None,
+        sender: Sender | None = None,
     ) -> None:
-        self._rank = rank
+        self._sender = sender
         self._model = weakref.ref(model)
         self._optimizers = tuple(weakref.ref(optimizer) for optimizer in optimizers)
         self._config = config
         self._warned: str | None = None
+        self._masters = masters_of(held_in(model), optimizers)
         trained = self._trained()
         self._signature = signature(model, trained)
         selection = self._select(model, trained)
@@ -87,7 +90,7 @@ class Capture:
         if model is not None:
             self._follow(model)
         # Processes that each send their shards hear of it at different steps.
-        return self._plan.take(full=full, wanted=wanted if self._rank is None else ())
+        return self._plan.take(full=full, wanted=wanted if self._sender is None else ())
 
     def free(self) -> None:
         """Lets go of the buffers; no snapshot is taken afterwards."""
@@ -114,7 +117,8 @@ class Capture:
             roles=config.roles,
             packings=config.packing,
             trained=trained,
-            rank=self._rank,
+            sender=self._sender,
+            masters=self._masters,
         )
 
     def _new_plan(self, selection: Selection) -> _Plan:
@@ -199,8 +203,7 @@ class _Plan:
         if len(alive) < len(parameters):
             raise ReferenceError("watched parameters no longer exist")
         return [
-            parameter if tensor.shard is None else local(parameter)
-            for tensor, parameter in zip(self.tensors, alive, strict=True)
+            tensor.held(parameter) for tensor, parameter in zip(self.tensors, alive, strict=True)
         ]
 
     def _stage(self) -> Stage | None:

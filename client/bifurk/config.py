@@ -61,6 +61,7 @@ class WatchConfig:
     payload: Annotated[Payload, "Full values: auto (some), sketch (none), full (all)."] = "auto"
     full_bytes: Annotated[int, "Most bytes of full values a snapshot in payload auto."] = 16 << 20
     full_every: Annotated[int, "Full values travel with every this many snapshots."] = 1
+    split: Annotated[bool, "Ranks share the sending of what each holds whole (DDP)."] = False
     directives: Annotated[bool, "Follow the server's wishes for more after an alert."] = True
     forward: Annotated[Globs, "Where scalars and alerts also go: wandb, mlflow."] = ()
     overhead_budget: Annotated[float | None, "Share of the time this may cost; None: any."] = 0.01
@@ -118,6 +119,7 @@ class WatchSettings(TypedDict, total=False):
     payload: Payload | None
     full_bytes: int | None
     full_every: int | None
+    split: bool | None
     directives: bool | None
     forward: str | tuple[str, ...] | list[str] | None
     overhead_budget: float | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -15,10 +15,14 @@ from torch.optim.swa_utils import AveragedModel
 
 from bifurk.adapters import product_of
 from bifurk.attention_heads import Heads, heads_of
+from bifurk.flat_parameters import FlatPiece
+from bifurk.held import Held, held_in
 from bifurk.layout import layout_of, strip_wrappers
+from bifurk.masters import Masters
 from bifurk.obstacles import DTYPES, is_trained, obstacle
 from bifurk.packing import WHOLE, Packing, packing_of
-from bifurk.shards import Shard, shard_of
+from bifurk.shards import Shard, local
+from bifurk.sharing import Sender, shared_out
 from bifurk.sketch import SMALL_TENSOR_ELEMENTS
 from bifurk.wire import Placement, Product, WireLimits
 
@@ -32,12 +36,14 @@ class Watched:
 
     Attributes:
         name: as the model names it, wrappers stripped.
-        parameter: weak, so that watching a model never keeps it alive.
+        parameter: what its values are read from; weak, so that watching a model never keeps it
+            alive.
         dtype: as the wire names it. layer, role: see ``bifurk.layout``.
         packing: how several projections lie in it; ``WHOLE`` when it is one although its name
             says otherwise, None when nothing speaks for several.
         product: what it makes together with another watched tensor, as an adapter's factors do.
         shape: of the whole. shard: which part of it lies here; None for all, and it is sent.
+        piece: where it lies in a flat parameter; None where it lies in none.
     """
 
     name: str
@@ -50,6 +56,13 @@ class Watched:
     packing: Packing | None = None
     product: Product | None = None
     shard: Shard | None = None
+    piece: FlatPiece | None = None
+
+    def held(self, parameter: torch.Tensor) -> torch.Tensor:
+        """What lies here of the tensor that ``parameter`` refers to; never communicates."""
+        if self.piece is not None:
+            return self.piece.held(parameter)
+        return parameter if self.shard is None else local(parameter)
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -116,7 +129,8 @@ def select(
     roles: Mapping[str, str] | None = None,
     packings: Mapping[str, str] | None = None,
     trained: Collection[int] = (),
-    rank: int | None = None,
+    sender: Sender | None = None,
+    masters: Masters | None = None,
 ) -> Selection:
     """Chooses among the model's parameters; a parameter under two names counts once.
 
@@ -125,30 +139,31 @@ def select(
         include, exclude: globs of stripped names; what they rule out is not warned of.
         roles: glob to role, over the built-in guess. packings: glob to packing, likewise.
         trained: ids of parameters that are trained even where they are frozen now.
-        rank: of this process among several that each send their own part; None where this one
+        sender: this process among several that each send their own part; None where this one
             sends everything.
+        masters: copies that are trained, and read, in the place of the model's own.
     """
     watched: list[Watched] = []
     left_out: dict[str, list[str]] = {}
     misfits: list[str] = []
     averages = _averages(model)
-    for name, raw_name, parameter in _named(model):
+    for name, held in _named(model, masters or {}):
         if not _wanted(name, include, exclude):
             continue
-        reason = obstacle(name, parameter, trained, spread=rank is not None)
-        if reason is None and id(parameter) in averages:
+        reason = obstacle(name, held, trained, spread=sender is not None)
+        if reason is None and id(held.parameter) in averages:
             reason = "an average of others"
         if reason is None and len(watched) >= WireLimits().tensors:
             reason = f"beyond the first {WireLimits().tensors} tensors"
         if reason is None:
-            packing = _packing(name, parameter, heads_of(model, raw_name), packings, misfits)
-            product = product_of(model, raw_name)
-            shard = None if rank is None else shard_of(parameter, rank=rank)
-            watched.append(_watch(name, parameter, roles, packing, product, shard))
+            packing = _packing(name, held.shape, heads_of(model, held.name), packings, misfits)
+            product = product_of(model, held.name)
+            shard = None if sender is None else held.shard(sender.rank)
+            watched.append(_watch(name, held, roles, packing, product, shard))
         else:
             left_out.setdefault(reason, []).append(name)
     return Selection(
-        tensors=tuple(watched),
+        tensors=shared_out(watched, sender=sender),
         left_out={reason: tuple(names) for reason, names in left_out.items()},
         misfits=tuple(misfits),
     )
@@ -160,8 +175,14 @@ def signature(model: torch.nn.Module, trained: Collection[int] = ()) -> tuple[ob
     For as long as the selected parameters live: the id of one that is gone can come again.
     """
     return tuple(
-        (id(p), is_trained(p, trained), p.dtype, None if is_lazy(p) else p.shape, p.device)
-        for p in model.parameters()
+        (
+            id(one.source),
+            is_trained(one.parameter, trained),
+            one.source.dtype,
+            None if is_lazy(one.source) else one.shape,
+            one.source.device,
+        )
+        for one in held_in(model)
     )
 
 
@@ -171,15 +192,17 @@ def _averages(model: torch.nn.Module) -> frozenset[int]:
     return frozenset(id(parameter) for copy in copies for parameter in copy.parameters())
 
 
-def _named(model: torch.nn.Module) -> Iterator[tuple[str, str, torch.nn.Parameter]]:
-    """Each parameter with the name it is known by and the model's own name for it."""
+def _named(model: torch.nn.Module, masters: Masters) -> Iterator[tuple[str, Held]]:
+    """Each parameter with the name it is known by; its values from its master, where it has one."""
     seen: set[str] = set()
-    for raw, parameter in model.named_parameters():
-        name = strip_wrappers(raw)
+    for held in held_in(model):
+        name = strip_wrappers(held.name)
         if name in seen:
-            name = raw
+            name = held.name
         seen.add(name)
-        yield name, raw, parameter
+        reference = masters.get(id(held.parameter))
+        master = None if reference is None else reference()
+        yield name, held if master is None else replace(held, source=master)
 
 
 def _wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
@@ -190,12 +213,11 @@ def _wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 def _packing(
     name: str,
-    parameter: torch.nn.Parameter,
+    shape: tuple[int, ...],
     heads: Heads,
     packings: Mapping[str, str] | None,
     misfits: list[str],
 ) -> Packing | None:
-    shape = tuple(parameter.shape)
     try:
         packing = packing_of(name, shape, **heads._asdict(), packings=packings)
     except ValueError as error:
@@ -207,25 +229,26 @@ def _packing(
 
 def _watch(
     name: str,
-    parameter: torch.nn.Parameter,
+    held: Held,
     roles: Mapping[str, str] | None,
     packing: Packing | None,
     product: Product | None,
     shard: Shard | None,
 ) -> Watched:
-    shape = tuple(parameter.shape)
-    layout = layout_of(name, shape, roles=roles)
+    layout = layout_of(name, held.shape, roles=roles)
+    values = held.values()
     return Watched(
         name=name,
-        parameter=weakref.ref(parameter),
-        shape=shape,
-        dtype=DTYPES[parameter.dtype],
+        parameter=weakref.ref(held.source),
+        shape=held.shape,
+        dtype=DTYPES[values.dtype],
         layer=layout.layer,
         role=layout.role,
-        device=parameter.device,
+        device=values.device,
         packing=packing,
         product=product,
         shard=shard,
+        piece=held.piece,
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,12 +30,14 @@ class Shard:
     Attributes:
         placement: None for all of it.
         sent: False where another process sends the same, or where there is nothing to send.
-        largest: elements of the largest shard that any process holds of it.
+        largest: elements that no process holds more of.
+        everywhere: whether every process holds all of it.
     """
 
     placement: Placement | None = None
     sent: bool = True
     largest: int
+    everywhere: bool = False
 
 
 def is_distributed(tensor: object) -> bool:
@@ -46,11 +47,6 @@ def is_distributed(tensor: object) -> bool:
         for name in MODULES
         if (kind := getattr(sys.modules.get(name), "DTensor", None)) is not None
     )
-
-
-def is_spread(parameters: Iterable[torch.Tensor]) -> bool:
-    """Whether any trained one of these is a distributed tensor."""
-    return any(parameter.requires_grad and is_distributed(parameter) for parameter in parameters)
 
 
 def shard_of(parameter: torch.Tensor, *, rank: int = 0) -> Shard:
@@ -63,7 +59,7 @@ def shard_of(parameter: torch.Tensor, *, rank: int = 0) -> Shard:
         UnreadableShardError: its placement is of a kind that is not read.
     """
     if not is_distributed(parameter):
-        return Shard(sent=rank == 0, largest=parameter.numel())
+        return Shard(sent=rank == 0, largest=parameter.numel(), everywhere=True)
     return _distributed(parameter)
 
 
@@ -80,15 +76,13 @@ def _distributed(parameter: Any) -> Shard:
     coordinate = parameter.device_mesh.get_coordinate()
     offset, length = [0] * parameter.dim(), list(parameter.shape)
     largest = list(parameter.shape)
-    is_first = coordinate is not None
-    for axis, placement in enumerate(parameter.placements):
-        here = 0 if coordinate is None else coordinate[axis]
-        if placement.is_replicate():
-            is_first = is_first and here == 0
-            continue
-        dim = _sharded_axis(placement) % parameter.dim()
+    here = coordinate or [0] * len(parameter.placements)
+    is_first = coordinate is not None and not any(
+        here[axis] for axis, one in enumerate(parameter.placements) if one.is_replicate()
+    )
+    for axis, dim in _cuts(parameter):
         count = parameter.device_mesh.size(axis)
-        start, length[dim] = _chunk(length[dim], here, count)
+        start, length[dim] = _chunk(length[dim], here[axis], count)
         offset[dim] += start
         largest[dim] = -(-largest[dim] // count)
     shape = tuple(length)
@@ -111,9 +105,27 @@ def _chunk(length: int, index: int, count: int) -> tuple[int, int]:
     return start, min(start + size, length) - start
 
 
-def _sharded_axis(placement: Any) -> int:
-    # A strided shard is one as well, and its rows are not one block.
-    if type(placement).__name__ != "Shard":
-        raise UnreadableShardError(f"placed as {type(placement).__name__}")
-    dim: int = placement.dim
-    return dim
+def _cuts(parameter: Any) -> list[tuple[int, int]]:
+    """Along which axis of the mesh each dimension of the tensor is cut, in the order of cutting.
+
+    From left to right, but for strided shards: these say that the axes to their right were cut
+    before, as ``fully_shard`` over tensor parallel does. Only then is what they leave one block.
+    """
+    plain: list[tuple[int, int]] = []
+    strided: list[tuple[int, int]] = []
+    cut_later = [1] * parameter.dim()
+    for axis, placement in reversed(list(enumerate(parameter.placements))):
+        kind = type(placement).__name__
+        if placement.is_replicate():
+            continue
+        if kind not in ("Shard", "_StridedShard"):
+            raise UnreadableShardError(f"placed as {kind}")
+        dim = placement.dim % parameter.dim()
+        if kind == "Shard":
+            plain.insert(0, (axis, dim))
+        elif placement.split_factor == cut_later[dim]:
+            strided.append((axis, dim))
+        else:
+            raise UnreadableShardError("strided over rows that are no block")
+        cut_later[dim] *= parameter.device_mesh.size(axis)
+    return [*plain, *strided]

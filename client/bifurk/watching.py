@@ -16,11 +16,12 @@ from bifurk.by_identity import ByIdentity
 from bifurk.capture import Capture
 from bifurk.config import WatchConfig, WatchSettings
 from bifurk.configure import given, resolve
+from bifurk.held import is_spread
 from bifurk.identity import Identity, Rank, current_rank
 from bifurk.monitor import InertMonitor, Monitor
 from bifurk.optimizers import as_optimizers
 from bifurk.session import Session
-from bifurk.shards import is_spread
+from bifurk.sharing import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,8 @@ def watch(
 
     Args:
         model: any module; wrapped by DDP or ``torch.compile`` or not. Under DDP every rank may
-            call this; rank 0 posts. Of a model sharded by ``fully_shard`` every rank has to call
+            call this; rank 0 posts, or, with ``split``, each its share of the tensors. Of a model
+            sharded by ``fully_shard`` or ``FullyShardedDataParallel`` every rank has to call
             this, and posts its own shards.
         optimizer: one, or several of which the first is the clock.
         transport: instead of HTTP, see ``bifurk.testing``.
@@ -80,13 +82,14 @@ def watch(
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     rank = current_rank()
-    each_sends = is_spread(model.parameters())
     known = _sessions.get(optimizers[0])
     if known is not None and known in _unasked:
         known.close(0.0)
+    config = resolve(settings, rank=rank, transport_given=transport is not None)
+    each_sends = is_spread(model) or (config.split and rank.ranks > 1)
     if each_sends and rank.ranks > 1 and (known is None or known.closed):
         settings = shared_names(settings, environ=os.environ, rank=rank)
-    config = resolve(settings, rank=rank, transport_given=transport is not None)
+        config = resolve(settings, rank=rank, transport_given=transport is not None)
     if known is not None and not known.closed:
         if any(getattr(config, name) != getattr(known.config, name) for name in given(settings)):
             _log.warning("this optimizer is watched already: its first monitor and settings stay")
@@ -140,7 +143,12 @@ def _open(
     transport: Transport | None,
 ) -> Session:
     capture = Capture(
-        model, config=config, optimizers=optimizers, rank=rank.rank if each_sends else None
+        model,
+        config=config,
+        optimizers=optimizers,
+        sender=Sender(rank=rank.rank, sharing=rank.ranks if config.split else 1)
+        if each_sends
+        else None,
     )
     _end_replaced(config)
     identity = Identity(

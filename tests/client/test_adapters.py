@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from bifurk.adapters import product_of
 from bifurk.selection import select
@@ -32,6 +33,14 @@ def test_the_left_factor_names_the_right_one_and_the_scale() -> None:
         "q.lora_embedding_A.default": None,
         "q.lora_embedding_B.default": Product(right="q.lora_embedding_A.default", scale=4.0),
     }
+
+
+def test_factors_that_are_wrapped_themselves_are_found() -> None:
+    model = Adapted({"default": 4})
+    for factors in (model.lora_A, model.lora_B):
+        factors["default"] = checkpoint_wrapper(factors["default"])
+    found = {t.name: t.product for t in select(model).tensors}
+    assert found["lora_B.default.weight"] == Product(right="lora_A.default.weight", scale=4.0)
 
 
 @pytest.mark.parametrize("scaling", [None, {}, {"default": "much"}, {"default": float("inf")}, 2.0])

@@ -55,6 +55,7 @@ def test_every_field_can_come_from_the_environment() -> None:
         "payload": ("sketch", "sketch"),
         "full_bytes": ("5", 5),
         "full_every": ("2", 2),
+        "split": ("true", True),
         "overhead_budget": ("none", None),
         "directives": ("false", False),
         "forward": ("wandb, mlflow", ("wandb", "mlflow")),

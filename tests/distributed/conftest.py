@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-import bifurk
+from tests.distributed.compared import run_id, watch_whole
 from tests.distributed.training import AXES, EVERY, RANKS, STEPS, Net
 from tests.server import Server
 
@@ -32,8 +32,7 @@ class Trained:
     seconds: float
 
     def run_id(self, name: str) -> int:
-        runs = self.server.get("/api/v1/runs")["items"]
-        return next(int(run["id"]) for run in runs if run["run"] == name)
+        return run_id(self, name)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +60,11 @@ def _train(folder: Path, server: Server) -> Trained:
     assert all(file.exists() for file in files), logs
     ranks = [torch.load(file) for file in files]
     for form in AXES:
-        _watch_whole(form, ranks, server.url, folder)
+        watch_whole(
+            Net(),
+            [whole_weights(form, ranks, step) for step in range(STEPS + 1)],
+            run=f"{form}-whole", every=EVERY, url=server.url, folder=folder,
+        )  # fmt: skip
     return Trained(server=server, ranks=ranks, exit_codes=codes, seconds=seconds)
 
 
@@ -84,30 +87,3 @@ def whole_weights(form: str, ranks: list[dict[str, Any]], step: int) -> dict[str
         else held[0][name]
         for name in held[0]
     }
-
-
-def _watch_whole(form: str, ranks: list[dict[str, Any]], url: str, folder: Path) -> None:
-    """One process goes through the same weights, undistributed."""
-    states = [whole_weights(form, ranks, step) for step in range(STEPS + 1)]
-    model = Net()
-    model.load_state_dict(states[0])
-    optimizer = Retaken(model, states)
-    with bifurk.watch(
-        model, optimizer, run=f"{form}-whole", every=EVERY, payload="full", url=url,
-        spool_dir=folder / "spool",
-    ):  # fmt: skip
-        for _ in range(STEPS):
-            optimizer.step()
-
-
-class Retaken(torch.optim.Optimizer):
-    """Takes the steps that others have taken."""
-
-    def __init__(self, model: torch.nn.Module, states: list[dict[str, torch.Tensor]]) -> None:
-        super().__init__(model.parameters(), {})
-        self._model = model
-        self._left = iter(states[1:])
-
-    def step(self, closure: Any = None) -> None:
-        del closure
-        self._model.load_state_dict(next(self._left))

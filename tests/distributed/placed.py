@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor.placement_types import _StridedShard as Strided
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 import bifurk
@@ -58,21 +59,25 @@ def sharded(whole: nn.Module, layout: Layout) -> nn.Module:
     return held
 
 
-def sent(model: nn.Module) -> tuple[TensorPart, ...]:
+def sent(model: nn.Module, **settings: Any) -> tuple[TensorPart, ...]:
     """What this rank's client posts of a model before the first step, full values included."""
     transport = InMemoryTransport()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with bifurk.watch(
-        model, optimizer, run="placed", attempt="first", payload="full", transport=transport
-    ):
+        model, optimizer, run="placed", attempt="first", payload="full", transport=transport,
+        **settings,
+    ):  # fmt: skip
         optimizer.step()
     return transport.parts()[0].tensors
 
 
 def _distributed(whole: torch.Tensor, mesh: Any, placements: Sequence[Any]) -> DTensor:
     held = whole
-    for axis, placement in enumerate(placements):
-        if isinstance(placement, Shard):
+    # What is strided is cut last, and from the right: so says torch's own description of it.
+    cuts = [(a, p) for a, p in enumerate(placements) if not isinstance(p, Strided)]
+    cuts += [(a, p) for a, p in reversed(list(enumerate(placements))) if isinstance(p, Strided)]
+    for axis, placement in cuts:
+        if isinstance(placement, Shard | Strided):
             chunks = torch.chunk(held, mesh.size(axis), dim=placement.dim)
             here = mesh.get_local_rank(axis)
             empty = held.narrow(placement.dim, 0, 0)

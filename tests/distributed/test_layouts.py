@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Replicate, Shard
-from torch.distributed.tensor.placement_types import _StridedShard
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
+from torch.distributed.tensor.placement_types import Placement
+from torch.distributed.tensor.placement_types import _StridedShard as Strided
 
+import bifurk
 from bifurk.exact import Exact
 from bifurk.shards import shard_of
 from bifurk.wire import TensorPart
@@ -27,6 +30,11 @@ LAYOUTS = {
     "columns": Layout((4,), {"large": [Shard(1)], "small": [Shard(-1)]}),
     "rows and columns": Layout((2, 2), {"large": [Shard(0), Shard(1)], "small": [Shard(1)] * 2}),
     "hybrid": Layout((2, 2), {"large": [Replicate(), Shard(0)], "gain": [Shard(0), Replicate()]}),
+    "strided": Layout((2, 2), {"large": [Strided(0, sf=2), Shard(0)], "row": [Shard(0)] * 2}),
+    "strided twice": Layout(
+        (2, 2, 2), {"large": [Strided(0, sf=4), Strided(0, sf=2), Shard(0)], "gain": [Shard(0)] * 3}
+    ),
+    "strided columns": Layout((2, 2), {"large": [Strided(1, sf=2), Shard(1)]}),
     "replicated": Layout((3,), {"large": [Shard(0)], "small": [Replicate()]}),
 }
 
@@ -103,19 +111,52 @@ def test_all_ranks_agree_on_the_largest_shard() -> None:
     assert largest == {151 * 33}
 
 
-def test_a_strided_shard_is_left_out_and_said_so(caplog: pytest.LogCaptureFixture) -> None:
-    placements = [_StridedShard(0, split_factor=2), Shard(0)]
+@pytest.mark.parametrize(
+    ("placements", "rows", "told"),
+    [
+        ([Strided(0, sf=3), Shard(0)], 38, "strided over rows that are no block"),
+        ([Strided(0, sf=2), Replicate()], 76, "strided over rows that are no block"),
+        ([Shard(0), Partial()], 76, "placed as Partial"),
+        ([Shard(0), Shard(0)], 37, "a shard of (37, 129) where (38, 129) was expected"),
+    ],
+)
+def test_what_is_no_block_is_left_out_and_said_so(
+    placements: list[Placement], rows: int, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
     whole = Weights(torch.float32)
     with as_rank(0, 4):
         mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("strided", "rows"))
         large = DTensor.from_local(
-            whole.large.detach()[:38], mesh, placements, run_check=False,
+            whole.large.detach()[:rows], mesh, placements, run_check=False,
             shape=whole.large.shape, stride=whole.large.stride(),
         )  # fmt: skip
         whole.large = nn.Parameter(large)
         tensors = sent(whole)
     assert [tensor.name for tensor in tensors] == ["small", "gain", "row"]
-    assert "a distributed tensor placed as _StridedShard: large" in caplog.text
+    assert f"a distributed tensor {told}: large" in caplog.text
+
+
+def test_ranks_that_share_the_sending_send_everything_once_and_alike() -> None:
+    whole = Weights(torch.float32)
+    expected = {tensor.name: tensor for tensor in sent(whole)}
+    by_rank = []
+    for rank in range(3):
+        with as_rank(rank, 3):
+            by_rank.append(sent(whole, split=True))
+    assert sorted(t.name for tensors in by_rank for t in tensors) == sorted(expected)
+    for tensor in itertools.chain.from_iterable(by_rank):
+        assert_same(tensor, expected[tensor.name])
+    assert [[tensor.name for tensor in tensors] for tensors in by_rank] == [
+        ["large"],
+        ["small"],
+        ["gain", "row"],
+    ]
+
+
+def test_without_sharing_one_rank_sends_everything() -> None:
+    with as_rank(1, 3):
+        monitor = bifurk.watch(nn.Linear(2, 2), torch.optim.SGD([torch.ones(1)], lr=1.0))
+    assert "rank 0 posts" in repr(monitor)
 
 
 def test_a_lost_rank_leaves_the_others_without_a_value() -> None:

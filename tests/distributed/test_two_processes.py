@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import urllib3
 from safetensors.numpy import load
-from sqlalchemy import select
 
-from bifurk.wire import TensorPart, decode
-from bifurk_service.stats.registry import STATISTICS, Family
-from bifurk_service.stats.shards import assembled
-from bifurk_service.store.blobs import open_blobs
-from bifurk_service.store.engine import Database
-from bifurk_service.store.models import TENSOR_STATS, Attempt, Run, Snapshot, StoredPart, Tensor
+from tests.distributed.compared import (
+    assert_same_parts,
+    assert_same_statistics,
+    carried,
+    snapshots_of,
+    statistics,
+)
 from tests.distributed.conftest import PART_TIMEOUT_SECONDS, Trained, whole_weights
 from tests.distributed.training import AXES, KILLED_BEFORE, SNAPSHOTS
-
-SPECTRA_TOLERANCE = 1e-6
-
 
 PIECES = {"sharded": {1, 2}, "tensor": {1, 2}, "replicated": {1}}
 """How many parts carry a tensor."""
@@ -64,39 +60,15 @@ def test_every_rank_with_shards_sends_its_part_of_every_snapshot(
 @in_every_form
 def test_counts_samples_and_values_equal_those_of_one_process(stored: Trained, form: str) -> None:
     ours, theirs = carried(stored, form), carried(stored, f"{form}-whole")
-    assert ours.keys() == theirs.keys()
-    assert {len(pieces) for pieces in theirs.values()} == {1}
     assert {len(pieces) for pieces in ours.values()} == PIECES[form]
-    for key, pieces in ours.items():
-        came, expected = assembled(pieces), theirs[key][0]
-        assert isinstance(came, TensorPart)
-        assert (came.counts is None) == (expected.counts is None)
-        if came.counts is not None and expected.counts is not None:
-            np.testing.assert_array_equal(came.counts.keys, expected.counts.keys)
-            np.testing.assert_array_equal(came.counts.counts, expected.counts.counts)
-        for kind in ("values", "sample"):
-            mine, other = getattr(came, kind), getattr(expected, kind)
-            assert (mine is None) == (other is None)
-            if mine is not None:
-                np.testing.assert_array_equal(mine.data, other.data)
+    assert_same_parts(ours, theirs)
 
 
 @in_every_form
 def test_stored_statistics_equal_those_of_one_process(stored: Trained, form: str) -> None:
     ours, theirs = statistics(stored, form), statistics(stored, f"{form}-whole")
-    assert ours.keys() == theirs.keys()
     assert len(ours) == 7 * SNAPSHOTS
-    spectral = {one.name for one in STATISTICS if one.family == Family.SPECTRUM}
-    measured = 0
-    for key, row in ours.items():
-        for name, value in row.items():
-            expected = theirs[key][name]
-            if name in spectral and value is not None:
-                assert value == pytest.approx(expected, rel=SPECTRA_TOLERANCE), (key, name)
-                measured += 1
-            else:
-                assert value == expected, (key, name)
-    assert measured > SNAPSHOTS, "spectra were measured"
+    assert assert_same_statistics(ours, theirs) > SNAPSHOTS, "spectra were measured"
 
 
 def test_values_are_answered_whole(stored: Trained) -> None:
@@ -132,49 +104,3 @@ def test_what_only_the_living_rank_holds_is_measured_all_the_same(trained: Train
     assert head["l2_norm"] is not None
     assert embedding["l2_norm"] is None
     assert embedding["no_value"]["l2_norm"] == f"{76 * 129} of {151 * 129} elements came"
-
-
-def snapshots_of(trained: Trained, run: str) -> list[dict[str, Any]]:
-    listed = trained.server.get(f"/api/v1/runs/{trained.run_id(run)}/snapshots")["items"]
-    return sorted(listed, key=lambda one: one["sequence"])
-
-
-def statistics(trained: Trained, run: str) -> dict[tuple[int, str], dict[str, Any]]:
-    """Rows of stored statistics by step and name of the tensor."""
-    query = (
-        select(Tensor.name.label("tensor"), TENSOR_STATS)
-        .join(Tensor, Tensor.id == TENSOR_STATS.c.tensor_id)
-        .join(Run, Run.id == Tensor.run_id)
-        .where(Run.slug == run)
-    )
-    database = Database(f"sqlite:///{trained.server.data_dir / 'bifurk.db'}")
-    with database.read() as session:
-        rows = [dict(row) for row in session.execute(query).mappings()]
-    database.close()
-    own = ("tensor", "tensor_id", "attempt_id", "step")
-    return {
-        (row["step"], row["tensor"]): {name: row[name] for name in row if name not in own}
-        for row in rows
-    }
-
-
-def carried(trained: Trained, run: str) -> dict[tuple[int, str], list[TensorPart]]:
-    """What the stored parts carry, by step and name of the tensor."""
-    query = (
-        select(Snapshot.step, StoredPart.blob_key, StoredPart.encoding)
-        .join(Snapshot, Snapshot.id == StoredPart.snapshot_id)
-        .join(Attempt, Attempt.id == Snapshot.attempt_id)
-        .join(Run, Run.id == Attempt.run_id)
-        .where(Run.slug == run)
-        .order_by(StoredPart.rank)
-    )
-    database = Database(f"sqlite:///{trained.server.data_dir / 'bifurk.db'}")
-    with database.read() as session:
-        rows = list(session.execute(query))
-    database.close()
-    blobs = open_blobs(str(trained.server.data_dir / "blobs"))
-    found: dict[tuple[int, str], list[TensorPart]] = {}
-    for step, key, encoding in rows:
-        for tensor in decode(blobs.get(key), encoding=encoding).tensors:
-            found.setdefault((step, tensor.name), []).append(tensor)
-    return found

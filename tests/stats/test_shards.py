@@ -10,7 +10,7 @@ import pytest
 from bifurk.exact import Exact
 from bifurk.sketch import sample_positions, sketch
 from bifurk.wire import Placement, TensorPart
-from bifurk_service.stats.shards import DIFFERENT, assembled, full_values, trace
+from bifurk_service.stats.shards import DIFFERENT, OVERLAPPING, assembled, full_values, trace
 
 SHAPE = (150, 128)
 VALUES = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
@@ -37,6 +37,37 @@ def test_exact_blocks_of_a_large_tensor_make_up_its_counts_and_sample() -> None:
     np.testing.assert_array_equal(came.counts.keys, expected.keys)
     np.testing.assert_array_equal(came.counts.counts, expected.counts)
     np.testing.assert_array_equal(came.sample.data, VALUES.ravel()[sample_positions(VALUES.size)])
+
+
+def elements(first: int, end: int) -> TensorPart:
+    """A range of the elements in a row, as flattened parameters are cut."""
+    return replace(
+        rows(0, 1),
+        values=Exact(dtype="float32", data=VALUES.ravel()[first:end]),
+        placement=Placement(offset=(first,), local_shape=(end - first,)),
+    )
+
+
+def test_ranges_of_elements_make_up_the_same_as_blocks() -> None:
+    cut = [elements(7_001, 14_003), elements(14_003, 19_200), elements(0, 7_001)]
+    ours, theirs = assembled(cut), assembled([rows(0, 100), rows(100, 150)])
+    assert isinstance(ours, TensorPart)
+    assert isinstance(theirs, TensorPart)
+    assert ours.sample is not None
+    assert theirs.sample is not None
+    assert ours.counts is not None
+    assert theirs.counts is not None
+    np.testing.assert_array_equal(ours.counts.counts, theirs.counts.counts)
+    np.testing.assert_array_equal(ours.sample.data, theirs.sample.data)
+    in_full = [replace(one, full=one.values) for one in cut]
+    whole = full_values(in_full)
+    assert whole is not None
+    np.testing.assert_array_equal(whole.data, VALUES)
+
+
+def test_ranges_that_overlap_or_stand_beside_blocks_are_no_tensor() -> None:
+    assert assembled([elements(0, 10_000), elements(9_999, 19_199)]) == OVERLAPPING
+    assert assembled([elements(0, 12_800), rows(100, 150)]) == DIFFERENT
 
 
 def test_order_is_no_matter() -> None:

@@ -58,6 +58,16 @@ def test_a_million_tensors_are_refused_early() -> None:
         ({"placement": {"offset": [0], "local_shape": [0]}}, "placement.local_shape", "left out"),
         ({"placement": {"offset": [], "local_shape": [64]}}, "placement", "expected 1 axes"),
         ({"placement": {"offset": [1], "local_shape": [64]}}, "placement", "reach beyond [64]"),
+        (
+            {"shape": [8, 8], "placement": {"offset": [1], "local_shape": [64]}},
+            "placement",
+            "reach beyond [64]",
+        ),
+        (
+            {"shape": [8, 8], "placement": {"offset": [0, 0, 0], "local_shape": [8, 8, 1]}},
+            "placement",
+            "expected 2 axes in offset and local_shape, or 1",
+        ),
         ({"placement": {"offset": [-1], "local_shape": [64]}}, "placement.offset", "from 0"),
     ],
 )

@@ -76,6 +76,10 @@ def small_tensors(draw: st.DrawFn) -> TensorPart:
         offset = draw(st.tuples(*(st.integers(0, 3) for _ in shape)))
         placement = Placement(offset=offset, local_shape=shape)
         shape = tuple(o + length + 1 for o, length in zip(offset, shape, strict=True))
+        if draw(st.booleans()):
+            start = draw(st.integers(0, math.prod(shape) - 1))
+            length = draw(st.integers(1, math.prod(shape) - start))
+            placement = Placement(offset=(start,), local_shape=(length,))
     local_shape = placement.local_shape if placement else shape
     values = draw(bit_patterns(dtype, math.prod(local_shape)))
     full = Exact(dtype=dtype, data=values.data.reshape(local_shape))

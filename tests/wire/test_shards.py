@@ -21,6 +21,8 @@ from bifurk.wire.shards import sampled_within
         ((33_000,), (16_500,), (16_500,)),
         ((8, 30, 90), (3, 7, 0), (2, 11, 90)),
         ((70_000, 1), (5, 0), (1, 1)),
+        ((260, 127), (131,), (20_000,)),
+        ((8, 30, 90), (1,), (21_599,)),
     ],
 )
 def test_they_are_where_an_array_of_positions_has_them(
@@ -28,7 +30,8 @@ def test_they_are_where_an_array_of_positions_has_them(
 ) -> None:
     size = math.prod(shape)
     block = tuple(slice(o, o + n) for o, n in zip(offset, local_shape, strict=True))
-    local = np.arange(size).reshape(shape)[block].ravel()
+    everything = np.arange(size) if len(offset) == 1 else np.arange(size).reshape(shape)
+    local = everything[block].ravel()
     sampled = sample_positions(size)
     places, positions = sampled_within(shape, Placement(offset=offset, local_shape=local_shape))
     np.testing.assert_array_equal(sampled[places], local[positions])

@@ -25,7 +25,7 @@ from bifurk.wire.limits import (
 from bifurk.wire.manifest import read_manifest
 from bifurk.wire.part import Part, Placement, Product, TensorPart
 from bifurk.wire.payloads import KINDS, Payloads
-from bifurk.wire.shards import sampled_within
+from bifurk.wire.shards import cut_shape, sampled_within
 from bifurk.wire.strict_json import parse_object
 
 _ROLE_CHARACTERS = 64
@@ -163,15 +163,17 @@ def _placement(f: Fields, shape: tuple[int, ...]) -> Placement | None:
     placed = Fields(f.raw("placement"), f"{f.where}.placement")
     offset = placed.integers("offset", least=0, most=MAX_ELEMENTS, limit=MAX_DIMENSIONS)
     local_shape = _shape(placed, "local_shape")
-    if not len(offset) == len(local_shape) == len(shape):
-        raise WireError(placed.where, f"expected {len(shape)} axes in offset and local_shape")
+    if len(offset) != len(local_shape) or len(offset) not in (1, len(shape)):
+        raise WireError(placed.where, f"expected {len(shape)} axes in offset and local_shape, or 1")
+    placement = Placement(offset=offset, local_shape=local_shape)
+    cut = cut_shape(shape, placement)
     ends = [start + length for start, length in zip(offset, local_shape, strict=True)]
-    if any(end > whole for end, whole in zip(ends, shape, strict=True)):
+    if any(end > whole for end, whole in zip(ends, cut, strict=True)):
         raise WireError(
             placed.where,
-            f"offset {list(offset)} and local shape {list(local_shape)} reach beyond {list(shape)}",
+            f"offset {list(offset)} and local shape {list(local_shape)} reach beyond {list(cut)}",
         )
-    return Placement(offset=offset, local_shape=local_shape)
+    return placement
 
 
 def _sample_size(shape: tuple[int, ...], placement: Placement | None) -> int:

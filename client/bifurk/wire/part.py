@@ -24,7 +24,11 @@ Detail: TypeAlias = str | float | int | bool | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Which piece of a sharded tensor this part carries: offset and shape along every axis."""
+    """Which piece of a sharded tensor this part carries: offset and shape along every axis.
+
+    With a single axis, where the tensor has another number of them, it is a range of the tensor's
+    elements in row-major order, as flattened parameters are cut.
+    """
 
     offset: tuple[int, ...]
     local_shape: tuple[int, ...]

@@ -15,6 +15,15 @@ from bifurk.wire.part import Placement
 Positions: TypeAlias = NDArray[np.int64]
 
 
+def cut_shape(shape: tuple[int, ...], placement: Placement) -> tuple[int, ...]:
+    """The shape in which a placement's offset counts: the tensor's, or that of all in one row.
+
+    >>> cut_shape((3, 4), Placement(offset=(5,), local_shape=(2,)))
+    (12,)
+    """
+    return shape if len(placement.offset) == len(shape) else (math.prod(shape),)
+
+
 @lru_cache(maxsize=1024)
 def sampled_within(shape: tuple[int, ...], placement: Placement) -> tuple[Positions, Positions]:
     """Which of a whole tensor's sampled elements lie in a shard, and where there.
@@ -32,7 +41,8 @@ def sampled_within(shape: tuple[int, ...], placement: Placement) -> tuple[Positi
     Raises:
         ValueError: the tensor has fewer elements than a sample.
     """
-    everywhere = np.stack(np.unravel_index(sample_positions(math.prod(shape)), shape))
+    cut = cut_shape(shape, placement)
+    everywhere = np.stack(np.unravel_index(sample_positions(math.prod(shape)), cut))
     local = everywhere - np.array(placement.offset, dtype=np.int64)[:, None]
     lengths = np.array(placement.local_shape, dtype=np.int64)[:, None]
     places = np.flatnonzero(((local >= 0) & (local < lengths)).all(axis=0)).astype(np.int64)

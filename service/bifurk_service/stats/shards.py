@@ -13,11 +13,11 @@ import numpy as np
 from bifurk.exact import STORAGE, Exact
 from bifurk.sketch import SAMPLE_SIZE, SMALL_TENSOR_ELEMENTS, merge
 from bifurk.wire import Placement, TensorPart
-from bifurk.wire.shards import sampled_within
+from bifurk.wire.shards import cut_shape, sampled_within
 from bifurk_service.stats.pooling import counts_of
 from bifurk_service.stats.value import NoValue
 
-DIFFERENT: Final = NoValue("its shards are of different shapes or dtypes")
+DIFFERENT: Final = NoValue("its shards are of different shapes, dtypes or kinds")
 OVERLAPPING: Final = NoValue("its shards overlap")
 
 
@@ -93,6 +93,8 @@ def _incomplete(shards: Sequence[TensorPart]) -> NoValue | None:
     if came < whole.size:
         return NoValue(f"{came} of {whole.size} elements came")
     places = tuple(one.placement for one in shards if one.placement is not None)
+    if len({len(place.offset) for place in places}) > 1:
+        return DIFFERENT
     if came > whole.size or len(places) < len(shards) or _overlap(places):
         return OVERLAPPING
     return None
@@ -118,12 +120,13 @@ def _placed(
     blocks = [carried(one) for one in shards]
     if any(block is None for block in blocks):
         return None
-    data = np.empty(whole.shape, dtype=STORAGE[whole.dtype])
+    assert whole.placement is not None
+    data = np.empty(cut_shape(whole.shape, whole.placement), dtype=STORAGE[whole.dtype])
     for one, block in zip(shards, blocks, strict=True):
         assert one.placement is not None
         assert block is not None
         data[_slices(one.placement)] = block.data.reshape(one.local_shape)
-    return Exact(dtype=whole.dtype, data=data)
+    return Exact(dtype=whole.dtype, data=data.reshape(whole.shape))
 
 
 def _slices(place: Placement) -> tuple[slice, ...]:

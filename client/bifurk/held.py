@@ -1,0 +1,129 @@
+"""The parameters of a model under its own names, whatever a wrapper has put in their place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from bifurk.flat_parameters import FlatPiece, Pieces, flat_pieces
+from bifurk.shards import Shard, is_distributed, local, shard_of
+
+MODULE: Final = "torch.distributed.fsdp"
+STAND_INS: Final = ("_unsharded_param", "_sharded_post_forward_param")
+"""What ``fully_shard`` shows in the place of a sharded parameter while it is gathered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Held:
+    """One parameter of a model, and what of it this process holds.
+
+    Attributes:
+        name: as the model has it, wrappers included.
+        parameter: what an optimizer trains.
+        source: what its values are read from: the parameter itself, or the flat one it lies in.
+        piece: where in the flat one; None where it lies in none.
+    """
+
+    name: str
+    parameter: torch.Tensor
+    source: torch.Tensor
+    piece: FlatPiece | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole parameter."""
+        return tuple(self.parameter.shape) if self.piece is None else self.piece.shape
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether several processes hold different parts of it, or tell how they hold it."""
+        return is_distributed(self.source) if self.piece is None else self.piece.cut
+
+    def values(self) -> torch.Tensor:
+        """What lies in this process, without autograd; never communicates."""
+        return local(self.source) if self.piece is None else self.piece.held(self.source)
+
+    def shard(self, rank: int) -> Shard:
+        """What of the whole that is, and whether this process, of this rank, sends it.
+
+        Raises:
+            UnreadableShardError: its placement is of a kind that is not read.
+        """
+        piece = self.piece
+        if piece is None:
+            return shard_of(self.source, rank=rank)
+        return Shard(
+            placement=piece.placement,
+            sent=piece.is_first and piece.length > 0,
+            largest=piece.largest,
+            everywhere=not piece.cut,
+        )
+
+
+def held_in(model: torch.nn.Module) -> Iterator[Held]:
+    """Every parameter once, in the order of the model; one under two names has its first."""
+    pieces = flat_pieces(model)
+    if pieces:
+        yield from _beside_flat(model, pieces)
+        return
+    sharded = _sharded_behind(model)
+    for name, shown in model.named_parameters():
+        parameter = sharded.get(id(shown), shown)
+        yield Held(name=name, parameter=parameter, source=parameter)
+
+
+def is_spread(model: torch.nn.Module) -> bool:
+    """Whether processes hold different parts of anything that is trained."""
+    return any(one.parameter.requires_grad and one.is_spread for one in held_in(model))
+
+
+def _beside_flat(model: torch.nn.Module, pieces: Pieces) -> Iterator[Held]:
+    flattened = [piece for own in pieces.values() for piece in own.values()]
+    seen = {id(one) for piece in flattened for one in (piece.parameter, piece.flat)}
+    for path, module in model.named_modules():
+        prefix = f"{path}." if path else ""
+        plain = dict(module.named_parameters(recurse=False))
+        own = pieces.get(id(module), {})
+        for name in dict.fromkeys([*plain, *own]):
+            piece = own.get(name)
+            if piece is not None:
+                yield Held(
+                    name=f"{prefix}{name}",
+                    parameter=piece.parameter,
+                    source=piece.flat,
+                    piece=piece,
+                )
+            elif id(plain[name]) not in seen:
+                seen.add(id(plain[name]))
+                yield Held(name=f"{prefix}{name}", parameter=plain[name], source=plain[name])
+
+
+def _sharded_behind(model: torch.nn.Module) -> dict[int, torch.Tensor]:
+    """By id of what ``fully_shard`` shows now the sharded parameter that is trained.
+
+    What it shows is gathered, and after a step older than what was trained.
+    """
+    kind = getattr(sys.modules.get(MODULE), "FSDPModule", None)
+    if kind is None:
+        return {}
+    return {
+        id(shown): one.sharded_param
+        for module in model.modules()
+        if isinstance(module, kind)
+        for one in _managed(module)
+        for stand_in in STAND_INS
+        if (shown := getattr(one, stand_in, None)) is not None
+    }
+
+
+def _managed(module: Any) -> list[Any]:
+    try:
+        state = module._get_fsdp_state()  # noqa: SLF001 - torch has no public way to it
+        groups = getattr(state, "_fsdp_param_groups", None) or [state._fsdp_param_group]  # noqa: SLF001
+        return [one for group in groups if group is not None for one in group.fsdp_params]
+    except AttributeError:
+        return []

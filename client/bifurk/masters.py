@@ -1,0 +1,52 @@
+"""Copies in higher precision that an optimizer trains in the place of a model's own weights.
+
+Where a loop keeps the model in bfloat16 and steps float32 copies, which it writes back into the
+model afterwards, the copies are the weights: the model's are rounded, and at the optimizer's step
+those of the step before.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import torch
+from torch.optim import Optimizer
+
+from bifurk.held import Held
+from bifurk.shards import is_distributed, local
+
+Masters: TypeAlias = Mapping[int, "weakref.ref[torch.Tensor]"]
+"""By id of a model's parameter the copy that is trained for it."""
+
+
+def masters_of(held: Iterable[Held], optimizers: Sequence[Optimizer]) -> Masters:
+    """The copies, told by order, shape, sharding and value; empty where anything does not fit.
+
+    Compares values, those in this process: to be asked before training.
+
+    Args:
+        held: the model's parameters, in its order. optimizers: of which each trains any of them.
+    """
+    stepped = [p for one in optimizers for group in one.param_groups for p in group["params"]]
+    known = {id(parameter) for parameter in stepped}
+    own = [one for one in held if one.parameter.requires_grad]
+    names = {id(one.parameter) for one in own}
+    unstepped = [one.parameter for one in own if id(one.parameter) not in known]
+    copies = [parameter for parameter in stepped if id(parameter) not in names]
+    if not copies or len(copies) != len(unstepped):
+        return {}
+    pairs = list(zip(unstepped, copies, strict=True))
+    if not all(_is_copy(copy, parameter) for parameter, copy in pairs):
+        return {}
+    return {id(parameter): weakref.ref(copy) for parameter, copy in pairs}
+
+
+def _is_copy(copy: torch.Tensor, parameter: torch.Tensor) -> bool:
+    if copy.shape != parameter.shape or copy.dtype.itemsize <= parameter.dtype.itemsize:
+        return False
+    if is_distributed(copy) != is_distributed(parameter):
+        return False
+    ours, theirs = local(copy).detach(), local(parameter).detach()
+    return ours.shape == theirs.shape and torch.equal(ours.to(theirs), theirs)
