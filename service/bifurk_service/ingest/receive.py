@@ -137,8 +137,11 @@ class Receiver:
         return created
 
     def _delete_unless_kept(self, key: str, manifest: Manifest) -> None:
-        """A commit may have gone through and failed to say so; when in doubt the blob stays."""
-        with self._database.read() as session:
+        """A commit may have gone through and failed to say so; when in doubt the blob stays.
+
+        It may even be under way still, where the connection was lost: hence in line, behind it.
+        """
+        with self._database.write() as session:
             stored = find_part(session, manifest)
             kept = stored is not None and stored.blob_key == key
         if not kept:
