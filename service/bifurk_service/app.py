@@ -56,6 +56,7 @@ from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.notifying import Notifier
+from bifurk_service.pipeline.presence import Presence
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.problems import DOCUMENTED, install_problem_handlers, problem_response
 from bifurk_service.request_log import RequestLog
@@ -178,6 +179,7 @@ def _wire(
         ),
         stored=stored,
     )
+    presence = Presence(database, capacity=settings.measure_workers, seconds=settings.lease_seconds)
     policy = FollowedPolicy(settings.alerts_file)
     notifier = Notifier(
         database,
@@ -185,6 +187,7 @@ def _wire(
         Sender(_destinations(settings)),
         public_url=settings.public_url or "",
         observe=metrics.notified,
+        leads=presence.leads,
     )
     housekeeper = Housekeeper(
         database,
@@ -210,6 +213,7 @@ def _wire(
         database,
         blobs,
         Workers(settings.measure_workers, make_executor),
+        presence,
         part_timeout_seconds=settings.part_timeout_seconds,
         spectra=SpectraSchedule(
             budget_seconds=settings.spectra_budget_seconds,
@@ -238,6 +242,7 @@ def _wire(
         database=database,
         blobs=blobs,
         pipeline=pipeline,
+        presence=presence,
         notifier=notifier,
         runs_pipeline=runs_pipeline,
         token_uses=TokenUses(database),
@@ -258,6 +263,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     house: Services = app.state.services
     await run_in_threadpool(house.database.check_current)
     if house.runs_pipeline:
+        await run_in_threadpool(house.presence.start)
         house.pipeline.start()
     house.notifier.start(telling=house.runs_pipeline)
     try:
@@ -265,6 +271,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         await run_in_threadpool(house.pipeline.stop)
         await run_in_threadpool(house.notifier.stop)
+        await run_in_threadpool(house.presence.stop)
         house.database.close()
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -39,34 +39,32 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
             "BIFURK_PIPELINE=false leaves the pipeline to `bifurk worker`, and "
             "SQLite is of one process; set BIFURK_DATABASE_URL to PostgreSQL"
         )
-    _run(settings, create_app, on_ready, claims=settings.pipeline)
+    _run(settings, create_app, on_ready)
 
 
 def work(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
-    """Measures, judges and tells until interrupted; another process takes in.
+    """Measures, judges and tells until interrupted, beside others; another process takes in.
 
     Args:
         settings: all of them. on_ready: told the address of its metrics once the socket listens.
 
     Raises:
-        SetupError: the address, the database or another pipeline does not allow it.
+        SetupError: the address or the database does not allow it.
     """
     if _is_sqlite(settings):
         raise SetupError(
             "SQLite is of one process: `bifurk serve` does all on it; a worker of its own needs "
             "PostgreSQL in BIFURK_DATABASE_URL"
         )
-    _run(settings, create_worker, on_ready, claims=True)
+    _run(settings, create_worker, on_ready)
 
 
 def _run(
     settings: Settings,
     create: Callable[[Settings], FastAPI],
     on_ready: Callable[[str], None],
-    *,
-    claims: bool,
 ) -> None:
-    with _alone(settings, claims=claims):
+    with _alone(settings):
         server, listener = _prepare(settings, create)
         on_ready(_address(settings, listener))
         server.run(sockets=[listener])
@@ -79,7 +77,7 @@ def serving(settings: Settings) -> Iterator[str]:
     Raises:
         SetupError: the address, the database, the disk or another server does not allow it.
     """
-    with _alone(settings, claims=settings.pipeline):
+    with _alone(settings):
         server, listener = _prepare(settings, create_app)
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listener]}, name="bifurk-server", daemon=True
@@ -93,15 +91,10 @@ def serving(settings: Settings) -> Iterator[str]:
 
 
 @contextmanager
-def _alone(settings: Settings, *, claims: bool) -> Iterator[None]:
-    """Holds the data folder or the pipeline: each of two would judge every snapshot.
-
-    Args:
-        claims: whether this process runs the pipeline.
-    """
+def _alone(settings: Settings) -> Iterator[None]:
+    """Holds the data folder where the database is in it; PostgreSQL is of many processes."""
     if not _is_sqlite(settings):
-        with _claimed(settings) if claims else nullcontext():
-            yield
+        yield
         return
     _make_data_dir(settings)
     lock = _lock(settings.data_dir)
@@ -109,16 +102,6 @@ def _alone(settings: Settings, *, claims: bool) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _claimed(settings: Settings) -> Iterator[None]:
-    database = Database(settings.resolved_database_url)
-    try:
-        with database.pipeline_claimed():
-            yield
-    finally:
-        database.close()
 
 
 def _lock(folder: Path) -> FolderLock:

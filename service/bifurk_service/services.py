@@ -9,6 +9,7 @@ from fastapi import Request
 
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.notifying import Notifier
+from bifurk_service.pipeline.presence import Presence
 from bifurk_service.settings import Settings
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
@@ -20,13 +21,15 @@ class Services:
     """Everything that lives as long as the application.
 
     Attributes:
-        runs_pipeline: whether this process measures, judges and tells, or another does.
+        runs_pipeline: whether this process measures, judges and tells, or others do.
+        presence: of this process among those that do.
     """
 
     settings: Settings
     database: Database
     blobs: BlobStore
     pipeline: Pipeline
+    presence: Presence
     notifier: Notifier
     runs_pipeline: bool
     token_uses: TokenUses

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
         default=True,
         description="Whether `bifurk serve` measures, judges and tells; else `bifurk worker` does.",
     )
+    lease_seconds: float = Field(
+        15.0, ge=1.0, description="Silence after which a pipeline's attempts are anybody's."
+    )
     measure_workers: int = Field(
         max(1, (os.cpu_count() or 2) // 2), ge=1, description="Worker processes that measure."
     )

@@ -14,7 +14,7 @@ from bifurk_service.settings import Settings
 from tests.api.filling import Caller, broken_part
 from tests.deploy.postgres import Postgres, running_postgres
 from tests.deploy.worker import Worker
-from tests.server import DEADLINE_SECONDS, Server, wait_for
+from tests.server import Server
 
 SNAPSHOTS = 3
 
@@ -60,28 +60,7 @@ def test_what_the_server_takes_in_a_worker_measures_and_judges(
     assert "bifurk_queue_snapshots" not in counts, "the stored state is told once, by the server"
     assert 'bifurk_snapshots_total{outcome="judged"} 0.0' in caller.get("/metrics")
     assert worker.request("/api/v1/runs")[0] == 404, "it takes in nothing and answers nothing"
-
-    another = "another process runs this database's pipeline"
-    url = environment["BIFURK_DATABASE_URL_FILE"]
-    for start in (work, serve):
-        assert another in refused(start, data_dir=tmp_path, database_url_file=url)
     worker.stop()
-
-
-def test_a_worker_that_was_killed_is_followed_by_the_next(
-    start_server: Callable[..., Server], environment: dict[str, str], tmp_path: Path
-) -> None:
-    caller = Caller(start_server(tmp_path / "data", **environment))
-    worker = Worker(tmp_path / "data", environment)
-    assert worker.url
-    worker.process.kill()
-    worker.process.wait(timeout=DEADLINE_SECONDS)
-    worker.stop()
-    caller.post_part(broken_part(0))
-    again = Worker(tmp_path / "data", environment)
-    run = caller.run_id("tests", "run")
-    wait_for(lambda: caller.get(f"/api/v1/runs/{run}")["snapshots"]["judged"], "the judgement")
-    again.stop()
 
 
 def test_sqlite_is_of_one_process(tmp_path: Path) -> None:

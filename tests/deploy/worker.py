@@ -17,8 +17,10 @@ from tests.server import DEADLINE_SECONDS, wait_for
 class Worker:
     """Measures, judges and tells, until stopped."""
 
-    def __init__(self, data_dir: Path, environment: dict[str, str]) -> None:
-        self.log = data_dir.parent / f"{data_dir.name}-worker.log"
+    def __init__(
+        self, data_dir: Path, environment: dict[str, str], *, name: str = "worker"
+    ) -> None:
+        self.log = data_dir.parent / f"{data_dir.name}-{name}.log"
         self.process = Command(
             ["worker", "--port", "0"],
             environment={**os.environ, **environment, "BIFURK_DATA_DIR": str(data_dir)},
@@ -35,6 +37,10 @@ class Worker:
         answer = urllib3.request("GET", self.url + path, headers=headers, retries=False, timeout=30)
         return answer.status, answer.data.decode()
 
+    def said(self) -> str:
+        """All it has written so far; it makes the file itself."""
+        return self.log.read_text() if self.log.exists() else ""
+
     def stop(self) -> None:
         """Ends it as Ctrl-C does; again is no error."""
         if self.process.poll() is None:
@@ -44,6 +50,5 @@ class Worker:
     def _announced(self) -> str | None:
         if self.process.poll() is not None:
             raise AssertionError(f"the worker ended:\n{self.log.read_text()}")
-        said = self.log.read_text() if self.log.exists() else ""
-        found = re.search(r"worker listens on (\S+)", said)
+        found = re.search(r"worker listens on (\S+)", self.said())
         return found[1] if found else None

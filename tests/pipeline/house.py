@@ -16,8 +16,10 @@ from bifurk_service.ingest.receive import PartAddress, Receiver
 from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.loop import Pipeline
+from bifurk_service.pipeline.presence import Presence
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.store.blobs import open_blobs
+from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.runs import set_attempt_state
 from tests.database import fresh_database
@@ -28,8 +30,8 @@ ROUNDS = 200
 class House:
     """Database, blobs, receiver and pipeline of one server, without its processes and threads."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = fresh_database(folder)
+    def __init__(self, folder: Path, database: Database | None = None) -> None:
+        self.database = database or fresh_database(folder)
         self.blobs = open_blobs(str(folder / "blobs"))
         self.receiver = Receiver(
             self.database,
@@ -42,13 +44,16 @@ class House:
         self.spectra = SpectraSchedule(budget_seconds=60.0, vectors_every=3)
         self.executor: Callable[[int], Executor] = ThreadPoolExecutor
         self.policy: Ruler = Policy()
+        self.presence: Presence
         self.pipeline = self.new_pipeline()
 
     def new_pipeline(self) -> Pipeline:
+        self.presence = Presence(self.database, capacity=1, monotonic=self.clock.now)
         return Pipeline(
             self.database,
             self.blobs,
             Workers(1, self.make_executor),
+            self.presence,
             part_timeout_seconds=60.0,
             spectra=self.spectra,
             chores=lambda: None,

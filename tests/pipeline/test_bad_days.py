@@ -20,7 +20,8 @@ from bifurk_service.pipeline import loop as loop_module
 from bifurk_service.pipeline.judging import AttemptJudge, SupersededError
 from bifurk_service.pipeline.sweeping import sweep_orphans
 from bifurk_service.store.blobs import BlobStore
-from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot, StoredPart
+from bifurk_service.store.leases import Lease
+from bifurk_service.store.models import TENSOR_STATS, Attempt, AttemptLease, Snapshot, StoredPart
 from bifurk_service.store.runs import delete_run
 from tests.parts import make_part
 from tests.pipeline.house import House
@@ -200,7 +201,10 @@ def test_a_second_judge_of_the_same_attempt_changes_nothing(house: House) -> Non
     house.run_until("judged")
     with house.database.write() as session:
         session.scalars(select(Snapshot).where(Snapshot.sequence == 0)).one().state = "measured"
-    second = AttemptJudge(house.database, 1, Policy())
+    with house.database.read() as session:
+        row = session.get_one(AttemptLease, 1)
+        lease = Lease(attempt_id=1, holder=row.holder or 0, fence=row.fence)
+    second = AttemptJudge(house.database, lease, Policy())
     with pytest.raises((SupersededError, ValueError)):
         second.judge(1)
     with house.database.read() as session:

@@ -1,4 +1,4 @@
-"""PostgreSQL: one schema, one writer at a time over all processes, one pipeline."""
+"""PostgreSQL: one schema, one writer at a time over all processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from alembic import command
 from sqlalchemy import inspect, select
 
-from bifurk_service.errors import InvalidError, SetupError, StorageError
+from bifurk_service.errors import InvalidError, StorageError
 from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.store import engine as engine_module
 from bifurk_service.store.engine import Database, alembic_config
@@ -137,17 +137,6 @@ def test_what_no_column_holds_is_the_request_s_fault(database: Database, slug: s
     with pytest.raises(InvalidError, match="cannot hold it"):
         add_project(database, slug)
     assert projects(database) == []
-
-
-def test_one_process_at_a_time_has_the_pipeline(database: Database, other: Database) -> None:
-    with (
-        database.pipeline_claimed(),
-        pytest.raises(SetupError, match="another process runs this database's pipeline"),
-        other.pipeline_claimed(),
-    ):
-        pytest.fail("two have it")
-    with other.pipeline_claimed():
-        add_project(database, "p")
 
 
 def test_long_runs_are_condensed_as_on_sqlite(database: Database) -> None:

@@ -6,22 +6,24 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from bifurk_service.errors import StorageError
 from bifurk_service.logs import bound, fields
+from bifurk_service.pipeline.leases import Leases
 from bifurk_service.pipeline.measuring import BlobRef, MeasureJob, MeasureOutcome, run_job
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.stats.spectra.plan import vectors_due
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
+from bifurk_service.store.leases import Lease, LeaseLostError, check_held
 from bifurk_service.store.measurements import keep_measured
 from bifurk_service.store.models import Snapshot, StoredPart
 from bifurk_service.store.snapshots import (
     FAILED,
     RECEIVED,
-    STRIPPED_SUFFIX,
     finish_snapshot,
     forget_stale_blobs,
     keep_stripped,
@@ -29,6 +31,7 @@ from bifurk_service.store.snapshots import (
     parts_of,
     received_before,
     stale_blobs,
+    stripped_key,
 )
 from bifurk_service.store.spectra import keep_spectra, spectra_plan
 
@@ -39,7 +42,6 @@ MOST_TRIES: Final = 3
 """A part that has taken its worker down this often is given up and shown as failed."""
 PASSING: Final = (BrokenExecutor, CancelledError, OSError, MemoryError)
 """What may be over the next time: a lost worker, a full table of files, a slow disk."""
-DELETED_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class SpectraSchedule:
 class _Running:
     future: Future[MeasureOutcome]
     job: MeasureJob
+    lease: Lease
     started: float
     suspect: bool
     about: Mapping[str, object]
@@ -96,10 +99,13 @@ class Dispatch:
         self._running: dict[int, _Running] = {}
         self._not_before: dict[int, float] = {}
 
-    def hand_out(self, snapshot: Snapshot) -> None:
+    def hand_out(self, snapshot: Snapshot, lease: Lease) -> None:
         """Gives a snapshot to a worker, if one is free and it is not with one already.
 
         A snapshot that has taken a worker down runs alone, so that it takes no other along.
+
+        Raises:
+            LeaseLostError: its attempt is another process's.
         """
         alone = snapshot.tries > 0 or any(running.suspect for running in self._running.values())
         full = len(self._running) >= (1 if alone else self.limit)
@@ -107,12 +113,13 @@ class Dispatch:
         waits = waits or self._needs_earlier_vectors(snapshot)
         if snapshot.id in self._running or full or waits:
             return
-        job = self._job(snapshot)
+        job = self._job(snapshot, lease)
         future = self._workers.submit(run_job, job)
         future.add_done_callback(lambda _: self._on_done())
         self._running[snapshot.id] = _Running(
             future=future,
             job=job,
+            lease=lease,
             started=self._monotonic(),
             suspect=snapshot.tries > 0,
             about=fields(),
@@ -156,36 +163,72 @@ class Dispatch:
         except StorageError:
             self._running[snapshot_id] = running
             raise
+        except LeaseLostError:
+            log.info("snapshot %s is measured by another process", snapshot_id)
         except Exception as error:
             log.exception("snapshot %s cannot be measured", snapshot_id)
-            self.give_up(snapshot_id, f"{type(error).__name__}: {error}")
+            with suppress(LeaseLostError):
+                self.give_up(snapshot_id, f"{type(error).__name__}: {error}", running.lease)
 
-    def give_up(self, snapshot_id: int, reason: str) -> None:
-        """Ends a snapshot as failed, so that the attempt goes on without it."""
+    @property
+    def busy_attempts(self) -> frozenset[int]:
+        """The attempts of which something is being measured."""
+        return frozenset(running.lease.attempt_id for running in self._running.values())
+
+    def give_up(self, snapshot_id: int, reason: str, lease: Lease) -> None:
+        """Ends a snapshot as failed, so that the attempt goes on without it.
+
+        Raises:
+            LeaseLostError: its attempt is another process's.
+        """
         self._not_before.pop(snapshot_id, None)
         with self._database.write() as session:
+            check_held(session, lease)
             snapshot = session.get(Snapshot, snapshot_id)
             if snapshot is not None:
                 snapshot.error = reason
                 finish_snapshot(session, snapshot, FAILED, now=time.time())
         self._observe("failed", 0.0)
 
-    def delete_stale_blobs(self) -> None:
-        """Deletes what stripped parts have replaced, except what a worker may be reading."""
+    def delete_stale_blobs(self, leases: Leases, *, of_nobody: bool) -> None:
+        """Deletes what stripped parts have replaced, except what a worker may be reading.
+
+        A worker of a process that has lost the attempt finds the stripped part instead, and what it
+        returns is not kept.
+
+        Args:
+            leases: of the attempts that are this process's.
+            of_nobody: whether attempts that nobody holds are taken for it.
+        """
         with self._database.read() as session:
-            stale = stale_blobs(session)
+            stale = stale_blobs(session, None if of_nobody else leases.held)
+        if of_nobody:
+            leases.take({blob.attempt_id for blob in stale} - leases.held)
         read_now = {
             ref.key
             for running in self._running.values()
             for ref in (*running.job.parts, *running.job.previous, *running.job.first)
         }
-        free = [(part_id, key) for part_id, key in stale if key not in read_now]
-        for start in range(0, len(free), DELETED_AT_ONCE):
-            batch = free[start : start + DELETED_AT_ONCE]
-            for _, key in batch:
-                self._blobs.delete(key)
-            with self._database.write() as session:
-                forget_stale_blobs(session, [part_id for part_id, _ in batch])
+        for attempt_id in {blob.attempt_id for blob in stale} & leases.held:
+            free = {
+                blob.part_id: blob.key
+                for blob in stale
+                if blob.attempt_id == attempt_id and blob.key not in read_now
+            }
+            with suppress(LeaseLostError):
+                self._delete(free, leases.of(attempt_id))
+
+    def _delete(self, blobs: Mapping[int, str], lease: Lease) -> None:
+        """Forgotten first: what a crash leaves between the two is swept as an orphan."""
+        if not blobs:
+            return
+        with self._database.write() as session:
+            check_held(session, lease)
+            still_stale = {blob.part_id for blob in stale_blobs(session, [lease.attempt_id])}
+            gone = [part_id for part_id in blobs if part_id in still_stale]
+            forget_stale_blobs(session, gone)
+        for part_id in gone:
+            self._blobs.delete(blobs[part_id])
 
     def close(self) -> None:
         """Waits for what runs; what it returns is measured again by the next server."""
@@ -195,18 +238,21 @@ class Dispatch:
         try:
             outcome = running.future.result()
         except PASSING as error:
-            self._count_try(snapshot_id, error)
+            self._count_try(snapshot_id, error, running.lease)
             return
-        self._keep(outcome)
+        self._keep(outcome, running.lease)
         self._not_before.pop(snapshot_id, None)
         seconds = self._monotonic() - running.started
         log.debug("measured in %.3g s", seconds)
         self._observe("measured", seconds)
 
-    def _keep(self, outcome: MeasureOutcome) -> None:
+    def _keep(self, outcome: MeasureOutcome, lease: Lease) -> None:
+        with self._database.write(in_line=False) as session:
+            check_held(session, lease)
         for key, stripped in outcome.stripped.items():
-            self._blobs.put(f"{key}{STRIPPED_SUFFIX}", stripped)
+            self._blobs.put(stripped_key(key, lease.fence), stripped)
         with self._database.write() as session:
+            check_held(session, lease)
             snapshot = session.get(Snapshot, outcome.snapshot_id)
             if snapshot is None or snapshot.state != RECEIVED:
                 log.info("snapshot %s is not wanted any more", outcome.snapshot_id)
@@ -216,12 +262,13 @@ class Dispatch:
             )
             keep_spectra(session, snapshot, outcome.measured.spectra, tensor_ids)
             sizes = {key: len(stripped) for key, stripped in outcome.stripped.items()}
-            keep_stripped(session, snapshot, sizes)
+            keep_stripped(session, snapshot, sizes, fence=lease.fence)
 
-    def _count_try(self, snapshot_id: int, error: BaseException) -> None:
+    def _count_try(self, snapshot_id: int, error: BaseException, lease: Lease) -> None:
         if isinstance(error, BrokenExecutor):
             self._workers.replace()
         with self._database.write() as session:
+            check_held(session, lease)
             snapshot = session.get(Snapshot, snapshot_id)
             if snapshot is None:
                 return
@@ -230,10 +277,11 @@ class Dispatch:
         self._not_before[snapshot_id] = self._monotonic() + RETRY_SECONDS
         log.warning("snapshot %s was not measured this time: %r", snapshot_id, error)
         if given_up:
-            self.give_up(snapshot_id, f"given up after {MOST_TRIES} tries: {error!r}")
+            self.give_up(snapshot_id, f"given up after {MOST_TRIES} tries: {error!r}", lease)
 
-    def _job(self, snapshot: Snapshot) -> MeasureJob:
+    def _job(self, snapshot: Snapshot, lease: Lease) -> MeasureJob:
         with self._database.write() as session:
+            check_held(session, lease)
             stored = session.get_one(Snapshot, snapshot.id)
             previous, first = neighbours(session, stored)
             parts, before, at_first = (

@@ -22,6 +22,7 @@ from bifurk_service.store.alerts import resolve_returned
 from bifurk_service.store.directives import ask_for_more
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.imports import IMPORT, imported_statistics
+from bifurk_service.store.leases import Lease, check_held
 from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.profiles import first_measured_step, keep_profile, profile_tensors
 from bifurk_service.store.runs import run_of
@@ -47,17 +48,23 @@ class SupersededError(RuntimeError):
 
 
 class AttemptJudge:
-    """The detectors of one attempt, in memory and in the database."""
+    """The detectors of one attempt, in memory and in the database.
 
-    def __init__(self, database: Database, attempt_id: int, policy: Ruler) -> None:
+    Args:
+        database: to read and write. lease: what makes the attempt this process's.
+        policy: the rules on alerts.
+    """
+
+    def __init__(self, database: Database, lease: Lease, policy: Ruler) -> None:
         self._database = database
         self._policy = policy
-        self._attempt_id = attempt_id
+        self._lease = lease
+        self._attempt_id = lease.attempt_id
         self._unsaved = 0
         self._first: list[ProfileTensor] | None = None
         self._first_of: set[str] = set()
         with database.read() as session:
-            attempt = session.get_one(Attempt, attempt_id)
+            attempt = session.get_one(Attempt, lease.attempt_id)
             self._imported = attempt.source == IMPORT
             self._judge = self._restored(session, attempt)
 
@@ -68,9 +75,11 @@ class AttemptJudge:
 
         Raises:
             SupersededError: it is judged already, or the cursor is past it.
+            LeaseLostError: the attempt is another process's.
         """
         verdict, profile = self._verdict(snapshot_id)
         with self._database.write() as session:
+            check_held(session, self._lease)
             snapshot = session.get_one(Snapshot, snapshot_id)
             attempt = session.get_one(Attempt, self._attempt_id)
             if snapshot.state != MEASURED or snapshot.sequence <= attempt.cursor:
@@ -94,10 +103,15 @@ class AttemptJudge:
         return len(verdict.alerts)
 
     def put_away(self) -> None:
-        """Saves the memory, so that taking it up again replays nothing."""
+        """Saves the memory, so that taking it up again replays nothing.
+
+        Raises:
+            LeaseLostError: the attempt is another process's.
+        """
         if self._unsaved == 0:
             return
         with self._database.write() as session:
+            check_held(session, self._lease)
             attempt = session.get(Attempt, self._attempt_id)
             if attempt is not None:
                 self._save(session, attempt.cursor)
@@ -185,9 +199,14 @@ def _with_spectra(tensors: list[ProfileTensor]) -> set[str]:
     return {tensor.name for tensor in tensors if tensor.singular_values is not None}
 
 
-def pass_over(database: Database, snapshot_id: int) -> None:
-    """Ends a measured snapshot that came behind the cursor: stored and shown, not judged."""
+def pass_over(database: Database, snapshot_id: int, lease: Lease) -> None:
+    """Ends a measured snapshot that came behind the cursor: stored and shown, not judged.
+
+    Raises:
+        LeaseLostError: the attempt is another process's.
+    """
     with database.write() as session:
+        check_held(session, lease)
         snapshot, now = session.get_one(Snapshot, snapshot_id), time.time()
         supersede_earlier(session, session.get_one(Attempt, snapshot.attempt_id), now=now)
         finish_snapshot(session, snapshot, LATE, now=now)

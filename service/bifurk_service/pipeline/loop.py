@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from bifurk_service.errors import StorageError
@@ -18,17 +20,19 @@ from bifurk_service.pipeline.dispatch import (
     SpectraSchedule,
 )
 from bifurk_service.pipeline.judging import AttemptJudge, pass_over
+from bifurk_service.pipeline.leases import Leases
 from bifurk_service.pipeline.order import in_order
+from bifurk_service.pipeline.presence import Presence
 from bifurk_service.pipeline.sweeping import sweep_orphans
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
+from bifurk_service.store.leases import Lease, LeaseLostError
 from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.snapshots import (
     MEASURED,
     RECEIVED,
     failed_sequences,
-    waiting_attempts,
     waiting_snapshots,
 )
 
@@ -39,8 +43,8 @@ IDLE_SECONDS: Final = 1.0
 CHORES_SECONDS: Final = 10.0
 ATTEMPT_WINDOW: Final = 32
 """Snapshots of one attempt looked at in one round: enough to keep every worker busy."""
-JUDGE_IDLE_SECONDS: Final = 600.0
-"""Detectors that had nothing to judge for this long are put away; taking them up is cheap."""
+IDLE_LEASE_SECONDS: Final = 600.0
+"""An attempt of which nothing has come for this long is given back; taking it up is cheap."""
 
 
 class Pipeline:
@@ -48,6 +52,7 @@ class Pipeline:
 
     Args:
         database: the durable queue. blobs: the parts. workers: what measures.
+        presence: of this process among those that run a pipeline; whoever started it ends it.
         part_timeout_seconds: how long a gap is waited for. spectra: what they may cost.
         policy: the rules on alerts.
         chores: called every ``CHORES_SECONDS`` in the pipeline's thread.
@@ -61,6 +66,7 @@ class Pipeline:
         database: Database,
         blobs: BlobStore,
         workers: Workers,
+        presence: Presence,
         *,
         part_timeout_seconds: float,
         spectra: SpectraSchedule,
@@ -77,7 +83,10 @@ class Pipeline:
         self._next_chores = 0.0
         self._observe = observe
         self._monotonic = monotonic
-        self._judges: dict[int, _SeatedJudge] = {}
+        self._presence = presence
+        self._leases = Leases(database, presence, monotonic=monotonic)
+        self._swept = False
+        self._judges: dict[int, AttemptJudge] = {}
         self._troubles: dict[int, int] = {}
         self._first_seen: dict[int, dict[int, float]] = {}
         self._wake = threading.Event()
@@ -118,17 +127,17 @@ class Pipeline:
         self._wake.set()
 
     def stop(self) -> None:
-        """Ends the thread, puts the detectors' memory away and lets the workers go."""
+        """Ends the thread, puts the detectors' memory away, lets attempts and workers go."""
         self._stopping.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
-        for seated in self._judges.values():
-            self._unless_it_fails(seated.judge.put_away)
+        for attempt_id in list(self._judges):
+            self._unless_it_fails(partial(self._put_away, attempt_id))
+        self._unless_it_fails(lambda: self._leases.give_back(self._leases.held))
         self._dispatch.close()
 
     def _run(self) -> None:
-        self._unless_it_fails(lambda: sweep_orphans(self._database, self._blobs))
         while not self._stopping.is_set():
             self._wake.wait(IDLE_SECONDS)
             self._wake.clear()
@@ -154,10 +163,13 @@ class Pipeline:
         if now < self._next_chores:
             return
         self._next_chores = now + CHORES_SECONDS
-        for attempt_id, seated in list(self._judges.items()):
-            if now - seated.used > JUDGE_IDLE_SECONDS:
-                del self._judges[attempt_id]
-                seated.judge.put_away()
+        self._give_back(self._leases.idle(IDLE_LEASE_SECONDS))
+        if not self._presence.leads():
+            self._swept = False
+            return
+        if not self._swept:
+            sweep_orphans(self._database, self._blobs)
+            self._swept = True
         self._chores()
 
     def advance(self) -> None:
@@ -166,15 +178,37 @@ class Pipeline:
         Raises:
             StorageError: the disk or the database takes nothing now.
         """
-        self._dispatch.delete_stale_blobs()
+        mine = self._leases.look()
+        self._judges = {a: judge for a, judge in self._judges.items() if a in self._leases.held}
+        self._dispatch.delete_stale_blobs(self._leases, of_nobody=self._presence.leads())
         self._dispatch.collect()
-        with self._database.read() as session:
-            attempts = waiting_attempts(session)
-        self._first_seen = {a: self._first_seen.get(a, {}) for a in attempts}
-        for attempt_id in attempts:
+        self._first_seen = {a: self._first_seen.get(a, {}) for a in mine}
+        for attempt_id in mine:
             if self._stopping.is_set():
                 return
-            self._advance_attempt(attempt_id)
+            try:
+                self._advance_attempt(attempt_id)
+            except LeaseLostError as error:
+                log.info("%s", error)
+                self._judges.pop(attempt_id, None)
+        self._share(mine)
+
+    def _share(self, mine: list[int]) -> None:
+        """Gives back what is others' by rights, of that with which it costs them least."""
+        busy = self._dispatch.busy_attempts
+        spare = [attempt_id for attempt_id in mine if attempt_id not in busy]
+        self._give_back(spare[: self._leases.too_many()])
+
+    def _give_back(self, attempt_ids: Sequence[int]) -> None:
+        for attempt_id in attempt_ids:
+            with suppress(LeaseLostError):
+                self._put_away(attempt_id)
+        self._leases.give_back(attempt_ids)
+
+    def _put_away(self, attempt_id: int) -> None:
+        judge = self._judges.pop(attempt_id, None)
+        if judge is not None:
+            judge.put_away()
 
     def _advance_attempt(self, attempt_id: int) -> None:
         with self._database.read() as session:
@@ -185,6 +219,7 @@ class Pipeline:
 
     def _move_on(self, attempt: Attempt) -> None:
         attempt_id = attempt.id
+        lease = self._leases.of(attempt_id)
         with self._database.read() as session:
             waiting = waiting_snapshots(session, attempt_id, limit=ATTEMPT_WINDOW)
             absent = [(first, last) for first, last in attempt.lost_sequences]
@@ -200,12 +235,12 @@ class Pipeline:
         for snapshot in [*late, *ready]:
             if snapshot.state == RECEIVED:
                 with bound(sequence=snapshot.sequence):
-                    self._dispatch.hand_out(snapshot)
+                    self._dispatch.hand_out(snapshot, lease)
         for snapshot in late:
             if snapshot.state == MEASURED:
-                pass_over(self._database, snapshot.id)
+                pass_over(self._database, snapshot.id, lease)
                 self._observe("late", 0.0)
-        self._judge(attempt_id, ready)
+        self._judge(lease, ready)
 
     def _overdue(self, attempt_id: int, waiting: list[Snapshot]) -> set[int]:
         """By this process's own clock: a wall clock that is set back must not stop a run."""
@@ -219,40 +254,33 @@ class Pipeline:
             if now - seen[snapshot.id] > self._part_timeout_seconds
         }
 
-    def _judge(self, attempt_id: int, ready: list[Snapshot]) -> None:
+    def _judge(self, lease: Lease, ready: list[Snapshot]) -> None:
         """A snapshot that cannot be judged holds up its own attempt, and not for ever."""
         for snapshot in ready:
             if snapshot.state != MEASURED or self._stopping.is_set():
                 return
             try:
                 with bound(sequence=snapshot.sequence):
-                    news = self._seated(attempt_id).judge(snapshot.id)
+                    news = self._seated(lease).judge(snapshot.id)
                     log.debug("judged, %d alerts raised or changed", news)
-            except StorageError:
-                self._judges.pop(attempt_id, None)
+            except (StorageError, LeaseLostError):
+                self._judges.pop(lease.attempt_id, None)
                 raise
             except Exception as error:
                 with bound(sequence=snapshot.sequence):
                     log.exception("snapshot %s cannot be judged", snapshot.id)
-                self._judges.pop(attempt_id, None)
+                self._judges.pop(lease.attempt_id, None)
                 self._troubles[snapshot.id] = self._troubles.get(snapshot.id, 0) + 1
                 if self._troubles[snapshot.id] >= MOST_TRIES:
                     del self._troubles[snapshot.id]
-                    self._dispatch.give_up(snapshot.id, f"{type(error).__name__}: {error}")
+                    self._dispatch.give_up(snapshot.id, f"{type(error).__name__}: {error}", lease)
                 return
             self._troubles.pop(snapshot.id, None)
             self._observe("judged", max(0.0, time.time() - snapshot.received_at))
 
-    def _seated(self, attempt_id: int) -> AttemptJudge:
-        seated = self._judges.get(attempt_id)
-        if seated is None:
-            seated = _SeatedJudge(AttemptJudge(self._database, attempt_id, self._policy))
-            self._judges[attempt_id] = seated
-        seated.used = self._monotonic()
-        return seated.judge
-
-
-class _SeatedJudge:
-    def __init__(self, judge: AttemptJudge) -> None:
-        self.judge = judge
-        self.used = 0.0
+    def _seated(self, lease: Lease) -> AttemptJudge:
+        judge = self._judges.get(lease.attempt_id)
+        if judge is None:
+            judge = AttemptJudge(self._database, lease, self._policy)
+            self._judges[lease.attempt_id] = judge
+        return judge

@@ -33,6 +33,7 @@ class Notifier:
         database: the outbox. policy: which channels there are. sender: what posts.
         public_url: of this server, for links; "" where it has none.
         observe: told the channel and ``delivered``, ``retried`` or ``failed`` of every try.
+        leads: whether it is this process that tells, of those that could.
     """
 
     def __init__(
@@ -43,13 +44,16 @@ class Notifier:
         *,
         public_url: str,
         observe: Callable[[str, str], None],
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._database = database
         self._policy = policy
         self._sender = sender
         self._public_url = public_url.rstrip("/")
         self._observe = observe
+        self._leads = leads
         self._tellers: list[Teller] = []
+        self._seated = False
         self._telling = True
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="bifurk-notifier", daemon=True)
@@ -62,7 +66,7 @@ class Notifier:
     def start(self, *, telling: bool = True) -> None:
         """Starts the threads; without telling only the file is followed: another process tells."""
         self._telling = telling
-        self._seat()
+        self._reseat()
         self._thread.start()
 
     def wake(self) -> None:
@@ -99,15 +103,21 @@ class Notifier:
     def _follow(self) -> None:
         while not self._stopping.wait(FOLLOW_SECONDS):
             try:
-                if self._policy.refresh():
-                    self._unseat()
-                    self._seat()
+                if self._policy.refresh() or self._seated != self._tells():
+                    self._reseat()
             except Exception:
                 log.exception("the notifier met an error and goes on")
 
+    def _tells(self) -> bool:
+        return self._telling and self._leads()
+
+    def _reseat(self) -> None:
+        self._unseat()
+        self._seated = self._tells()
+        if self._seated:
+            self._seat()
+
     def _seat(self) -> None:
-        if not self._telling:
-            return
         self._look_through()
         self._tellers = [
             Teller(
@@ -116,6 +126,7 @@ class Notifier:
                 self._sender,
                 public_url=self._public_url,
                 observe=self._observe,
+                may_send=self._tells,
             )
             for channel in self.channels
         ]

@@ -68,10 +68,11 @@ class Teller:
         database: the outbox. channel: who is told. sender: what posts.
         public_url: of this server, for links; "" where it has none.
         observe: told the channel and ``delivered``, ``retried`` or ``failed`` of every try.
-        now: seconds since 1970 UTC. monotonic: the clock of waits. draw: uniform in [0, 1).
+        may_send: asked before every message. now: seconds since 1970 UTC.
+        monotonic: the clock of waits. draw: uniform in [0, 1).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument a part that it is put together from
         self,
         database: Database,
         channel: Channel,
@@ -79,6 +80,7 @@ class Teller:
         *,
         public_url: str,
         observe: Callable[[str, str], None],
+        may_send: Callable[[], bool] = lambda: True,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
@@ -88,6 +90,7 @@ class Teller:
         self._sender = sender
         self._public_url = public_url
         self._observe = observe
+        self._may_send = may_send
         self._now = now
         self._monotonic = monotonic
         self._draw = draw
@@ -126,7 +129,7 @@ class Teller:
             StorageError: the database takes nothing now.
         """
         self._keep()
-        if self._monotonic() < self._held_until:
+        if self._is_held():
             return
         with self._database.read() as session:
             waiting = due(
@@ -137,10 +140,15 @@ class Teller:
                 limit=BATCH,
             )
         for delivery in waiting:
-            if self._stopping.is_set() or self._monotonic() < self._held_until:
+            if self._is_held():
                 return
             self._tell(delivery)
         self._repeat()
+
+    def _is_held(self) -> bool:
+        """Asked before every message: a process that was stopped may be another's follower now."""
+        waits = self._monotonic() < self._held_until
+        return waits or self._stopping.is_set() or not self._may_send()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -243,7 +251,7 @@ class Teller:
     def _repeat(self) -> None:
         """Alertmanager forgets what is not told again; what it missed it hears the next time."""
         every = self.channel.repeat_seconds
-        if every is None or self._monotonic() < self._next_repeat or self._stopping.is_set():
+        if every is None or self._monotonic() < self._next_repeat or self._is_held():
             return
         self._next_repeat = self._monotonic() + every
         now = self._now()

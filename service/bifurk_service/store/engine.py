@@ -7,7 +7,7 @@ import math
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,10 +31,8 @@ MOST_CONNECTIONS: Final = 60
 ALL_IN_USE: Final = "every connection to the database is in use"
 WRITER_LOCK: Final = 0x626966_75726B
 """The one of PostgreSQL's advisory locks that every write holds."""
-PIPELINE_LOCK: Final = WRITER_LOCK + 1
-"""The one that the process with the pipeline holds for as long as it runs."""
-KEEPALIVE_SECONDS: Final = 30
-"""How soon PostgreSQL asks whether the machine of that process is still there."""
+STANDSTILL_SECONDS: Final = 15
+"""A writer that says nothing for so long in the midst of it is stopped, and has written nothing."""
 NETWORK_FILESYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "lustre", "beegfs", "ceph", "gpfs"}
 )
@@ -52,13 +50,13 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        self.of_one_process = make_url(url).get_backend_name() == "sqlite"
         self._writer = threading.RLock()
         self.engine = _engine(url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         reading = (
             self.engine
-            if self._is_sqlite
+            if self.of_one_process
             else self.engine.execution_options(isolation_level="REPEATABLE READ")
         )
         self._readings = sessionmaker(reading, expire_on_commit=False)
@@ -81,17 +79,21 @@ class Database:
             raise StorageError(ALL_IN_USE, retry_after_seconds=5, reason="connections") from error
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, in_line: bool = True) -> Iterator[Session]:
         """A session whose work is committed at the end, or not at all.
+
+        Args:
+            in_line: whether it waits for the writers before it, as it must where ids are seen by
+                others in the order they were given, or what was read must still be so.
 
         Raises:
             StorageError: the database could not take it (full disk, locked, gone).
             InvalidError: it holds what no column takes.
         """
-        with self._writer:
+        with self._writer if in_line or self.of_one_process else nullcontext():
             try:
                 with self._sessions() as session, session.begin():
-                    self._begin_write(session)
+                    self._begin_write(session, in_line=in_line)
                     yield session
             except OperationalError as error:
                 raise StorageError(
@@ -104,37 +106,19 @@ class Database:
             except DataError as error:
                 raise InvalidError(f"the database cannot hold it: {error.orig}") from error
 
-    def _begin_write(self, session: Session) -> None:
-        if self._is_sqlite:
+    def _begin_write(self, session: Session, *, in_line: bool) -> None:
+        if self.of_one_process:
             session.connection(execution_options={"bifurk_write": True})
             return
-        session.execute(text(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'"))
-        session.execute(text(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"))
-
-    @contextmanager
-    def pipeline_claimed(self) -> Iterator[None]:
-        """Holds the pipeline for this process; on SQLite the data folder's lock does.
-
-        Raises:
-            SetupError: another process has it, or the database does not answer.
-        """
-        if self._is_sqlite:
-            yield
-            return
-        with self._understood(), self.engine.connect() as plain:
-            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
-            connection.execute(text(f"SET tcp_keepalives_idle = {KEEPALIVE_SECONDS}"))
-            asked = text(f"SELECT pg_try_advisory_lock({PIPELINE_LOCK})")
-            if not connection.execute(asked).scalar_one():
-                raise SetupError(
-                    "another process runs this database's pipeline; one at a time does: stop it, "
-                    "or start this one with BIFURK_PIPELINE=false"
-                )
-            try:
-                yield
-            finally:
-                # Closed rather than given back to the pool: with the session goes its lock.
-                connection.invalidate()
+        session.execute(
+            text(
+                f"SELECT set_config('lock_timeout', '{BUSY_TIMEOUT_SECONDS}s', true), "
+                "set_config('idle_in_transaction_session_timeout', "
+                f"'{STANDSTILL_SECONDS}s', true)"
+            )
+        )
+        if in_line:
+            session.execute(text(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"))
 
     def upgrade(self) -> None:
         """Brings the schema up to this version's; raises ``SetupError`` if that cannot be."""
@@ -170,7 +154,7 @@ class Database:
         """Bytes the database takes on disk."""
         query = (
             "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
-            if self._is_sqlite
+            if self.of_one_process
             else "SELECT pg_database_size(current_database())"
         )
         with self.engine.connect() as connection:

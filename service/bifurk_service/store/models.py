@@ -370,6 +370,34 @@ class DetectorState(Base):
     state: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class RunningPipeline(Base):
+    """A process that measures and judges: it counts as running until ``until``.
+
+    ``capacity`` is how many snapshots it measures at once.
+    """
+
+    __tablename__ = "pipelines"
+    __table_args__ = (NEVER_AGAIN,)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(NAME)
+    capacity: Mapped[int]
+    until: Mapped[float]
+
+
+class AttemptLease(Base):
+    """Which running pipeline moves an attempt on: the only one that may.
+
+    ``fence`` grows with every taking; a ``holder`` that is not registered any more holds nothing.
+    """
+
+    __tablename__ = "leases"
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    holder: Mapped[int | None]
+    fence: Mapped[int]
+
+
 class SpectrumRow(Base):
     """The singular spectrum of one matrix at one step.
 

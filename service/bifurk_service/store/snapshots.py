@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, aliased
@@ -13,17 +14,17 @@ from bifurk_service.store.events import append_event
 from bifurk_service.store.models import Attempt, Snapshot, StoredMark, StoredPart
 
 RECEIVED, MEASURED, JUDGED, LATE, FAILED = "received", "measured", "judged", "late", "failed"
-STRIPPED_SUFFIX = ".stripped"
-"""What the key of a part without its full values ends in."""
+WAITING = (RECEIVED, MEASURED)
+"""States in which a snapshot is not yet where it stays."""
 
 
-def waiting_attempts(session: Session) -> list[int]:
-    """Ids of attempts with a snapshot that is not yet judged, late or failed."""
-    return list(
-        session.scalars(
-            select(Snapshot.attempt_id).where(Snapshot.state.in_((RECEIVED, MEASURED))).distinct()
-        )
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleBlob:
+    """A blob that a stripped one has replaced and nothing is measured against any more."""
+
+    attempt_id: int
+    part_id: int
+    key: str
 
 
 def waiting_snapshots(session: Session, attempt_id: int, *, limit: int) -> list[Snapshot]:
@@ -31,7 +32,7 @@ def waiting_snapshots(session: Session, attempt_id: int, *, limit: int) -> list[
     return list(
         session.scalars(
             select(Snapshot)
-            .where(Snapshot.attempt_id == attempt_id, Snapshot.state.in_((RECEIVED, MEASURED)))
+            .where(Snapshot.attempt_id == attempt_id, Snapshot.state.in_(WAITING))
             .order_by(Snapshot.sequence)
             .limit(limit)
         )
@@ -172,24 +173,31 @@ def failed_sequences(session: Session, attempt: Attempt) -> list[int]:
     )
 
 
-def keep_stripped(session: Session, snapshot: Snapshot, sizes: Mapping[str, int]) -> None:
+def stripped_key(key: str, fence: int) -> str:
+    """Where a part lies without its full values; no two holders of its attempt write one place."""
+    return f"{key}.{fence}.stripped"
+
+
+def keep_stripped(
+    session: Session, snapshot: Snapshot, sizes: Mapping[str, int], *, fence: int
+) -> None:
     """Points parts to their blobs without full values; the old ones are deleted later.
 
     Args:
         session: to write with. snapshot: the one measured.
-        sizes: bytes of the new blob, by the key of the old one.
+        sizes: bytes of the new blob, by the key of the old one. fence: of who has written it.
     """
     for part in parts_of(session, snapshot.id):
         size = sizes.get(part.blob_key)
         if size is not None:
             part.stale_key, part.stale_encoding = part.blob_key, part.encoding
-            part.blob_key = f"{part.blob_key}{STRIPPED_SUFFIX}"
+            part.blob_key = stripped_key(part.blob_key, fence)
             part.blob_bytes = size
             part.encoding = "zstd"
 
 
-def stale_blobs(session: Session) -> list[tuple[int, str]]:
-    """Parts with a blob to delete: part id and key.
+def stale_blobs(session: Session, attempt_ids: Collection[int] | None = None) -> list[StaleBlob]:
+    """Blobs to delete, of these attempts or of all.
 
     The full values of a snapshot stay until the next one of its attempt is measured against them,
     or, once the attempt has ended, until nothing of it waits; those of a pinned one stay.
@@ -214,8 +222,8 @@ def stale_blobs(session: Session) -> list[tuple[int, str]]:
         .exists()
     )
     ended = (Attempt.state != AttemptState.RUNNING.value) & ~waited_for
-    rows = session.execute(
-        select(StoredPart.id, StoredPart.stale_key)
+    query = (
+        select(Snapshot.attempt_id, StoredPart.id, StoredPart.stale_key)
         .join(Snapshot, StoredPart.snapshot_id == Snapshot.id)
         .join(Attempt, Snapshot.attempt_id == Attempt.id)
         .where(
@@ -224,7 +232,13 @@ def stale_blobs(session: Session) -> list[tuple[int, str]]:
             ~is_pinned(),
         )
     )
-    return [(part_id, key) for part_id, key in rows if key is not None]
+    if attempt_ids is not None:
+        query = query.where(Snapshot.attempt_id.in_(attempt_ids))
+    return [
+        StaleBlob(attempt_id=attempt_id, part_id=part_id, key=key)
+        for attempt_id, part_id, key in session.execute(query)
+        if key is not None
+    ]
 
 
 def forget_stale_blobs(session: Session, part_ids: Sequence[int]) -> None:
