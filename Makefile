@@ -16,7 +16,7 @@ export MKL_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo serve test lint format dashboards versions bench clean system
+.PHONY: help install demo serve test fuzz lint format dashboards versions bench clean system
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -31,6 +31,10 @@ serve: $(VENV)/.service  ## start the server on 127.0.0.1:8700
 
 test: $(VENV)/.test $(VENV)/.weights system  ## the whole test suite (ARGS='-k name' for a part of it)
 	@$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+fuzz: $(VENV)/.fuzz  ## break parts a million ways, guided by coverage, and ask the interface at random (minutes; RUNS=, FUZZ_EXAMPLES=)
+	@PYTHONPATH=. $(BIN)/python tests/fuzz/part_decoder.py --runs $(or $(RUNS),1000000)
+	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/python -m pytest --timeout=1800 tests/fuzz/test_interface.py
 
 lint: $(VENV)/.lint  ## ruff, mypy, import contracts, migrations, licences, known holes
 	@echo '== ruff'; $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
@@ -91,6 +95,11 @@ $(VENV)/.weights: $(VENV)/.python constraints.txt
 $(VENV)/.lint: $(VENV)/.test
 	@echo '== installing the lint tools'
 	@$(PIP) install -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py lint)
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.test
+	@echo '== installing the fuzzer'
+	@$(PIP) install -c constraints.txt $$($(BIN)/python tests/meta/dependency_group.py fuzz)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test

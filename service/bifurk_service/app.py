@@ -146,7 +146,12 @@ def create_worker(
 
 def _guard(app: FastAPI, settings: Settings) -> None:
     """What every request passes: the log first, then the door."""
-    app.add_middleware(Doorkeeper, allowed_hosts=_allowed_hosts(settings), answer=problem_response)
+    app.add_middleware(
+        Doorkeeper,
+        allowed_hosts=_allowed_hosts(settings),
+        answer=problem_response,
+        public_url=settings.public_url,
+    )
     app.add_middleware(RequestLog, observe=app.state.metrics.answered)
 
 

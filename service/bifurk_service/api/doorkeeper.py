@@ -17,12 +17,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bifurk_service.api.origin import comes_from_elsewhere
 from bifurk_service.errors import BifurkError, ForbiddenError, TooLargeError, UnknownHostError
 
 ANY_HOST: Final = "*"
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-FOREIGN_SITES: Final = frozenset({"cross-site", "same-site"})
-"""What browsers say in Sec-Fetch-Site; a page on another port of this machine is same-site."""
 MOST_BODY_BYTES: Final = 64 << 10
 """Of everything but the uploads, which have limits of their own."""
 UPLOADS: Final = (("PUT", re.compile(r".*")), ("POST", re.compile(r"/api/v1/runs/\d+/series")))
@@ -48,6 +47,7 @@ class Doorkeeper:
         allowed_hosts: names that requests may name, ``*.example.org`` for all below it, or
             ``*`` for any.
         answer: makes the response to an error.
+        public_url: where people reach the server, if it is told.
     """
 
     def __init__(
@@ -56,8 +56,10 @@ class Doorkeeper:
         *,
         allowed_hosts: Collection[str],
         answer: Callable[[BifurkError], ASGIApp],
+        public_url: str | None = None,
     ) -> None:
         self._app = app
+        self._public_url = public_url
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
         self._answer = answer
 
@@ -90,7 +92,7 @@ class Doorkeeper:
                 f"this server does not go by the name {host!r}; BIFURK_ALLOWED_HOSTS adds names",
                 where="Host",
             )
-        if method not in READING and headers.get("sec-fetch-site") in FOREIGN_SITES:
+        if method not in READING and comes_from_elsewhere(headers, public_url=self._public_url):
             raise ForbiddenError(
                 "a page of another site may change nothing here", reason="foreign_site"
             )
