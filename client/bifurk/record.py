@@ -106,6 +106,21 @@ def read_record(path: Path) -> Request:
     return request
 
 
+def peek(path: Path) -> tuple[str, int | None]:
+    """Resource and sequence of a request, without its body; trusts nothing, as ``read_record``.
+
+    Raises:
+        TornRecordError: it does not begin as a request of ours. OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        line = file.readline(MAX_HEAD_BYTES)
+    try:
+        request = _request(json.loads(line), b"")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise TornRecordError(f"{path.name}: {error}") from None
+    return request.path, request.sequence
+
+
 def make_folder(folder: Path) -> None:
     """Makes a folder for its owner alone, durably, with those above it; one that is there is fine.
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from bifurk.retry import (
     verdict,
 )
 from bifurk.sender import REQUEST_SECONDS
+from bifurk.side_by_side import Folders, in_step, together
 from bifurk.spool import LOCK_NAME, is_own, recorded_target, records, remove_emptied
 from bifurk.transport import Request, Response, Transport, TransportError
 
@@ -77,6 +78,8 @@ def sync(
 ) -> Summary:
     """Sends all requests under a folder, each folder's in order.
 
+    Folders of one attempt's ranks are sent side by side, so that none waits for another's parts.
+
     Args:
         root: the folder, with others in it or not.
         connect: given the url a folder's requests are for (None: not recorded), gives the
@@ -100,8 +103,9 @@ def sync(
         del folders[folder]
     stopped = None
     try:
-        for folder, paths in folders.items():
-            errand.run(folder, paths, Readdressing(connect(recorded_target(folder))))
+        for group in together(folders):
+            lines = {one: Readdressing(connect(recorded_target(one))) for one in group}
+            errand.run(group, lines)
     except SyncStoppedError as stop:
         stopped = str(stop)
     sent, refused = errand.counts["sent"], errand.counts["refused"]
@@ -127,24 +131,34 @@ class _Errand:
         self._patience_seconds = patience_seconds
         self._reported_at = time.monotonic()
 
-    def run(self, folder: Path, paths: list[Path], transport: Transport) -> None:
+    def run(self, folders: Folders, transports: Mapping[Path, Transport]) -> None:
         with contextlib.ExitStack() as held:
-            if not self._keep:
-                try:
-                    held.callback(FolderLock(folder / LOCK_NAME).release)
-                except FolderInUseError:
-                    self._report(f"{folder}: in use by a running training, left alone")
-                    return
-                except OSError as error:
-                    raise SyncStoppedError(
-                        f"{folder} cannot be changed ({error}); --keep only reads"
-                    ) from error
-            self._report(f"{folder}: {len(paths)} requests")
-            for index, path in enumerate(paths):
-                self._one(path, transport)
-                self._progress(folder, index + 1, len(paths))
-            if not self._keep:
+            free = {one: paths for one, paths in folders.items() if self._take(one, held)}
+            for folder, paths in free.items():
+                self._report(f"{folder}: {len(paths)} requests")
+            done: Counter[Path] = Counter()
+            for folder, path in in_step(free):
+                self._one(path, transports[folder])
+                done[folder] += 1
+                self._progress(folder, done[folder], len(free[folder]))
+            # The innermost first: ranks have theirs inside of another's.
+            for folder in [] if self._keep else reversed(free):
                 remove_emptied(folder)
+
+    def _take(self, folder: Path, held: contextlib.ExitStack) -> bool:
+        """Whether nobody else has the folder; it stays taken until ``held`` is left."""
+        if self._keep:
+            return True
+        try:
+            held.callback(FolderLock(folder / LOCK_NAME).release)
+        except FolderInUseError:
+            self._report(f"{folder}: in use by a running training, left alone")
+            return False
+        except OSError as error:
+            raise SyncStoppedError(
+                f"{folder} cannot be changed ({error}); --keep only reads"
+            ) from error
+        return True
 
     def _one(self, path: Path, transport: Transport) -> None:
         try:

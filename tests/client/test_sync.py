@@ -25,6 +25,17 @@ def part(name: str) -> Request:
     return Request(method="PUT", path=path, body=name.encode(), sequence=0)
 
 
+def ranks_part(attempt: str, sequence: int, rank: int) -> Request:
+    path = f"/api/v1/projects/p/runs/r/attempts/{attempt}/snapshots/{sequence}/parts/{rank}"
+    body = f"{attempt}/{sequence}/{rank}".encode()
+    return Request(method="PUT", path=path, body=body, sequence=sequence)
+
+
+def report(attempt: str) -> Request:
+    path = f"/api/v1/projects/p/runs/r/attempts/{attempt}"
+    return Request(method="PUT", path=path, body=f"end {attempt}".encode())
+
+
 def record(folder: Path, *names: str, target: str | None = None) -> Path:
     """A folder such as an offline run or, with a target, a dead process leaves."""
     spool = Spool(folder, max_bytes=None, ledger=LossLedger(), target=target)
@@ -61,6 +72,23 @@ class TestCommand:
         output = capsys.readouterr().out
         assert output.endswith("sent 5, refused 0, left 0\n")
         assert "a1: 3 of 3\n" in output
+
+    def test_folders_of_one_attempts_ranks_are_sent_side_by_side(self, tmp_path: Path) -> None:
+        for rank in range(2):
+            spool = Spool(tmp_path / f"r{rank}", max_bytes=None, ledger=LossLedger())
+            for attempt, lost in (("b1", rank), ("b1.2", 9)):
+                for sequence in [one for one in range(3) if one != lost]:
+                    assert spool.append(ranks_part(attempt, sequence, rank))
+                assert spool.append(report(attempt))
+            spool.close()
+        record(tmp_path / "s", "9")
+        with serving() as server:
+            assert main(["sync", str(tmp_path), "--url", server.url]) == 0
+        assert [one for one in arrived(server) if one.startswith("b1")] == [
+            "b1/0/1", "b1/1/0", "b1/2/0", "b1/2/1",
+            "b1.2/0/0", "b1.2/0/1", "b1.2/1/0", "b1.2/1/1", "b1.2/2/0", "b1.2/2/1",
+        ]  # fmt: skip
+        assert arrived(server)[-1] == "9"
 
     def test_url_and_token_come_from_the_environment_too(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
