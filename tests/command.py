@@ -6,6 +6,7 @@ does is left to the tests of the command line and of the quickstart.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,10 @@ from subprocess import TimeoutExpired
 
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(["bifurk_service.cli", "bifurk_service.server"])
+
+WORLD = "TESTS_WORLD"
+"""Variable of a command's environment: `module:function:argument` of what changes the world that it
+lives in, its clock or its disk, before it starts."""
 
 
 class Command:
@@ -91,6 +96,9 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["bifurk", *arguments]
+    if WORLD in environment:
+        module, function, argument = environment[WORLD].split(":", 2)
+        getattr(importlib.import_module(module), function)(argument)
     from bifurk_service.cli import main
 
     main()

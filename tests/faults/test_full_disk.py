@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +10,7 @@ import pytest
 
 from tests.faults.gateway import gateway
 from tests.faults.rest import sequences_lost, settled
+from tests.faults.small_disk import fill, make_read_only, mounted
 from tests.faults.training import SNAPSHOTS, STEPS, Training, unwatched
 from tests.faults.watched_process import WatchedProcess, digest
 from tests.server import Server
@@ -27,16 +24,8 @@ SMALL_FILE_BYTES = 4096
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of its own that is soon full."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_KIBIBYTES}k", "tmpfs", str(disk)]
-    if not sys.platform.startswith("linux") or os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk; the limit on file sizes is tested anyway")
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("this machine lets nobody mount; the limit on file sizes is tested anyway")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with mounted(tmp_path / "disk", kibibytes=DISK_KIBIBYTES) as disk:
+        yield disk
 
 
 def test_what_a_full_disk_does_not_take_is_counted_and_judged_over(
@@ -82,15 +71,6 @@ def test_a_disk_that_stays_full_does_not_keep_the_end_from_being_told(
     assert sequences_lost(run["attempts"][0]) == list(range(SNAPSHOTS))
 
 
-def fill(disk: Path) -> None:
-    with (
-        (disk / "somebody-elses").open("wb", buffering=0) as file,
-        contextlib.suppress(OSError),
-    ):
-        while True:
-            file.write(bytes(4096))
-
-
 def test_a_limit_on_the_size_of_files_costs_snapshots_and_no_more(
     house: Server, spool_dir: Path
 ) -> None:
@@ -119,6 +99,22 @@ def test_a_file_where_the_spool_should_be_makes_snapshots_wait_in_memory(
     assert (run["state"], run["attempts"][0]["dropped"]) == ("finished", {})
     assert f"the spool {spool_dir} cannot be used" in caplog.text
     assert spool_dir.read_text() == "somebody's notes"
+
+
+def test_a_disk_that_cannot_be_written_makes_snapshots_wait_in_memory(
+    house: Server, small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_read_only(small_disk)
+    with gateway(None, backend=house.url) as server:
+        training = Training()
+        monitor = training.watch("read-only", url=server.url, spool_dir=small_disk / "spool")
+        training.run(monitor)
+        server.heal()
+        monitor.close()
+    assert training.outcome() == unwatched()
+    run = settled(house, "read-only", judged=SNAPSHOTS)
+    assert (run["state"], run["attempts"][0]["dropped"]) == ("finished", {})
+    assert "cannot be used" in caplog.text
 
 
 def test_a_spool_that_is_deleted_during_the_run_is_counted(house: Server, spool_dir: Path) -> None:
