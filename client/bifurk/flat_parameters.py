@@ -22,6 +22,7 @@ MODULE: Final = "torch.distributed.fsdp"
 UNTOLD: Final = "in a flat parameter whose parts this version of torch does not tell"
 DISTRIBUTED: Final = "a distributed tensor inside a flat parameter"
 SCATTERED: Final = "in a flat parameter, and not contiguous"
+AROUND: Final = "in a flat parameter of the FullyShardedDataParallel around it: watch that"
 
 
 _Place: TypeAlias = "tuple[torch.nn.Module, str, FlatPiece]"
@@ -66,6 +67,11 @@ class FlatPiece:
         # else: everything, gathered, perhaps in low precision.
         share: torch.Tensor = getattr(flat, "_local_shard", flat)
         return share.detach()[self.offset : self.offset + self.length]
+
+
+def is_flattened(parameter: torch.Tensor) -> bool:
+    """Whether it lies in a flat parameter, which may be that of a module around the model."""
+    return bool(getattr(parameter, "_fsdp_flattened", False))
 
 
 Pieces: TypeAlias = dict[int, dict[str, FlatPiece]]

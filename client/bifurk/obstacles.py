@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 from torch.nn.parameter import is_lazy
 
+from bifurk.flat_parameters import AROUND, is_flattened
 from bifurk.held import Held
 from bifurk.shards import UnreadableShardError
 
@@ -34,7 +35,7 @@ def obstacle(name: str, held: Held, trained: Collection[int], *, spread: bool) -
         spread: whether distributed tensors are read, each process its own shard.
     """
     parameter: Any = held.source
-    unreadable = held.piece and held.piece.unreadable
+    unreadable = _flattened(held)
     checks = (
         (lambda: not name.isprintable() or len(name) > MAX_NAME_CHARACTERS, "unusable name"),
         (lambda: is_lazy(parameter), "not initialised yet"),
@@ -50,6 +51,12 @@ def obstacle(name: str, held: Held, trained: Collection[int], *, spread: bool) -
     )
     reason = next((reason for holds, reason in checks if holds()), None)
     return reason or _misplaced(held)
+
+
+def _flattened(held: Held) -> str | None:
+    if held.piece is not None:
+        return held.piece.unreadable
+    return AROUND if is_flattened(held.source) else None
 
 
 def _is_subclass(held: Held, *, spread: bool) -> bool:

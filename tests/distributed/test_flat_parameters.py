@@ -85,3 +85,11 @@ def test_a_parameter_under_two_names_counts_once(originals: bool) -> None:
     names = [tensor.name for tensor in selection.tensors]
     assert names == ["first.weight", "first.bias", "second.bias"]
     assert dist.get_world_size() == 2
+
+
+@pytest.mark.usefixtures("_alone")
+def test_a_model_inside_of_its_wrapper_is_refused() -> None:
+    model = nn.Linear(6, 5)
+    flattened(model, originals=True)
+    with pytest.raises(ValueError, match="FullyShardedDataParallel around it: watch that"):
+        sent(model)
