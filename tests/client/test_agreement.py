@@ -8,7 +8,7 @@ import pytest
 import torch.distributed as dist
 
 from bifurk import agreement
-from bifurk.agreement import NoSharedStoreError, shared_names
+from bifurk.agreement import NoSharedStoreError, shared_names, shared_writer
 from bifurk.config import WatchSettings
 from bifurk.identity import Rank
 
@@ -69,3 +69,21 @@ def test_names_that_are_given_stay(ranks: Ranks) -> None:
 def test_without_a_store_it_says_what_to_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoSharedStoreError, match="pass run= and attempt="):
         Ranks(monkeypatch).names(0)
+
+
+def test_all_ranks_of_a_job_are_one_writer_and_its_next_watch_is_another(
+    ranks: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = [itertools.count() for _ in range(2)]
+
+    def writer(rank: int) -> str | None:
+        monkeypatch.setattr(agreement, "_writers", counts[rank])
+        return shared_writer(Rank(rank=rank, ranks=2))
+
+    first, second = [writer(0), writer(1)], [writer(1), writer(0)]
+    assert first[0] == first[1] != second[0] == second[1]
+    assert shared_writer(Rank()) not in {*first, *second, shared_writer(Rank())}
+
+
+def test_ranks_without_a_store_are_no_writer_that_could_be_told_apart() -> None:
+    assert shared_writer(Rank(rank=1, ranks=2)) is None

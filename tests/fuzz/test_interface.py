@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
 import time
+from collections import Counter
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -18,6 +23,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from bifurk_service.pages import views
+from tests.api.test_authorisation import concrete, routes
 from tests.api.test_openapi import OPERATIONS
 from tests.fuzz.conftest import Besieged
 
@@ -25,6 +32,15 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 """A way of generating and operation; ``make fuzz`` asks for more."""
 MOST_SECONDS = 10.0
 ENDLESS = {"get_stream"}
+VIEWS = [
+    one
+    for one in vars(views).values()
+    if isinstance(one, type) and issubclass(one, BaseModel) and one is not BaseModel
+]
+UGLY_TEXTS = (
+    "", "0", "1", "-1", "1e999", "NaN", "9" * 30, "std", "log", "all", "true", "\x00", "\ud800",
+    "..", "'; drop table runs; --", "<script>", "%s", "{{7*7}}", "é" * 300, "a" * 5_000, "auto",
+)  # fmt: skip
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -85,3 +101,26 @@ def test_no_answer_is_a_fault_and_all_are_as_described(
         case.validate_response(response, checks=CHECKS)
 
     ask()
+
+
+def test_no_page_is_a_fault_whatever_its_address_asks_for(
+    besieged: Besieged, tmp_path: Path
+) -> None:
+    callers, filled = besieged
+    rng = random.Random(20_261_126)
+    fields = [one for view in VIEWS for one in view.model_fields.items()]
+    names = sorted({str(field.alias or name) for name, field in fields} | {"a", "b"})
+    paths = {path for method, path in routes(tmp_path).values() if method == "GET"}
+    pages = sorted(path for path in paths if not path.startswith("/api/"))
+    assert len(pages) > 30
+    answers: Counter[int] = Counter()
+    for path in pages:
+        for _ in range(EXAMPLES // 2):
+            asked = {name: rng.choice(UGLY_TEXTS) for name in rng.sample(names, rng.randint(1, 3))}
+            target = f"{concrete(path, filled)}?{urlencode(asked, errors='surrogatepass')}"
+            began = time.monotonic()
+            status, _ = callers["admin"].request("GET", target, headers={"Accept": "text/html"})
+            assert status < 500, target
+            assert time.monotonic() - began < MOST_SECONDS, target
+            answers[status] += 1
+    assert answers[200] > sum(answers.values()) / 10, "some are asked something that there is"
