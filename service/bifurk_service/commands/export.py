@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import numpy as np
 import typer
 
+from bifurk_service.archives.form import SUFFIX
 from bifurk_service.commands.dataset import fetch_dataset
 from bifurk_service.commands.options import DEFAULT_URL, Token, Url
 from bifurk_service.commands.rest import Rest
 from bifurk_service.commands.runs import RunName, find_run
 from bifurk_service.commands.whole_file import whole_file
+from bifurk_service.commands.whole_runs import export_whole
 
 if TYPE_CHECKING:
     import xarray
@@ -25,23 +27,38 @@ LARGEST_NETCDF_STEP: Final = np.iinfo(np.int32).max
 def export(
     run: RunName,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Ends in .parquet or .nc.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Ends in .parquet, .nc or .bifurk.", show_default=False
+        ),
     ],
     *,
+    attempt: Annotated[
+        str | None, typer.Option(help="Only what this attempt saw; else the run's course.")
+    ] = None,
     url: Url = DEFAULT_URL,
     token: Token = None,
 ) -> None:
-    """Write all statistics of a run to one file: Parquet, or NetCDF for xarray."""
+    """Write all statistics of a run to one file: Parquet, or NetCDF for xarray; or all of it.
+
+    A .bifurk file holds the whole run, for `bifurk import run`; it is read from the database and
+    the blobs themselves (BIFURK_DATA_DIR, BIFURK_DATABASE_URL, BIFURK_BLOB_URL), not from a server.
+    """
+    if file.suffix == SUFFIX:
+        export_whole(run, file)
+        return
     if file.suffix not in (PARQUET, NETCDF):
-        raise typer.BadParameter(f"a file ends in {PARQUET} or {NETCDF}, got {file.name!r}")
+        raise typer.BadParameter(
+            f"a file ends in {PARQUET}, {NETCDF} or {SUFFIX}, got {file.name!r}"
+        )
     rest = Rest(url, token)
     with whole_file(file) as aside:
         if file.suffix == PARQUET:
             found = find_run(rest, run)
             with aside.open("wb") as into:
-                rest.download(f"/api/v1/runs/{found['id']}/export", into)
+                rest.download(f"/api/v1/runs/{found['id']}/export", into, attempt=attempt)
         else:
-            _write_netcdf(fetch_dataset(rest, run), aside)
+            _write_netcdf(fetch_dataset(rest, run, attempt=attempt), aside)
     typer.echo(f"wrote {file} ({file.stat().st_size:,} bytes)")
 
 

@@ -50,6 +50,14 @@ def plain(value: object) -> str:
     return "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in text)
 
 
+def size(count: int) -> str:
+    """Bytes as people read them: 123 B, 5.6 MB, 78 GB."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:,.{0 if count >= 10 * factor else 1}f} {unit}"
+    return f"{count} B"
+
+
 def when(seconds: float | None) -> str | None:
     """A time (seconds since 1970 UTC) as people write it, in UTC; None stays None."""
     if seconds is None:

@@ -66,6 +66,11 @@ class Rest:
         """The JSON object that answers a JSON body."""
         return self.upload(path, json.dumps(document).encode(), media_type="application/json")
 
+    def patch(self, path: str, document: Json) -> Json:
+        """The JSON object that answers a change."""
+        content = (json.dumps(document).encode(), "application/json")
+        return self._json("PATCH", path, {}, content)
+
     def upload(self, path: str, body: bytes, *, media_type: str, **query: Query) -> Json:
         """The JSON object that answers a body of this media type."""
         return self._json("POST", path, query, (body, media_type))

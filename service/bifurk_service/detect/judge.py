@@ -238,6 +238,23 @@ class Judge:
         return next(seat.describe() for seat in self._seats if seat.key == key)
 
 
+def with_tensor_ids(state: bytes, ids: Mapping[int, int]) -> bytes:
+    """What ``Judge.snapshot`` gave, for the same tensors under other ids.
+
+    Raises:
+        ForeignStateError: the bytes are no such state, or name a tensor that has no new id.
+    """
+    arrays = _read(state)
+    try:
+        memory = json.loads(_as_text(arrays.get(_MEMORY)))
+        memory["tensors"] = [ids[one] for one in memory["tensors"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ForeignStateError(f"a state without its tensors: {error!r}") from error
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{**arrays, _MEMORY: _as_bytes(json.dumps(memory))})
+    return buffer.getvalue()
+
+
 def _seats(watches: Sequence[AnyWatch], statistics: Mapping[str, Statistic]) -> Iterator[_Seat]:
     for watch in watches:
         for name in watch.statistics:

@@ -29,6 +29,7 @@ from bifurk_service.store.alerts import get_alert
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.runs import get_run
+from bifurk_service.store.thinning import memory_behind
 
 FORMAT: Final = 1
 WINDOW_SNAPSHOTS: Final = 60
@@ -55,7 +56,8 @@ def evidence_of(database: Database, alert_id: int) -> dict[str, Any]:
             "names them, and the page of comparisons holds the run against them again"
         )
     judge = fresh_judge(database, stored.attempt_id)
-    memory, window, alert = _run(database, judge, stored)
+    after = _taken_up(database, judge, stored)
+    memory, window, alert = _run(database, judge, stored, after)
     if alert is None or not window:
         raise NotFoundError(
             f"the stored statistics do not give alert {alert_id} again: it was raised by other "
@@ -91,14 +93,35 @@ def verify(document: Mapping[str, Any]) -> list[str]:
         raise InvalidError(f"no evidence of an alert: {error!r}") from error
 
 
+def _taken_up(database: Database, judge: Judge, stored: StoredAlert) -> int:
+    """The sequence behind which a judge goes on: -1, or where the attempt's thinned past ends."""
+    with database.read() as session:
+        memory = memory_behind(session, stored.attempt_id)
+    if memory is None:
+        return -1
+    if stored.detected_sequence <= memory.sequence:
+        raise ConflictError(
+            f"what the detectors were given before sequence {memory.sequence + 1} is thinned, and "
+            f"alert {stored.id} was detected at {stored.detected_sequence}: its evidence can no "
+            "longer be made; the statistics around it are still there"
+        )
+    try:
+        judge.restore(memory.state)
+    except ForeignStateError as error:
+        raise ConflictError(
+            f"the attempt's past is thinned, and its memory is of other detectors: {error}"
+        ) from error
+    return memory.sequence
+
+
 def _run(
-    database: Database, judge: Judge, stored: StoredAlert
+    database: Database, judge: Judge, stored: StoredAlert, after: int
 ) -> tuple[bytes, list[JudgingInput], Alert | None]:
     """Memory before the window, the window, and the alert as it stood at its end."""
     start = max(0, stored.detected_sequence - WINDOW_SNAPSHOTS)
     end = stored.detected_sequence + AFTERMATH_SNAPSHOTS
     memory, window, alert = b"", [], None
-    for one in inputs_of(database, stored.attempt_id, judge):
+    for one in inputs_of(database, stored.attempt_id, judge, after=after):
         if one.clock.sequence > end:
             break
         if one.clock.sequence < start:

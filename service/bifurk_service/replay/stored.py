@@ -10,6 +10,7 @@ from bifurk_service.detect.base import AnyWatch
 from bifurk_service.detect.judge import Judge
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.domain import Alert
+from bifurk_service.errors import ConflictError
 from bifurk_service.pipeline.judges import JudgingInput, judge_of, judging_input
 from bifurk_service.store.alert_keeping import keep_alert
 from bifurk_service.store.alert_lists import alerts_of
@@ -19,6 +20,7 @@ from bifurk_service.store.imports import IMPORT
 from bifurk_service.store.models import Attempt
 from bifurk_service.store.runs import attempts_of, run_of
 from bifurk_service.store.snapshots import judged_snapshots
+from bifurk_service.store.thinning import thinned_steps
 
 KEPT_BY: Final = "replay"
 """Stands for the rule that keeps them from people."""
@@ -54,6 +56,9 @@ def replay_run(
     Args:
         database: read, never written. run_id: of the run.
         watches: the detectors. first_step, last_step: of the snapshots, both included.
+
+    Raises:
+        ConflictError: some of these snapshots are thinned.
     """
     with database.read() as session:
         attempt_ids = [attempt.id for attempt in attempts_of(session, run_id)]
@@ -67,6 +72,7 @@ def inputs_of(
     attempt_id: int,
     judge: Judge,
     *,
+    after: int = -1,
     first_step: int = 0,
     last_step: int | None = None,
 ) -> Iterator[JudgingInput]:
@@ -76,11 +82,12 @@ def inputs_of(
 
     Args:
         database: to read from. attempt_id: of the attempt. judge: that is to see them.
+        after: the sequence behind which they begin.
         first_step, last_step: of the snapshots, both included.
     """
     with database.read() as session:
         imported = session.get_one(Attempt, attempt_id).source == IMPORT
-        snapshots = judged_snapshots(session, attempt_id, after=-1)
+        snapshots = judged_snapshots(session, attempt_id, after=after)
     for snapshot in snapshots:
         if snapshot.step < first_step or (last_step is not None and snapshot.step > last_step):
             continue
@@ -123,6 +130,19 @@ def keep_replayed(session: Session, run_id: int, found: Sequence[Replayed], *, n
     return kept
 
 
+def _check_whole(
+    database: Database, attempt_id: int, first_step: int, last_step: int | None
+) -> None:
+    with database.read() as session:
+        gone = thinned_steps(session, attempt_id, first_step=first_step, last_step=last_step)
+        slug = session.get_one(Attempt, attempt_id).slug
+    if gone is not None:
+        raise ConflictError(
+            f"{gone.count} snapshots of attempt {slug} up to step {gone.last} are thinned: what "
+            f"detectors were given there is gone; replay from step {gone.last + 1} on"
+        )
+
+
 def _replay(
     database: Database,
     attempt_id: int,
@@ -130,6 +150,7 @@ def _replay(
     first_step: int,
     last_step: int | None,
 ) -> Replayed:
+    _check_whole(database, attempt_id, first_step, last_step)
     judge = fresh_judge(database, attempt_id, watches=watches)
     alerts: dict[str, Alert] = {}
     returned: set[str] = set()

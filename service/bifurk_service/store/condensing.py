@@ -17,7 +17,15 @@ from sqlalchemy.orm import Session
 
 from bifurk_service.stats.spans import extremes_of_stretches
 from bifurk_service.stats.table import STATISTIC_NAMES
-from bifurk_service.store.models import TENSOR_STATS, Attempt, ExtremesRow, Snapshot, Tensor
+from bifurk_service.store.kept_extremes import kept_rows
+from bifurk_service.store.models import (
+    TENSOR_STATS,
+    Attempt,
+    ExtremesRow,
+    Snapshot,
+    Tensor,
+    Thinning,
+)
 
 BINS: Final = 8
 """Bins of one row; as many bins of a level are one of the next."""
@@ -86,6 +94,7 @@ def condense(session: Session, attempt_id: int) -> Condensed | None:
         tensors = np.searchsorted(tensor_ids, found[:, 0].astype(np.int64))
         bins = found[:, 1].astype(np.int64)
         extremes[bins, :, tensors] = found[:, 2:].reshape(len(found), 2, len(columns))
+    _add_kept(session, attempt_id, start, extremes)
     return Condensed(
         start=start, snapshots=_measured(session, attempt_id, start), extremes=extremes
     )
@@ -178,6 +187,24 @@ def _rows_below(
             if one is not None:
                 extremes[block, :, :, : one.shape[-1], place] = one
     return extremes_of_stretches(extremes.reshape(-1, *extremes.shape[2:]), BINS)
+
+
+def _add_kept(session: Session, attempt_id: int, start: int, extremes: NDArray[np.float64]) -> None:
+    """What is kept of thinned snapshots counts, wherever it has to be condensed again."""
+    if session.get(Thinning, attempt_id) is None:
+        return
+    end = start + BINS * span(1)
+    kept = kept_rows(session, attempt_id, STATISTIC_NAMES, start=start, end=end)
+    for index, name in enumerate(STATISTIC_NAMES):
+        for row in kept[name]:
+            at = row.cells["place"].astype(np.int64) + row.start - start
+            bins, side, tensors = np.nonzero(
+                (at >= 0) & (at < end - start) & ~np.isnan(row.cells["value"])
+            )
+            values = row.cells["value"][bins, side, tensors]
+            cells = at[bins, side, tensors] // span(1), tensors
+            for which, extreme in enumerate((np.fmin, np.fmax)):
+                extreme.at(extremes[:, which, :, index], cells, values)
 
 
 def _next_start(session: Session, attempt: Attempt) -> int:

@@ -17,6 +17,7 @@ from bifurk_service.store.models import (
     Snapshot,
     Tensor,
 )
+from bifurk_service.store.shown import is_shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ def live_runs(session: Session, *, ended_after: float) -> list[LiveRun]:
         select(Attempt, Run.slug, Project.slug)
         .join(Run, Attempt.run_id == Run.id)
         .join(Project, Run.project_id == Project.id)
-        .where(Attempt.id.in_(newest), is_live)
+        .where(Attempt.id.in_(newest), is_live, is_shown())
         .order_by(Attempt.id.desc())
     )
     return [_live(session, attempt, run, project) for attempt, run, project in rows]

@@ -59,7 +59,11 @@ class Project(Base):
 
 
 class Run(Base):
-    """One training, over all its attempts."""
+    """One training, over all its attempts.
+
+    A slug that begins with a dot, which no client can send, is that of a run being brought in or
+    removed; ``keep_bytes`` what it may take on the disk.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (UniqueConstraint("project_id", "slug"), NEVER_AGAIN)
@@ -70,6 +74,7 @@ class Run(Base):
     created_at: Mapped[float]
     updated_at: Mapped[float] = mapped_column(index=True)
     retention_days: Mapped[float | None]
+    keep_bytes: Mapped[int | None]
 
 
 class RunTag(Base):
@@ -138,7 +143,8 @@ class Snapshot(Base):
 
     ``state`` is received, measured, judged, late or failed; ``coverage`` the share of its parts
     that came; ``tries`` how often measuring it has lost its worker; ``spectra_skipped`` how many
-    matrices the time for spectra did not reach.
+    matrices the time for spectra did not reach; ``thinned`` 0 where it is whole, 1 where its
+    statistics and blobs are to go, 2 where they are gone.
     """
 
     __tablename__ = "snapshots"
@@ -166,6 +172,7 @@ class Snapshot(Base):
     judged_at: Mapped[float | None]
     learning_rates: Mapped[list[Any]]
     spectra_skipped: Mapped[int] = mapped_column(server_default="0", default=0)
+    thinned: Mapped[int] = mapped_column(server_default="0", default=0)
 
 
 class StoredPart(Base):
@@ -186,6 +193,7 @@ class StoredPart(Base):
     blob_bytes: Mapped[int]
     stale_key: Mapped[str | None] = mapped_column(Text)
     stale_encoding: Mapped[str | None] = mapped_column(WORD)
+    stale_bytes: Mapped[int | None]
 
 
 class StoredMark(Base):
@@ -470,6 +478,55 @@ class ExtremesRow(Base):
     statistic: Mapped[str] = mapped_column(WORD, primary_key=True)
     block: Mapped[int] = mapped_column(primary_key=True)
     data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class KeptExtremesRow(Base):
+    """The least and greatest values of one statistic in stretches that are thinned, and where.
+
+    ``data`` are ``kept_extremes.CELL`` [bins, 2, T] of the run's first T tensors by id; how many
+    snapshots a bin spans is its ``stage``'s matter.
+    """
+
+    __tablename__ = "kept_extremes"
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    statistic: Mapped[str] = mapped_column(WORD, primary_key=True)
+    stage: Mapped[int] = mapped_column(primary_key=True)
+    block: Mapped[int] = mapped_column(primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Thinning(Base):
+    """How far an attempt is thinned.
+
+    ``reached`` is the first sequence, by stage, that the stage has not dealt with; ``stage`` and
+    ``block`` what is under way; ``definition``, ``sequence`` and ``state`` the detectors' memory
+    behind which every snapshot is whole: replays begin with it.
+    """
+
+    __tablename__ = "thinnings"
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    reached: Mapped[list[Any]]
+    stage: Mapped[int | None]
+    block: Mapped[int | None]
+    definition: Mapped[str] = mapped_column(Text)
+    sequence: Mapped[int]
+    state: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Pin(Base):
+    """Steps of a run that a person keeps whole, both included."""
+
+    __tablename__ = "pins"
+    __table_args__ = (NEVER_AGAIN,)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    first_step: Mapped[int]
+    last_step: Mapped[int]
+    created_at: Mapped[float]
 
 
 class Event(Base):

@@ -21,6 +21,7 @@ from bifurk_service.store.models import (
     Tensor,
 )
 from bifurk_service.store.series import timeline
+from bifurk_service.store.shown import is_shown
 from bifurk_service.store.tags import has_tag_with, tagged, tags_of
 
 
@@ -56,7 +57,7 @@ def list_projects(
     """Projects in the order they were made."""
     query = (
         select(Project.id, Project.slug, func.count(Run.id))
-        .outerjoin(Run, Run.project_id == Project.id)
+        .outerjoin(Run, (Run.project_id == Project.id) & is_shown())
         .where(Project.id > after_id)
         .group_by(Project.id, Project.slug)
         .order_by(Project.id)
@@ -84,7 +85,7 @@ def list_runs(
     query = (
         select(Run, Project.slug)
         .join(Project, Run.project_id == Project.id)
-        .where(Run.id > after_id, *tagged(tags))
+        .where(Run.id > after_id, is_shown(), *tagged(tags))
         .order_by(Run.id)
         .limit(limit)
     )
@@ -129,7 +130,7 @@ def search_runs(
         .join(Project, Run.project_id == Project.id)
         .outerjoin(last, last.c.run_id == Run.id)
         .outerjoin(Attempt, Attempt.id == last.c.id)
-        .where(*tagged(tags))
+        .where(is_shown(), *tagged(tags))
         .order_by(Run.id.desc())
         .limit(limit)
     )
@@ -318,13 +319,15 @@ def statistics_of(
         .first()
     )
     if row is None:
-        raise not_carried(session, tensor, snapshot.step)
+        raise not_carried(session, tensor, snapshot.step, thinned=snapshot.thinned > 0)
     known = {"tensor_id", "attempt_id", "step", "no_value"}
     return {name: row[name] for name in row if name not in known}, dict(row["no_value"] or {})
 
 
-def not_carried(session: Session, tensor: Tensor, step: int) -> NotFoundError:
-    """What to raise where a snapshot is stored and does not carry a tensor."""
+def not_carried(
+    session: Session, tensor: Tensor, step: int, *, thinned: bool = False
+) -> NotFoundError:
+    """What to raise where a snapshot is stored and does not carry a tensor, or no longer."""
     nearest = session.scalar(
         select(TENSOR_STATS.c.step)
         .where(TENSOR_STATS.c.tensor_id == tensor.id)
@@ -332,6 +335,12 @@ def not_carried(session: Session, tensor: Tensor, step: int) -> NotFoundError:
         .limit(1)
     )
     hint = "no step does yet" if nearest is None else f"the nearest that does is step {nearest}"
+    if thinned:
+        return NotFoundError(
+            f"step {step} is thinned: of its stretch only the least and greatest values are kept, "
+            f"which `series` shows; {hint}",
+            where="step",
+        )
     return NotFoundError(
         f"step {step} does not carry tensor {tensor.id} ({tensor.name}); {hint}", where="step"
     )

@@ -12,6 +12,7 @@ from bifurk_service.store.alerts import resolve_kind
 from bifurk_service.store.events import append_event
 from bifurk_service.store.logged import keep_last_words
 from bifurk_service.store.models import Attempt, Project, Run, Snapshot, StoredPart
+from bifurk_service.store.shown import is_shown
 from bifurk_service.store.tags import add_tags
 
 NOTHING_JUDGED = -1
@@ -216,7 +217,8 @@ def delete_run(session: Session, run_id: int) -> list[str]:
 
 def expired_runs(session: Session, *, default_days: float | None, now: float) -> list[int]:
     """Runs without news for longer than their retention."""
-    rows = session.execute(select(Run.id, Run.updated_at, Run.retention_days))
+    query = select(Run.id, Run.updated_at, Run.retention_days).where(is_shown())
+    rows = session.execute(query)
     expired = []
     for run_id, updated_at, own_days in rows:
         days = own_days if own_days is not None else default_days

@@ -54,6 +54,7 @@ def neighbours(session: Session, snapshot: Snapshot) -> tuple[Snapshot | None, S
         Snapshot.attempt_id == snapshot.attempt_id,
         Snapshot.sequence < snapshot.sequence,
         Snapshot.off_grid.is_(False),
+        Snapshot.thinned == 0,  # the blobs of others are gone
     )
     previous = session.scalar(
         on_grid.where(Snapshot.state.not_in(passed_over))
@@ -191,6 +192,7 @@ def keep_stripped(
         size = sizes.get(part.blob_key)
         if size is not None:
             part.stale_key, part.stale_encoding = part.blob_key, part.encoding
+            part.stale_bytes = part.blob_bytes
             part.blob_key = stripped_key(part.blob_key, fence)
             part.blob_bytes = size
             part.encoding = "zstd"
@@ -243,7 +245,11 @@ def stale_blobs(session: Session, attempt_ids: Collection[int] | None = None) ->
 
 def forget_stale_blobs(session: Session, part_ids: Sequence[int]) -> None:
     """Says that these parts' stale blobs are gone."""
-    session.execute(update(StoredPart).where(StoredPart.id.in_(part_ids)).values(stale_key=None))
+    session.execute(
+        update(StoredPart)
+        .where(StoredPart.id.in_(part_ids))
+        .values(stale_key=None, stale_bytes=None)
+    )
 
 
 def blob_keys(session: Session) -> set[str]:

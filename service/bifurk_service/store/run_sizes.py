@@ -1,0 +1,71 @@
+"""What a run takes on the disk: blobs by the byte, statistics by their number."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from bifurk_service.stats.table import STATISTIC_NAMES
+from bifurk_service.store.models import (
+    Attempt,
+    DetectorState,
+    ExtremesRow,
+    KeptExtremesRow,
+    Run,
+    Snapshot,
+    SpectrumRow,
+    StoredPart,
+    Tensor,
+    Thinning,
+)
+from bifurk_service.store.thinning import WHOLE
+
+ROW_BYTES: Final = 60 + 8 * len(STATISTIC_NAMES)
+"""Of one tensor at one snapshot: its statistics, key, index entry and what a row costs."""
+SNAPSHOT_BYTES: Final = 500
+"""Of a snapshot without its statistics: its row, receipt and index entries, which always stay."""
+SPECTRUM_BYTES: Final = 1_200
+"""Of a spectrum beside its singular values: the fits."""
+
+
+def run_bytes(session: Session, run_id: int) -> int:
+    """About how many bytes a run takes; what is marked to go does not count."""
+    attempts = select(Attempt.id).where(Attempt.run_id == run_id)
+    tensors = _sum(session, select(func.count()).where(Tensor.run_id == run_id))
+    every = select(func.count()).where(Snapshot.attempt_id.in_(attempts))
+    whole = every.where(Snapshot.thinned == WHOLE, Snapshot.measured_at.is_not(None))
+    of_run = Snapshot.attempt_id.in_(attempts)
+    blobs = (
+        select(func.sum(StoredPart.blob_bytes + func.coalesce(StoredPart.stale_bytes, 0)))
+        .join(Snapshot, Snapshot.id == StoredPart.snapshot_id)
+        .where(of_run, Snapshot.thinned == WHOLE)
+    )
+    values = func.length(SpectrumRow.singular_values) + SPECTRUM_BYTES
+    return (
+        _sum(session, every) * SNAPSHOT_BYTES
+        + _sum(session, whole) * tensors * ROW_BYTES
+        + _sum(session, blobs)
+        + _sum(session, select(func.sum(values)).where(SpectrumRow.attempt_id.in_(attempts)))
+        + sum(
+            _sum(session, select(func.sum(func.length(column))).where(owner.in_(attempts)))
+            for column, owner in (
+                (ExtremesRow.data, ExtremesRow.attempt_id),
+                (KeptExtremesRow.data, KeptExtremesRow.attempt_id),
+                (DetectorState.state, DetectorState.attempt_id),
+                (Thinning.state, Thinning.attempt_id),
+            )
+        )
+    )
+
+
+def budgets(session: Session, *, default: int | None) -> list[tuple[int, int]]:
+    """Runs that may take no more than so many bytes: id and bytes, oldest first."""
+    rows = session.execute(select(Run.id, Run.keep_bytes).order_by(Run.id))
+    allowed = [(run_id, default if own is None else own) for run_id, own in rows]
+    return [(run_id, most) for run_id, most in allowed if most is not None]
+
+
+def _sum(session: Session, query: Select[Any]) -> int:
+    return int(session.scalar(query) or 0)
