@@ -64,6 +64,7 @@ from bifurk_service.services import Services
 from bifurk_service.settings import Settings
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database
+from bifurk_service.store.limits import Limits
 from bifurk_service.store.token_uses import TokenUses
 from bifurk_service.store.tokens import Grant
 
@@ -169,7 +170,8 @@ def _wire(
         runs_pipeline: whether this process does. stored: whether its metrics tell the stored state.
     """
     app.add_api_route("/metrics", get_metrics, tags=["system"], response_class=Response)
-    database = Database(settings.resolved_database_url)
+    database = Database(settings.resolved_database_url, _limits(settings))
+    pipelined = database if database.of_one_process else Database(settings.resolved_database_url)
     blobs = open_blobs(settings.resolved_blob_url)
     listeners = stream.Listeners()
     metrics = ServiceMetrics(
@@ -184,10 +186,12 @@ def _wire(
         ),
         stored=stored,
     )
-    presence = Presence(database, capacity=settings.measure_workers, seconds=settings.lease_seconds)
+    presence = Presence(
+        pipelined, capacity=settings.measure_workers, seconds=settings.lease_seconds
+    )
     policy = FollowedPolicy(settings.alerts_file)
     notifier = Notifier(
-        database,
+        pipelined,
         policy,
         Sender(_destinations(settings)),
         public_url=settings.public_url or "",
@@ -195,7 +199,7 @@ def _wire(
         leads=presence.leads,
     )
     housekeeper = Housekeeper(
-        database,
+        pipelined,
         blobs,
         started_at=time.time(),
         silent_minimum_seconds=settings.silent_minimum_seconds,
@@ -212,10 +216,10 @@ def _wire(
 
     def chores() -> None:
         housekeeper.run(time.time())
-        condense_due(database)
+        condense_due(pipelined)
 
     pipeline = Pipeline(
-        database,
+        pipelined,
         blobs,
         Workers(settings.measure_workers, make_executor),
         presence,
@@ -245,6 +249,7 @@ def _wire(
     app.state.services = Services(
         settings=settings,
         database=database,
+        pipelined=pipelined,
         blobs=blobs,
         pipeline=pipeline,
         presence=presence,
@@ -277,6 +282,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(house.pipeline.stop)
         await run_in_threadpool(house.notifier.stop)
         await run_in_threadpool(house.presence.stop)
+        house.pipelined.close()
         house.database.close()
 
 
@@ -297,6 +303,14 @@ def _destinations(settings: Settings) -> Destinations:
         )
     except AddressError as error:
         raise SetupError(f"BIFURK_NOTIFY_ALLOWED_HOSTS: {error}") from error
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        connections=settings.database_connections,
+        wait_seconds=settings.database_wait_seconds,
+        statement_seconds=settings.database_statement_seconds,
+    )
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -21,12 +21,15 @@ class Services:
     """Everything that lives as long as the application.
 
     Attributes:
+        database: what requests read and write. pipelined: the same, with connections of the
+            pipeline's own on PostgreSQL: neither waits for the other's.
         runs_pipeline: whether this process measures, judges and tells, or others do.
         presence: of this process among those that do.
     """
 
     settings: Settings
     database: Database
+    pipelined: Database
     blobs: BlobStore
     pipeline: Pipeline
     presence: Presence

@@ -31,6 +31,18 @@ class Settings(BaseSettings):
     database_url_file: Path | None = Field(
         None, description="File that holds the database's URL, where that is a secret; it wins."
     )
+    database_connections: int = Field(
+        20, ge=1, description="Most connections to PostgreSQL that a process's requests use."
+    )
+    database_wait_seconds: float = Field(
+        2.0,
+        gt=0,
+        description="How long a request waits for a connection to PostgreSQL before it is answered "
+        "503.",
+    )
+    database_statement_seconds: float = Field(
+        60.0, gt=0, description="Longest statement of a request to PostgreSQL; longer ones end."
+    )
     blob_url: str | None = Field(
         None, description="fsspec URL of the blobs; without one, a folder in `data_dir`."
     )

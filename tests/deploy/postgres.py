@@ -80,6 +80,19 @@ class Postgres:
         self._process.kill()
         self._process.wait(DEADLINE_SECONDS)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """All its processes stand still, and whoever asks it something hears nothing."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        processes = [self.pid, *map(int, children)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
     @property
     def pid(self) -> int:
         """Of its first process, the parent of all others."""
@@ -124,7 +137,7 @@ class Postgres:
         )
 
     def _answers_at_last(self) -> bool:
-        """What was killed leaves shared memory behind, and its successor ends until that is free."""
+        """What was killed leaves shared memory behind, without which its successor ends."""
         if self._process is None or self._process.poll() is not None:
             self._process = self._start(self._command)
         return self._answers()

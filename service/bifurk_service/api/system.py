@@ -16,8 +16,8 @@ RETRY_SECONDS = 5
 
 
 @router.get("/healthz")
-def get_healthz() -> StateAnswer:
-    """The process answers."""
+async def get_healthz() -> StateAnswer:
+    """The process answers, also while all its threads wait for a database."""
     return StateAnswer(status="ok", version=bifurk.__version__)
 
 

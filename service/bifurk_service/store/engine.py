@@ -17,11 +17,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DatabaseError, DataError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from bifurk_service.errors import InvalidError, SetupError, StorageError
+from bifurk_service.store.limits import Limits
 
 __all__ = ["Database", "Session", "alembic_config", "network_filesystem"]
 
@@ -46,13 +47,16 @@ class Database:
     instead of polling, and ``BEGIN IMMEDIATE`` keeps a reader from upgrading into a deadlock.
     PostgreSQL would admit many; an advisory lock lets one at a time in from all processes, so that
     what is read before it is written is still so, and ids are seen in the order they were given.
+
+    Args:
+        url: SQLAlchemy's. limits: of connections to PostgreSQL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
         self.url = url
         self.of_one_process = make_url(url).get_backend_name() == "sqlite"
         self._writer = threading.RLock()
-        self.engine = _engine(url)
+        self.engine = _engine(url, limits)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         reading = (
             self.engine
@@ -71,7 +75,7 @@ class Database:
         try:
             with self._readings() as session:
                 yield session
-        except OperationalError as error:
+        except (OperationalError, InternalError) as error:
             raise StorageError(
                 f"the database does not answer: {error.orig}", retry_after_seconds=5
             ) from error
@@ -90,12 +94,12 @@ class Database:
             StorageError: the database could not take it (full disk, locked, gone).
             InvalidError: it holds what no column takes.
         """
-        with self._writer if in_line or self.of_one_process else nullcontext():
+        with self._in_line() if in_line or self.of_one_process else nullcontext():
             try:
                 with self._sessions() as session, session.begin():
                     self._begin_write(session, in_line=in_line)
                     yield session
-            except OperationalError as error:
+            except (OperationalError, InternalError) as error:
                 raise StorageError(
                     f"the database did not take it: {error.orig}", retry_after_seconds=5
                 ) from error
@@ -105,6 +109,17 @@ class Database:
                 ) from error
             except DataError as error:
                 raise InvalidError(f"the database cannot hold it: {error.orig}") from error
+
+    @contextmanager
+    def _in_line(self) -> Iterator[None]:
+        """This process's line, in front of that of all: who waits in it holds no connection."""
+        longest = -1 if self.of_one_process else BUSY_TIMEOUT_SECONDS
+        if not self._writer.acquire(timeout=longest):
+            raise StorageError(f"no turn to write came in {longest} s", retry_after_seconds=5)
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def _begin_write(self, session: Session, *, in_line: bool) -> None:
         if self.of_one_process:
@@ -193,15 +208,13 @@ def _migrations() -> Path:
     return installed if installed.exists() else Path(__file__).parents[3] / "migrations"
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, limits: Limits) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(
-            url,
-            pool_pre_ping=True,
-            pool_timeout=5,
-            json_serializer=_json_of_finite_numbers,
-            hide_parameters=True,
+        from bifurk_service.store.patience import patient_engine  # noqa: PLC0415 - an extra
+
+        return patient_engine(
+            url, limits, json_serializer=_json_of_finite_numbers, hide_parameters=True
         )
     if parsed.database and parsed.database != ":memory:":
         folder = Path(parsed.database).parent

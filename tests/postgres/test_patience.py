@@ -1,0 +1,148 @@
+"""A database that is exhausted, hangs or restarts is answered 503 soon; then all goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import urllib3
+from sqlalchemy import text
+
+from bifurk.wire import content_digest, encode
+from bifurk_service.errors import StorageError
+from bifurk_service.store.engine import Database
+from bifurk_service.store.limits import Limits
+from tests.api.filling import Caller, broken_part
+from tests.deploy.postgres import Postgres, running_postgres
+from tests.parts import address, put_part
+from tests.server import Server, wait_for
+
+WAIT_SECONDS = 1.0
+SOON_SECONDS = 8.0
+"""A connection that is kept is asked, and a new one tried: twice the wait, on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Postgres]:
+    """One that is stopped and started: the others' goes on."""
+    with running_postgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def small(url: str) -> Iterator[Database]:
+    database = Database(
+        url, Limits(connections=2, wait_seconds=WAIT_SECONDS, statement_seconds=0.5)
+    )
+    yield database
+    database.close()
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    call()
+    return time.monotonic() - begun
+
+
+def ask(database: Database, statement: str = "SELECT 1") -> None:
+    with database.read() as session:
+        session.execute(text(statement)).all()
+
+
+def test_a_process_that_uses_all_its_connections_says_so(small: Database) -> None:
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(small.read()).execute(text("SELECT 1"))
+        with pytest.raises(StorageError, match="every connection"):
+            ask(small)
+    ask(small)
+
+
+def test_a_statement_that_takes_too_long_is_ended(small: Database) -> None:
+    with pytest.raises(StorageError, match="statement timeout"):
+        ask(small, "SELECT pg_sleep(60)")
+    ask(small)
+
+
+def test_a_writer_that_stands_still_lets_the_others_by(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bifurk_service.store import engine
+
+    monkeypatch.setattr(engine, "STANDSTILL_SECONDS", 0.2)
+    stopped, other = Database(url), Database(url)
+    went_by: list[int] = []
+
+    def stand_still() -> None:
+        with stopped.write() as session:
+            with other.write() as following:
+                went_by.extend(following.scalars(text("SELECT 1")))
+            session.execute(text("SELECT 1"))
+
+    with pytest.raises(StorageError, match="idle-in-transaction"):
+        stand_still()
+    assert went_by == [1]
+    stopped.close()
+    other.close()
+
+
+def test_nobody_waits_for_ever_for_a_server_that_hangs_or_restarts(
+    own: Postgres, start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start_server(
+        tmp_path / "data",
+        BIFURK_DATABASE_URL=own.bifurk("hanging"),
+        BIFURK_DATABASE_WAIT_SECONDS=str(WAIT_SECONDS),
+        BIFURK_DATABASE_STATEMENT_SECONDS="1",
+        BIFURK_LEASE_SECONDS="2",
+        BIFURK_MEASURE_WORKERS="1",
+    )
+    caller = Caller(server)
+    caller.post_part(broken_part(0))
+    run = caller.run_id("tests", "run")
+    caller.wait_until_judged(run, 1)
+
+    with own.paused():
+        begun = time.monotonic()
+        answers = answered(server, count=6)
+        assert time.monotonic() - begun < SOON_SECONDS
+        assert {status for status, _ in answers} == {503}
+        assert all(retry for _, retry in answers)
+        assert seconds_of(lambda: server.get("/healthz")) < WAIT_SECONDS
+    wait_for(lambda: put_part(server, broken_part(1))[0] == 201, "the part that was refused")
+    caller.wait_until_judged(run, 2)
+
+    own.kill()
+    assert put_part(server, broken_part(2))[0] == 503
+    assert server.request("GET", "/readyz")[0] == 503
+    own.start()
+    wait_for(lambda: put_part(server, broken_part(2))[0] == 201, "the part that was refused")
+    caller.wait_until_judged(run, 3)
+
+
+def answered(server: Server, *, count: int) -> list[tuple[int, str | None]]:
+    """Status and Retry-After of as many parts sent at once."""
+    found: list[tuple[int, str | None]] = []
+
+    def put(sequence: int) -> None:
+        part = broken_part(sequence, run=f"run-{sequence}")
+        answer = urllib3.request(
+            "PUT",
+            server.url + address(part.manifest),
+            body=encode(part),
+            headers={"Content-Encoding": "zstd", "Content-Digest": content_digest(encode(part))},
+            retries=False,
+            timeout=60,
+        )
+        found.append((answer.status, answer.headers.get("Retry-After")))
+
+    threads = [threading.Thread(target=put, args=(place,)) for place in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
