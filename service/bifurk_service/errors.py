@@ -81,6 +81,13 @@ class RequestTimeoutError(BifurkError):
     usual_reason = "timeout"
 
 
+class CutOffError(BifurkError):
+    """The connection ended before the body did; nobody is there to hear this, but the log."""
+
+    status = HTTPStatus.BAD_REQUEST
+    title = "Cut off"
+
+
 class TooLargeError(BifurkError):
     """Beyond a limit of this server."""
 

@@ -86,6 +86,6 @@ def test_one_process_that_is_killed_analyses_all_it_acknowledged_once(
 def test_so_do_a_server_workers_and_a_database_that_are_killed(
     reference: Evidence, folder: Path
 ) -> None:
-    with several_processes(folder / "several", workers=1) as stack:
-        found = soaked(stack, folder / "other-clients", blows=7)
+    with several_processes(folder / "several", workers=2) as stack:
+        found = soaked(stack, folder / "other-clients", blows=9)
     assert found.differences(reference, leave_out=("parts",)) == []

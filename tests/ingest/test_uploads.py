@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.parts import address, make_part, put_part
-from tests.server import DEADLINE_SECONDS, Server
+from tests.server import DEADLINE_SECONDS, Server, wait_for
 
 PLACES = 2
 BETWEEN_BYTES_SECONDS = 0.05
@@ -58,6 +58,16 @@ def test_stalled_uploads_give_their_places_back(hasty: Server) -> None:
         for wire in (one, other):
             assert_told_to_send_it_again(answer_of(wire))
         assert put_part(hasty, part)[0] == 201
+
+
+def test_who_hangs_up_in_the_middle_is_no_error_of_the_server(hasty: Server) -> None:
+    part = make_part(0)
+    with begun_upload(hasty, address(part.manifest)) as wire:
+        wire.sendall(b"x")
+    wait_for(lambda: 'status="400"' in hasty.get("/metrics"), "the end of the upload")
+    assert 'status="500"' not in hasty.get("/metrics")
+    assert "Traceback" not in hasty.said()
+    assert put_part(hasty, part)[0] == 201
 
 
 def test_an_upload_that_trickles_is_cut_off_too(hasty: Server) -> None:

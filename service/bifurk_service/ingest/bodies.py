@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from bifurk_service.access import note_upload
-from bifurk_service.errors import RequestTimeoutError, TooLargeError
+from bifurk_service.errors import CutOffError, RequestTimeoutError, TooLargeError
 from bifurk_service.services import services
 from bifurk_service.store.tokens import Grant
 
@@ -18,6 +19,7 @@ async def read_in_time(request: Request, grant: Grant, limit_bytes: int) -> byte
     What came of it counts against the token's minute, also where it is refused.
 
     Raises:
+        CutOffError: whoever sent it hung up.
         RequestTimeoutError: it did not arrive within ``upload_timeout_seconds``.
         TooLargeError: it is larger than the limit.
     """
@@ -42,6 +44,8 @@ async def _read(request: Request, grant: Grant, limit: int) -> bytes:
             body += chunk
             if len(body) > limit:
                 raise TooLargeError(f"at most {limit} bytes, more came", where="body")
+    except ClientDisconnect as error:
+        raise CutOffError(f"the connection ended after {len(body)} bytes of the body") from error
     finally:
         note_upload(request, grant, len(body))
     return bytes(body)

@@ -18,7 +18,7 @@ from tests.faults.soak.undisturbed import settled, undisturbed
 
 STACKS = {
     "one": one_process,
-    "several": lambda folder: several_processes(folder, workers=1),
+    "several": lambda folder: several_processes(folder, workers=2),
 }
 
 

@@ -13,11 +13,14 @@ import psutil  # type: ignore[import-untyped]
 
 from bifurk_service.store.engine import Database
 from tests.client.loopback import free_port
+from tests.command import WORLD
 from tests.deploy.postgres import Postgres, running_postgres
 from tests.deploy.worker import Worker
 from tests.server import DEADLINE_SECONDS, Server
 
 MEASURE_WORKERS: Final = "1"
+LEASE_SECONDS: Final = 3.0
+"""Of workers: shorter than users have it, so that what a dead one held is soon another's."""
 
 
 class Stack(Protocol):
@@ -130,8 +133,9 @@ class SeveralProcesses:
         self.server.stop()
 
     def _pause(self, worker: Worker, seconds: float) -> None:
+        """For longer than its leases last, so that others take over what it believes to hold."""
         worker.process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
+        time.sleep(LEASE_SECONDS + seconds)
         worker.process.send_signal(signal.SIGCONT)
 
     def _kill_worker(self, name: str, seconds: float) -> None:
@@ -149,6 +153,7 @@ class SeveralProcesses:
             folder,
             {
                 **self._shared,
+                WORLD: f"tests.faults.worlds:short_leases:{LEASE_SECONDS}",
                 "BIFURK_MEASURE_WORKERS": MEASURE_WORKERS,
                 "BIFURK_BLOB_URL": str(self.data_dir / "blobs"),
             },
