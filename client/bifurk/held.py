@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import torch
 
@@ -13,6 +13,9 @@ from bifurk.flat_parameters import FlatPiece, Pieces, flat_pieces
 from bifurk.shards import Shard, is_distributed, local, shard_of
 
 MODULE: Final = "torch.distributed.fsdp"
+Part: TypeAlias = tuple[str, torch.Tensor, torch.Tensor, FlatPiece | None]
+"""Name, parameter, source and piece, as in ``Held``."""
+
 STAND_INS: Final = ("_unsharded_param", "_sharded_post_forward_param")
 """What ``fully_shard`` shows in the place of a sharded parameter while it is gathered."""
 
@@ -66,14 +69,20 @@ class Held:
 
 def held_in(model: torch.nn.Module) -> Iterator[Held]:
     """Every parameter once, in the order of the model; one under two names has its first."""
+    for name, parameter, source, piece in parts_of(model):
+        yield Held(name=name, parameter=parameter, source=source, piece=piece)
+
+
+def parts_of(model: torch.nn.Module) -> Iterator[Part]:
+    """The same as plain tuples of the fields of ``Held``: cheap enough for every snapshot."""
     pieces = flat_pieces(model)
     if pieces:
         yield from _beside_flat(model, pieces)
         return
     sharded = _sharded_behind(model)
     for name, shown in model.named_parameters():
-        parameter = sharded.get(id(shown), shown)
-        yield Held(name=name, parameter=parameter, source=parameter)
+        parameter = sharded.get(id(shown), shown) if sharded else shown
+        yield name, parameter, parameter, None
 
 
 def is_spread(model: torch.nn.Module) -> bool:
@@ -81,7 +90,7 @@ def is_spread(model: torch.nn.Module) -> bool:
     return any(one.parameter.requires_grad and one.is_spread for one in held_in(model))
 
 
-def _beside_flat(model: torch.nn.Module, pieces: Pieces) -> Iterator[Held]:
+def _beside_flat(model: torch.nn.Module, pieces: Pieces) -> Iterator[Part]:
     flattened = [piece for own in pieces.values() for piece in own.values()]
     seen = {id(one) for piece in flattened for one in (piece.parameter, piece.flat)}
     for path, module in model.named_modules():
@@ -91,15 +100,10 @@ def _beside_flat(model: torch.nn.Module, pieces: Pieces) -> Iterator[Held]:
         for name in dict.fromkeys([*plain, *own]):
             piece = own.get(name)
             if piece is not None:
-                yield Held(
-                    name=f"{prefix}{name}",
-                    parameter=piece.parameter,
-                    source=piece.flat,
-                    piece=piece,
-                )
+                yield f"{prefix}{name}", piece.parameter, piece.flat, piece
             elif id(plain[name]) not in seen:
                 seen.add(id(plain[name]))
-                yield Held(name=f"{prefix}{name}", parameter=plain[name], source=plain[name])
+                yield f"{prefix}{name}", plain[name], plain[name], None
 
 
 def _sharded_behind(model: torch.nn.Module) -> dict[int, torch.Tensor]:

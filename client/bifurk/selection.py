@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from bifurk.adapters import product_of
 from bifurk.attention_heads import Heads, heads_of
 from bifurk.flat_parameters import FlatPiece
-from bifurk.held import Held, held_in
+from bifurk.held import Held, held_in, parts_of
 from bifurk.layout import layout_of, strip_wrappers
 from bifurk.masters import Masters
 from bifurk.obstacles import DTYPES, is_trained, obstacle
@@ -176,13 +176,13 @@ def signature(model: torch.nn.Module, trained: Collection[int] = ()) -> tuple[ob
     """
     return tuple(
         (
-            id(one.source),
-            is_trained(one.parameter, trained),
-            one.source.dtype,
-            None if is_lazy(one.source) else one.shape,
-            one.source.device,
+            id(source),
+            is_trained(parameter, trained),
+            source.dtype,
+            piece.shape if piece else None if is_lazy(source) else source.shape,
+            source.device,
         )
-        for one in held_in(model)
+        for _, parameter, source, piece in parts_of(model)
     )
 
 
