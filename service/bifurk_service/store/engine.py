@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -26,12 +28,22 @@ from bifurk_service.store.limits import Limits
 
 __all__ = ["Database", "Session", "alembic_config", "network_filesystem"]
 
+log = logging.getLogger("bifurk.service")
+
 BUSY_TIMEOUT_SECONDS: Final = 5
 MOST_CONNECTIONS: Final = 60
 """More than threads that answer requests, so that none of them waits for another's connection."""
 ALL_IN_USE: Final = "every connection to the database is in use"
 WRITER_LOCK: Final = 0x626966_75726B
 """The one of PostgreSQL's advisory locks that every write holds."""
+UPGRADE_LOCK: Final = WRITER_LOCK + 1
+"""The one that whoever upgrades the schema holds."""
+UPGRADE_LOCK_SECONDS: Final = 2
+"""How long an upgrade waits for a table: everybody who wants it then waits behind the upgrade."""
+LOCK_NOT_AVAILABLE: Final = "55P03"
+UPGRADE_TRIES: Final = 30
+UPGRADE_PAUSE_SECONDS: Final = 2.0
+"""Between two tries: what waited behind the one gets its turn."""
 STANDSTILL_SECONDS: Final = 15
 """A writer that says nothing for so long in the midst of it is stopped, and has written nothing."""
 NETWORK_FILESYSTEMS: Final = frozenset(
@@ -136,15 +148,38 @@ class Database:
             session.execute(text(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"))
 
     def upgrade(self) -> None:
-        """Brings the schema up to this version's; raises ``SetupError`` if that cannot be."""
+        """Brings the schema up to this version's, whoever else does at the same time.
+
+        Raises:
+            SetupError: it cannot be, or its tables were never free for long enough.
+        """
         try:
             with self._understood():
-                command.upgrade(alembic_config(self.url), "head")
+                for _ in range(UPGRADE_TRIES):
+                    if self._is_upgraded():
+                        return
+                    time.sleep(UPGRADE_PAUSE_SECONDS)
         except CommandError as error:
             raise SetupError(
                 f"the database is of another version of bifurk ({error}); start that version, or a "
                 "newer one, on it"
             ) from error
+
+        raise SetupError(
+            f"the tables were in use by others whenever this upgrade tried, {UPGRADE_TRIES} times; "
+            "nothing is changed: end what reads for minutes (an export, a backup), then try again"
+        )
+
+    def _is_upgraded(self) -> bool:
+        """Tries once; False where it would have had to wait for long."""
+        try:
+            command.upgrade(alembic_config(self.url), "head")
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            log.info("the upgrade waits for tables that are in use, and tries again")
+            return False
+        return True
 
     def check_current(self) -> None:
         """Raises ``SetupError`` unless the schema is this version's."""
