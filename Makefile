@@ -16,7 +16,7 @@ export MKL_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo serve test fuzz lint format dashboards versions bench clean system
+.PHONY: help install demo serve test fuzz soak lint format dashboards versions bench clean system
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -35,6 +35,9 @@ test: $(VENV)/.test $(VENV)/.weights system  ## the whole test suite (ARGS='-k n
 fuzz: $(VENV)/.fuzz  ## break parts a million ways, guided by coverage, and ask the interface at random (minutes; RUNS=, FUZZ_EXAMPLES=)
 	@PYTHONPATH=. $(BIN)/python tests/fuzz/part_decoder.py --runs $(or $(RUNS),1000000)
 	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/python -m pytest --timeout=1800 tests/fuzz/test_interface.py
+
+soak: $(VENV)/.test system  ## kill everything in turn while four trainings send (ARGS='--seed 7 --minutes 10 --stack several')
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff, mypy, import contracts, migrations, licences, known holes
 	@echo '== ruff'; $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -39,7 +39,7 @@ class Server:
         def announced() -> str | None:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended:\n{self.said()}")
-            found = re.search(r"listens on (\S+)", self.said())
+            found = re.search(r"listens on (\S+)\s", self.said())
             return found[1] if found else None
 
         url = wait_for(announced, "the server's address")

@@ -50,5 +50,5 @@ class Worker:
     def _announced(self) -> str | None:
         if self.process.poll() is not None:
             raise AssertionError(f"the worker ended:\n{self.log.read_text()}")
-        found = re.search(r"worker listens on (\S+)", self.said())
+        found = re.search(r"worker listens on (\S+)\s", self.said())
         return found[1] if found else None

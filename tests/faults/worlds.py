@@ -20,7 +20,7 @@ def moved_clock(file: str) -> None:
 
 
 def short_leases(seconds: str) -> None:
-    """A process that says nothing for this long counts as gone; users have a quarter of a minute."""
+    """A process that says nothing for so long counts as gone; users have a quarter of a minute."""
     Presence.__init__.__kwdefaults__["seconds"] = float(seconds)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,6 +219,23 @@ def test_blobs_without_a_receipt_are_swept(house: House) -> None:
     assert sweep_orphans(house.database, house.blobs) == 0, "it may still get its receipt"
     assert sweep_orphans(house.database, house.blobs, older_than_seconds=-1.0) == 1
     house.run_until("judged")
+
+
+def test_a_server_that_runs_for_months_sweeps_what_crashes_of_others_leave(house: House) -> None:
+    house.receive(make_part(0))
+    house.run_until("judged")
+    house.presence.start()
+    house.pipeline._do_chores()
+    house.blobs.put("tests/run/first/orphan.part", b"left by a crash")
+    path = Path(house.blobs.url) / "tests/run/first/orphan.part"
+    os.utime(path, (0, 0))
+    for seconds, there in (
+        (loop_module.SWEEP_SECONDS / 2, True),
+        (loop_module.SWEEP_SECONDS, False),
+    ):
+        house.clock.advance(seconds)
+        house.pipeline._do_chores()
+        assert path.exists() is there
 
 
 def test_half_a_tensor_has_no_value(house: House) -> None:

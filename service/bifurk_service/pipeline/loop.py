@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -41,6 +42,8 @@ log = logging.getLogger("bifurk.service")
 IDLE_SECONDS: Final = 1.0
 """How often deadlines are looked at when nothing arrives."""
 CHORES_SECONDS: Final = 10.0
+SWEEP_SECONDS: Final = 86_400.0
+"""Between two looks for blobs of nobody; the first is at the start."""
 ATTEMPT_WINDOW: Final = 32
 """Snapshots of one attempt looked at in one round: enough to keep every worker busy."""
 IDLE_LEASE_SECONDS: Final = 600.0
@@ -85,7 +88,7 @@ class Pipeline:
         self._monotonic = monotonic
         self._presence = presence
         self._leases = Leases(database, presence, monotonic=monotonic)
-        self._swept = False
+        self._next_sweep = -math.inf
         self._judges: dict[int, AttemptJudge] = {}
         self._troubles: dict[int, int] = {}
         self._first_seen: dict[int, dict[int, float]] = {}
@@ -165,11 +168,11 @@ class Pipeline:
         self._next_chores = now + CHORES_SECONDS
         self._give_back(self._leases.idle(IDLE_LEASE_SECONDS))
         if not self._presence.leads():
-            self._swept = False
+            self._next_sweep = -math.inf
             return
-        if not self._swept:
+        if now >= self._next_sweep:
             sweep_orphans(self._database, self._blobs)
-            self._swept = True
+            self._next_sweep = now + SWEEP_SECONDS
         self._chores()
 
     def advance(self) -> None:
