@@ -27,7 +27,7 @@ from bifurk_service.store.models import (
 )
 from bifurk_service.store.profiles import profile_series
 from bifurk_service.store.snapshots import stale_blobs
-from bifurk_service.store.spectra import first_singular_values, latest_spectrum, spectrum_steps
+from bifurk_service.store.spectra import latest_spectrum, nearest_singular_values, spectrum_steps
 from tests.parts import make_part, make_tensor, weights_at
 from tests.pipeline.house import House
 
@@ -174,7 +174,7 @@ def test_spectra_are_stored_and_read_back(house: House) -> None:
         exact = np.linalg.svd(weights_at(0)[LARGE].astype(np.float64), compute_uv=False)
         np.testing.assert_allclose(stored.singular_values, exact, rtol=1e-5, atol=0.0)
         np.testing.assert_array_equal(
-            first_singular_values(session, of, 1, step=0), stored.singular_values
+            nearest_singular_values(session, 1, step=0, forward=True)[of], stored.singular_values
         )
         assert latest_spectrum(session, of, 1, step=-1) is None
         assert set(stored.document) >= {"raw", "biwhitened", "power_law"}

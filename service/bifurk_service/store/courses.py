@@ -136,17 +136,16 @@ class Rates:
 
 def learning_rates(session: Session, run_id: int) -> Rates:
     """The first parameter group's learning rate at every snapshot of the timeline."""
-    rows: list[tuple[int, float]] = []
+    rows: list[tuple[int, float | None]] = []
     for stretch in timeline(session, run_id):
         query = (
-            select(Snapshot.step, Snapshot.learning_rates)
+            select(Snapshot.step, Snapshot.learning_rates[0].as_float())
             .where(Snapshot.attempt_id == stretch.attempt_id)
             .order_by(Snapshot.step)
         )
         if stretch.end is not None:
             query = query.where(Snapshot.step < stretch.end)
-        for step, rates in session.execute(query):
-            rows.append((step, np.nan if not rates or rates[0] is None else rates[0]))
+        rows += [(step, rate) for step, rate in session.execute(query)]
     return Rates(
         steps=np.array([step for step, _ in rows], dtype=np.int64),
         rates=np.array([rate for _, rate in rows], dtype=np.float64),

@@ -106,18 +106,22 @@ def is_first(session: Session, holder: int) -> bool:
 
 def what_waits(session: Session) -> Waiting:
     """What waits, what of it is free, and how many hands there are."""
-    rows = session.execute(
-        select(Snapshot.attempt_id, _is_free(session))
-        .outerjoin(AttemptLease, AttemptLease.attempt_id == Snapshot.attempt_id)
-        .where(Snapshot.state.in_(WAITING))
-        .distinct()
-    ).all()
+    found: dict[int, bool] = {}
+    # One state after the other: each is a range of the index, and what is judged stays unread.
+    for state in WAITING:
+        rows = session.execute(
+            select(Snapshot.attempt_id, _is_free(session))
+            .outerjoin(AttemptLease, AttemptLease.attempt_id == Snapshot.attempt_id)
+            .where(Snapshot.state == state)
+            .distinct()
+        )
+        found |= dict(rows.all())
     capacity = session.scalar(
         select(func.sum(RunningPipeline.capacity)).where(RunningPipeline.until > _now(session))
     )
     return Waiting(
-        attempts=tuple(attempt_id for attempt_id, _ in rows),
-        free=tuple(attempt_id for attempt_id, free in rows if free),
+        attempts=tuple(found),
+        free=tuple(attempt_id for attempt_id, free in found.items() if free),
         capacity=int(capacity or 0),
     )
 

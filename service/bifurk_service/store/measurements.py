@@ -78,6 +78,9 @@ def _tensor_ids(
 ) -> dict[str, int]:
     """Ids of the run's tensors by name; pieces that are new are added."""
     run_id = session.scalars(select(Attempt.run_id).where(Attempt.id == snapshot.attempt_id)).one()
+    if not pieces:
+        own = select(Tensor.name, Tensor.id).where(Tensor.run_id == run_id)
+        return dict(session.execute(own).all())
     known = {
         tensor.name: tensor
         for tensor in session.scalars(select(Tensor).where(Tensor.run_id == run_id))
@@ -104,13 +107,17 @@ def _nullable(values: NDArray[np.float64]) -> list[float | None]:
 
 def tensors_of(session: Session, attempt_id: int, tensor_ids: Sequence[int]) -> list[TensorInfo]:
     """These tensors of an attempt's run, in this order."""
-    query = (
-        select(Tensor)
+    columns = (Tensor.id, Tensor.name, Tensor.layer, Tensor.role, Tensor.shape)
+    rows = session.execute(
+        select(*columns)
         .join(Attempt, Attempt.run_id == Tensor.run_id)
         .where(Attempt.id == attempt_id)
     )
-    found = {tensor.id: tensor for tensor in session.scalars(query)}
-    return [info_of(found[tensor_id]) for tensor_id in tensor_ids]
+    found = {
+        tensor_id: TensorInfo(id=tensor_id, name=name, layer=layer, role=role, shape=tuple(shape))
+        for tensor_id, name, layer, role, shape in rows
+    }
+    return [found[tensor_id] for tensor_id in tensor_ids]
 
 
 def info_of(tensor: Tensor) -> TensorInfo:

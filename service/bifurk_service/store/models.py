@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -152,6 +153,7 @@ class Snapshot(Base):
         UniqueConstraint("attempt_id", "sequence"),
         UniqueConstraint("attempt_id", "step"),
         Index("ix_snapshots_state_attempt_id_sequence", "state", "attempt_id", "sequence"),
+        Index("ix_snapshots_attempt_id_id", "attempt_id", "id"),
         NEVER_AGAIN,
     )
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -183,7 +185,15 @@ class StoredPart(Base):
     """
 
     __tablename__ = "parts"
-    __table_args__ = (UniqueConstraint("snapshot_id", "rank"),)
+    __table_args__ = (
+        UniqueConstraint("snapshot_id", "rank"),
+        Index(
+            "ix_parts_stale",
+            "snapshot_id",
+            sqlite_where=text("stale_key IS NOT NULL"),
+            postgresql_where=text("stale_key IS NOT NULL"),
+        ),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     snapshot_id: Mapped[int] = mapped_column(ForeignKey("snapshots.id", ondelete="CASCADE"))
     rank: Mapped[int]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.stats.layers.profile import ProfileTensor
@@ -21,8 +21,9 @@ from bifurk_service.store.models import (
     Snapshot,
     Tensor,
 )
+from bifurk_service.store.nearest import nearest_rows
 from bifurk_service.store.series import timeline
-from bifurk_service.store.spectra import first_singular_values, latest_singular_values
+from bifurk_service.store.spectra import nearest_singular_values
 
 INPUTS: Final = ("std", "std_ratio_to_first", "displacement_std")
 """Statistics of single tensors that profiles are made of."""
@@ -41,33 +42,32 @@ def profile_tensors(
         forward: for spectra and pieces take the first step from this one on instead: what the
             attempt began with.
     """
-    tensors = session.scalars(
-        select(Tensor)
+    rows = session.execute(
+        select(Tensor.id, Tensor.name, Tensor.layer, Tensor.role)
         .join(Attempt, Attempt.run_id == Tensor.run_id)
         .where(Attempt.id == attempt_id)
         .order_by(Tensor.id)
     ).all()
-    at_step = _values_at(session, attempt_id, step)
+    values = _piece_values(session, attempt_id, step, forward=forward)
+    values |= {one: known for one, known in _values_at(session, attempt_id, step).items() if known}
+    spectra = nearest_singular_values(session, attempt_id, step=step, forward=forward)
     return [
         ProfileTensor(
-            name=tensor.name,
-            layer=tensor.layer,
-            role=tensor.role,
-            values=values,
-            singular_values=_singular_values(session, tensor, attempt_id, step, forward=forward),
+            name=name,
+            layer=layer,
+            role=role,
+            values=values[tensor_id],
+            singular_values=spectra.get(tensor_id),
         )
-        for tensor in tensors
-        if (
-            values := at_step.get(tensor.id)
-            or _piece_values(session, tensor, attempt_id, step, forward=forward)
-        )
+        for tensor_id, name, layer, role in rows
+        if values.get(tensor_id)
     ]
 
 
 def first_measured_step(session: Session, attempt_id: int) -> int | None:
     """The step that changes since the first are measured against, or the next one measured."""
     return session.scalar(
-        select(func.min(Snapshot.step))
+        select(Snapshot.step)
         .join(Attempt, Attempt.id == Snapshot.attempt_id)
         .where(
             Attempt.id == attempt_id,
@@ -75,6 +75,8 @@ def first_measured_step(session: Session, attempt_id: int) -> int | None:
             Snapshot.off_grid.is_(False),
             Snapshot.measured_at.is_not(None),
         )
+        .order_by(Snapshot.sequence)
+        .limit(1)
     )
 
 
@@ -138,22 +140,20 @@ def _values_at(session: Session, attempt_id: int, step: int) -> dict[int, dict[s
 
 
 def _piece_values(
-    session: Session, tensor: Tensor, attempt_id: int, step: int, *, forward: bool
-) -> Mapping[str, float] | None:
-    if tensor.piece_of is None:
-        return None
-    of = TENSOR_STATS.c
-    query = (
-        select(*(of[name] for name in INPUTS))
-        .where(of.tensor_id == tensor.id, of.attempt_id == attempt_id)
-        .limit(1)
+    session: Session, attempt_id: int, step: int, *, forward: bool
+) -> dict[int, dict[str, float]]:
+    """Of the pieces of fused tensors, at the nearest step that has them."""
+    table = TENSOR_STATS.c
+    rows = nearest_rows(
+        session,
+        TENSOR_STATS,
+        (table.tensor_id, *(table[name] for name in INPUTS)),
+        attempt_id,
+        step=step,
+        forward=forward,
+        only=Tensor.piece_of.is_not(None),
     )
-    row = session.execute(
-        query.where(of.step >= step).order_by(of.step)
-        if forward
-        else query.where(of.step <= step).order_by(of.step.desc())
-    ).first()
-    return None if row is None else _known(row)
+    return {tensor_id: _known(values) for tensor_id, *values in rows}
 
 
 def _known(values: Sequence[float | None]) -> dict[str, float]:
@@ -162,13 +162,3 @@ def _known(values: Sequence[float | None]) -> dict[str, float]:
         for name, value in zip(INPUTS, values, strict=True)
         if value is not None and math.isfinite(value)
     }
-
-
-def _singular_values(
-    session: Session, tensor: Tensor, attempt_id: int, step: int, *, forward: bool
-) -> NDArray[np.float64] | None:
-    if len(tensor.shape) < 2:
-        return None
-    if forward:
-        return first_singular_values(session, tensor.id, attempt_id, step=step)
-    return latest_singular_values(session, tensor.id, attempt_id, step=step)

@@ -20,6 +20,7 @@ from bifurk_service.store.models import (
     StoredMark,
     Tensor,
 )
+from bifurk_service.store.nearest import nearest_rows
 from bifurk_service.store.series import timeline
 from bifurk_service.store.shown import is_shown
 from bifurk_service.store.tags import has_tag_with, tagged, tags_of
@@ -224,14 +225,19 @@ def list_snapshots(
     session: Session, run_id: int, *, after_id: int, limit: int
 ) -> list[tuple[Snapshot, str]]:
     """A run's snapshots as they came in, each with its attempt's slug."""
-    query = (
-        select(Snapshot, Attempt.slug)
-        .join(Attempt, Snapshot.attempt_id == Attempt.id)
-        .where(Attempt.run_id == run_id, Snapshot.id > after_id)
-        .order_by(Snapshot.id)
-        .limit(limit)
-    )
-    return [(snapshot, slug) for snapshot, slug in session.execute(query)]
+    found: list[tuple[Snapshot, str]] = []
+    # An attempt after the other: each is a range of an index, and the rest of it stays unread.
+    for attempt_id, slug in session.execute(
+        select(Attempt.id, Attempt.slug).where(Attempt.run_id == run_id)
+    ).all():
+        query = (
+            select(Snapshot)
+            .where(Snapshot.attempt_id == attempt_id, Snapshot.id > after_id)
+            .order_by(Snapshot.id)
+            .limit(limit)
+        )
+        found.extend((snapshot, slug) for snapshot in session.scalars(query))
+    return sorted(found, key=lambda one: one[0].id)[:limit]
 
 
 def list_marks(session: Session, run_id: int) -> list[StoredMark]:
@@ -286,10 +292,11 @@ def snapshot_at(session: Session, run_id: int, step: int | None) -> Snapshot:
         .join(Attempt, Snapshot.attempt_id == Attempt.id)
         .where(Attempt.run_id == run_id, Snapshot.measured_at.is_not(None))
     )
-    query = base.order_by(Attempt.id.desc(), Snapshot.step.desc()).limit(1)
-    found = session.scalar(query if step is None else query.where(Snapshot.step == step))
-    if found is not None:
-        return found
+    own = select(Attempt.id).where(Attempt.run_id == run_id).order_by(Attempt.id.desc())
+    for attempt_id in session.scalars(own).all():
+        found = _last_measured(session, attempt_id, step)
+        if found is not None:
+            return found
     if step is None:
         raise NotFoundError(f"run {run_id} has no measured snapshot yet")
     nearest = session.scalar(base.order_by(func.abs(Snapshot.step - step)).limit(1))
@@ -297,6 +304,15 @@ def snapshot_at(session: Session, run_id: int, step: int | None) -> Snapshot:
     raise NotFoundError(
         f"run {run_id} has no measured snapshot at step {step}; {hint}", where="step"
     )
+
+
+def _last_measured(session: Session, attempt_id: int, step: int | None) -> Snapshot | None:
+    """An attempt's newest measured snapshot, or that at a step."""
+    own = select(Snapshot).where(
+        Snapshot.attempt_id == attempt_id, Snapshot.measured_at.is_not(None)
+    )
+    chosen = own if step is None else own.where(Snapshot.step == step)
+    return session.scalar(chosen.order_by(Snapshot.step.desc()).limit(1))
 
 
 def statistics_of(
@@ -372,15 +388,12 @@ def latest_values(
 ) -> dict[int, tuple[int, float]]:
     """By tensor, step and value of the newest that a statistic has at or before a step."""
     table = TENSOR_STATS.c
-    newest = (
-        select(table.tensor_id, func.max(table.step).label("step"))
-        .where(table.attempt_id == attempt_id, table.step <= step, table[statistic].is_not(None))
-        .group_by(table.tensor_id)
-        .subquery()
-    )
-    rows = session.execute(
-        select(table.tensor_id, table.step, table[statistic])
-        .join(newest, (newest.c.tensor_id == table.tensor_id) & (newest.c.step == table.step))
-        .where(table.attempt_id == attempt_id)
+    rows = nearest_rows(
+        session,
+        TENSOR_STATS,
+        (table.tensor_id, table.step, table[statistic]),
+        attempt_id,
+        step=step,
+        with_value=statistic,
     )
     return {tensor_id: (at, value) for tensor_id, at, value in rows}

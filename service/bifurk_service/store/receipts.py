@@ -151,19 +151,23 @@ def _check_snapshot(snapshot: Snapshot, manifest: Manifest) -> None:
 
 
 def _keep_tensors(session: Session, run_id: int, part: Part) -> None:
-    known = {
-        tensor.name: tensor
-        for tensor in session.scalars(select(Tensor).where(Tensor.run_id == run_id))
-    }
+    """As they are described now; all but the first part of a run mostly say what is known."""
+    columns = (Tensor.layer, Tensor.role, Tensor.shape, Tensor.dtype, Tensor.piece_of)
+    rows = session.execute(select(Tensor.name, Tensor.id, *columns).where(Tensor.run_id == run_id))
+    known = {name: (tensor_id, tuple(described)) for name, tensor_id, *described in rows}
     for tensor in part.tensors:
-        stored = known.get(tensor.name)
-        if stored is None:
-            stored = Tensor(run_id=run_id, name=tensor.name)
-            session.add(stored)
-        described = (tensor.layer, tensor.role, list(tensor.shape), tensor.dtype)
-        if described != (stored.layer, stored.role, stored.shape, stored.dtype):
-            stored.layer, stored.role, stored.shape, stored.dtype = described
-        stored.piece_of = None  # what is sent by this name is no longer a piece of another
+        # What is sent by a name is no longer a piece of another.
+        described = (tensor.layer, tensor.role, list(tensor.shape), tensor.dtype, None)
+        tensor_id, before = known.get(tensor.name, (None, None))
+        if described == before:
+            continue
+        stored = Tensor(run_id=run_id, name=tensor.name)
+        if tensor_id is not None:
+            stored = session.get_one(Tensor, tensor_id)
+        layer, role, shape, dtype, piece_of = described
+        stored.layer, stored.role, stored.shape, stored.dtype = layer, role, shape, dtype
+        stored.piece_of = piece_of
+        session.add(stored)
 
 
 def _finite(value: float) -> float | None:

@@ -239,18 +239,20 @@ def check_source(session: Session, run_id: int) -> None:
 
 
 def check_step(session: Session, attempt: Attempt, manifest: Manifest) -> None:
-    """Raises ``ConflictError`` unless steps ascend with the sequence, each pair for itself."""
+    """Raises ``ConflictError`` unless steps ascend with the sequence, each pair for itself.
+
+    What is stored ascends already: only the snapshots on either side can contradict.
+    """
     sequence, step = manifest.sequence, manifest.step
-    clash = session.scalar(
-        select(Snapshot)
-        .where(
-            Snapshot.attempt_id == attempt.id,
-            ((Snapshot.sequence < sequence) & (Snapshot.step >= step))
-            | ((Snapshot.sequence > sequence) & (Snapshot.step <= step))
-            | ((Snapshot.sequence == sequence) & (Snapshot.step != step)),
-        )
-        .limit(1)
-    )
+    own = select(Snapshot).where(Snapshot.attempt_id == attempt.id).limit(1)
+    upto = own.where(Snapshot.sequence <= sequence).order_by(Snapshot.sequence.desc())
+    beyond = own.where(Snapshot.sequence > sequence).order_by(Snapshot.sequence)
+    before, after = session.scalar(upto), session.scalar(beyond)
+    clash = None
+    if before is not None and (before.step - step, before.sequence - sequence) != (0, 0):
+        clash = before if before.sequence == sequence or before.step >= step else None
+    if clash is None and after is not None and after.step <= step:
+        clash = after
     if clash is not None:
         raise ConflictError(
             f"this attempt has sequence {clash.sequence} at step {clash.step}; "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import BindParameter, Select, func, select
+from sqlalchemy import BindParameter, ScalarSelect, Select, func, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Series, SeriesPoint, Snapshot, Tensor
@@ -57,19 +57,21 @@ class ScalarPoint:
 def timeline(session: Session, run_id: int) -> list[Stretch]:
     """A run's attempts as one course: where a later one begins, the earlier ones end."""
     rows = session.execute(
-        select(Attempt.id, func.min(Snapshot.step))
-        .join(Snapshot, Snapshot.attempt_id == Attempt.id)
-        .where(Attempt.run_id == run_id)
-        .group_by(Attempt.id)
-        .order_by(Attempt.id.desc())
+        select(Attempt.id, first_step()).where(Attempt.run_id == run_id).order_by(Attempt.id.desc())
     )
     stretches: list[Stretch] = []
     end: int | None = None
     for attempt_id, first in rows:
-        if end is None or first < end:
+        if first is not None and (end is None or first < end):
             stretches.append(Stretch(attempt_id=attempt_id, first=first, end=end))
             end = first
     return stretches[::-1]
+
+
+def first_step() -> ScalarSelect[int]:
+    """For a query over attempts: the first step of each, one look at an index; null without any."""
+    steps = select(Snapshot.step).where(Snapshot.attempt_id == Attempt.id)
+    return steps.order_by(Snapshot.step).limit(1).correlate(Attempt).scalar_subquery()
 
 
 def find_tensors(

@@ -29,14 +29,18 @@ class StaleBlob:
 
 def waiting_snapshots(session: Session, attempt_id: int, *, limit: int) -> list[Snapshot]:
     """An attempt's snapshots that are received or measured, by sequence."""
-    return list(
-        session.scalars(
+    # One state after the other: each is a range of the index, and a long run stays unread.
+    found = [
+        snapshot
+        for state in WAITING
+        for snapshot in session.scalars(
             select(Snapshot)
-            .where(Snapshot.attempt_id == attempt_id, Snapshot.state.in_(WAITING))
+            .where(Snapshot.attempt_id == attempt_id, Snapshot.state == state)
             .order_by(Snapshot.sequence)
             .limit(limit)
         )
-    )
+    ]
+    return sorted(found, key=lambda snapshot: snapshot.sequence)[:limit]
 
 
 def neighbours(session: Session, snapshot: Snapshot) -> tuple[Snapshot | None, Snapshot | None]:
@@ -234,12 +238,11 @@ def stale_blobs(session: Session, attempt_ids: Collection[int] | None = None) ->
             ~is_pinned(),
         )
     )
-    if attempt_ids is not None:
-        query = query.where(Snapshot.attempt_id.in_(attempt_ids))
+    # Chosen here: a query for these attempts would look through all their snapshots.
     return [
         StaleBlob(attempt_id=attempt_id, part_id=part_id, key=key)
         for attempt_id, part_id, key in session.execute(query)
-        if key is not None
+        if key is not None and (attempt_ids is None or attempt_id in attempt_ids)
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.domain import AlertState
@@ -22,6 +22,7 @@ from bifurk_service.store.models import (
     StoredAlert,
     Tensor,
 )
+from bifurk_service.store.nearest import nearest_rows
 
 VALUES: Final = np.dtype("<f8")
 VECTORS: Final = np.dtype("<f4")
@@ -141,20 +142,18 @@ def latest_spectrum(
     return None if row is None else _stored(row)
 
 
-def latest_singular_values(
-    session: Session, tensor_id: int, attempt_id: int, *, step: int
-) -> NDArray[np.float64] | None:
-    """The singular values of ``latest_spectrum`` alone, which is quicker."""
-    query = _values(tensor_id, attempt_id).where(SpectrumRow.step <= step)
-    return _unpacked(session.scalar(query.order_by(SpectrumRow.step.desc()).limit(1)))
+def nearest_singular_values(
+    session: Session, attempt_id: int, *, step: int, forward: bool = False
+) -> dict[int, NDArray[np.float64]]:
+    """By tensor, the singular values of its newest spectrum in an attempt at or before a step.
 
-
-def first_singular_values(
-    session: Session, tensor_id: int, attempt_id: int, *, step: int
-) -> NDArray[np.float64] | None:
-    """The singular values of a tensor's first spectrum in an attempt from a step on."""
-    query = _values(tensor_id, attempt_id).where(SpectrumRow.step >= step)
-    return _unpacked(session.scalar(query.order_by(SpectrumRow.step).limit(1)))
+    Args:
+        forward: its first spectrum from the step on instead.
+    """
+    table = SpectrumRow.__table__
+    columns = (table.c.tensor_id, table.c.singular_values)
+    rows = nearest_rows(session, table, columns, attempt_id, step=step, forward=forward)
+    return {tensor_id: np.frombuffer(stored, dtype=VALUES) for tensor_id, stored in rows}
 
 
 def spectrum_steps(session: Session, tensor_id: int) -> list[int]:
@@ -222,16 +221,6 @@ def _note(
 
 def _vectors(stored: bytes, rank: int) -> NDArray[np.float32]:
     return np.frombuffer(stored, dtype=VECTORS).reshape(-1, rank)
-
-
-def _values(tensor_id: int, attempt_id: int) -> Select[bytes]:
-    return select(SpectrumRow.singular_values).where(
-        SpectrumRow.tensor_id == tensor_id, SpectrumRow.attempt_id == attempt_id
-    )
-
-
-def _unpacked(stored: bytes | None) -> NDArray[np.float64] | None:
-    return None if stored is None else np.frombuffer(stored, dtype=VALUES)
 
 
 def _stored(row: SpectrumRow) -> StoredSpectrum:

@@ -1,0 +1,113 @@
+"""Queries of the pipeline, of answers and of scrapes take no longer for what is stored behind them.
+
+Counted in instructions of SQLite's machine, which are the same wherever the tests run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from bifurk_service.store import leases, live, profiles, queries, runs, series, snapshots
+from bifurk_service.store.engine import Session
+from bifurk_service.store.models import Attempt, Snapshot, StoredPart
+from bifurk_service.store.spectra import nearest_singular_values
+from tests.database import fresh_database
+from tests.written_run import WrittenRun
+
+SHORT: Final = 40
+LONG: Final = 800
+MOST_TIMES: Final = 1.5
+"""A deeper tree takes a few more comparisons; twenty times the rows take no twenty times."""
+
+Query = Callable[[Session, Attempt, Snapshot], Any]
+
+QUERIES: Final[dict[str, Query]] = {
+    "attempts that wait": lambda s, _a, _n: leases.what_waits(s),
+    "snapshots that wait": lambda s, a, _n: snapshots.waiting_snapshots(s, a.id, limit=32),
+    "snapshots given up": lambda s, a, _n: snapshots.failed_sequences(s, a),
+    "blobs to delete": lambda s, _a, _n: snapshots.stale_blobs(s),
+    "blobs of an attempt": lambda s, a, _n: snapshots.stale_blobs(s, [a.id]),
+    "neighbours": lambda s, _a, n: snapshots.neighbours(s, n),
+    "the detectors' clock": lambda s, _a, n: snapshots.clock_of(s, n),
+    "whether a step fits": lambda s, a, n: runs.check_step(
+        s, a, SimpleNamespace(sequence=n.sequence + 1, step=n.step + 10)
+    ),
+    "a run's course": lambda s, a, _n: series.timeline(s, a.run_id),
+    "runs of a scrape": lambda s, _a, _n: live.live_runs(s, ended_after=0.0),
+    "a page of snapshots": lambda s, a, _n: queries.list_snapshots(
+        s, a.run_id, after_id=0, limit=20
+    ),
+    "the next page": lambda s, a, _n: queries.list_snapshots(s, a.run_id, after_id=20, limit=10),
+    "the last snapshot": lambda s, a, _n: queries.snapshot_at(s, a.run_id, None),
+    "the newest values": lambda s, a, n: queries.latest_values(s, a.id, "mean", step=n.step),
+    "the first step measured": lambda s, a, _n: profiles.first_measured_step(s, a.id),
+    "what profiles are made of": lambda s, a, n: profiles.profile_tensors(s, a.id, n.step),
+    "what they began with": lambda s, a, _n: profiles.profile_tensors(s, a.id, 0, forward=True),
+    "spectra": lambda s, a, n: nearest_singular_values(s, a.id, step=n.step),
+}
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WrittenRun, WrittenRun]]:
+    written = []
+    for length in (SHORT, LONG):
+        run = WrittenRun(fresh_database(tmp_path_factory.mktemp("grown")))
+        run.judge(range(length))
+        with run.database.write() as session:
+            session.get_one(Attempt, run.attempt).first_sequence = 0
+            ids = session.scalars(select(Snapshot.id)).all()
+            session.execute(insert(StoredPart), [_receipt(one) for one in ids])
+        written.append(run)
+    yield written[0], written[1]
+    for run in written:
+        run.database.close()
+
+
+def _receipt(snapshot_id: int) -> dict[str, Any]:
+    receipt = {"snapshot_id": snapshot_id, "rank": 0, "digest": "0", "encoding": "zstd"}
+    return {**receipt, "blob_key": f"p/r/first/{snapshot_id}", "blob_bytes": 1, "stale_key": None}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_longer_run_takes_no_longer(name: str, stored: tuple[WrittenRun, WrittenRun]) -> None:
+    short, long = (instructions(run, QUERIES[name]) for run in stored)
+    assert long <= MOST_TIMES * short + 20, f"{short} instructions, then {long}"
+
+
+def test_nor_once_the_database_has_counted_its_rows(stored: tuple[WrittenRun, WrittenRun]) -> None:
+    for run in stored:
+        with run.database.write() as session:
+            session.execute(text("ANALYZE"))
+    grown = {}
+    for name, query in QUERIES.items():
+        short, long = (instructions(run, query) for run in stored)
+        if long > MOST_TIMES * short + 20:
+            grown[name] = (short, long)
+    assert grown == {}
+
+
+def instructions(run: WrittenRun, query: Query) -> int:
+    """How many of them a query takes, the second time."""
+    with run.database.read() as session:
+        attempt = session.get_one(Attempt, run.attempt)
+        newest = session.scalars(select(Snapshot).order_by(Snapshot.sequence.desc()).limit(1)).one()
+        query(session, attempt, newest)
+        connection: Any = session.connection().connection.driver_connection
+        count = 0
+
+        def step() -> int:
+            nonlocal count
+            count += 1
+            return 0
+
+        connection.set_progress_handler(step, 1)
+        try:
+            query(session, attempt, newest)
+        finally:
+            connection.set_progress_handler(None, 1)
+        return count
