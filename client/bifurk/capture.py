@@ -163,7 +163,10 @@ class _Plan:
         self.tensors = tensors
         self._turns = _turns(tensors)
         sizes = [sum(pool_bytes(tensors[index]) for index in turn) for turn in self._turns]
+        # Turns are those of all processes; room is needed for what this one sends.
         self._rotation = FullRotation(sizes, full_bytes=full_bytes)
+        own = [tensors[index] for turn in self._turns for index in turn if tensors[index].sent]
+        self._pool_bytes = min(self._rotation.largest_turn_bytes, sum(map(pool_bytes, own)))
         self._devices = tuple(
             DeviceCounts(tensors, device=device) for device in cuda_devices(tensors)
         )
@@ -213,15 +216,14 @@ class _Plan:
             pass
         if self._made >= self._most_stages():
             return None
-        pool = self._rotation.largest_turn_bytes
-        stage = Stage(self.tensors, pool_bytes=pool, devices=self._devices)
+        stage = Stage(self.tensors, pool_bytes=self._pool_bytes, devices=self._devices)
         self._made += 1
         return stage
 
     def _most_stages(self) -> int:
-        keys_bytes = sum(2 * tensor.held_size for tensor in self.tensors)
+        keys_bytes = sum(2 * tensor.held_size for tensor in self.tensors if tensor.sent)
         table_bytes = sum(device.table_bytes for device in self._devices)
-        stage_bytes = keys_bytes + table_bytes + self._rotation.largest_turn_bytes
+        stage_bytes = keys_bytes + table_bytes + self._pool_bytes
         return max(MIN_STAGES, min(MAX_STAGES, STAGING_BYTES // max(1, stage_bytes)))
 
 

@@ -23,14 +23,15 @@ class DeviceCounts:
     """The counts of one device's large tensors, kept on that device.
 
     Args:
-        tensors: all that is watched; those that are large and on ``device`` are counted here.
+        tensors: all that is watched; those that are large, on ``device`` and sent by this process
+            are counted here.
     """
 
     def __init__(self, tensors: Sequence[Watched], *, device: torch.device) -> None:
         large = [
             index
             for index, tensor in enumerate(tensors)
-            if tensor.device == device and not tensor.is_small and tensor.size <= MAX_ELEMENTS
+            if _counted(tensor) and tensor.device == device
         ]
         self._rows = {index: row for row, index in enumerate(large)}
         self._counter = sketch_torch.Counter(device, counts_dtype=torch.int32)
@@ -74,6 +75,10 @@ class DeviceCounts:
         event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._table.device))
         return event
+
+
+def _counted(tensor: Watched) -> bool:
+    return tensor.sent and not tensor.is_small and tensor.held_size <= MAX_ELEMENTS
 
 
 def cuda_devices(tensors: Sequence[Watched]) -> tuple[torch.device, ...]:

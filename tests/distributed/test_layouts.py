@@ -15,8 +15,12 @@ from torch.distributed.tensor.placement_types import Placement
 from torch.distributed.tensor.placement_types import _StridedShard as Strided
 
 import bifurk
+from bifurk.device_counts import DeviceCounts
 from bifurk.exact import Exact
+from bifurk.selection import select
 from bifurk.shards import shard_of
+from bifurk.sharing import Sender
+from bifurk.sketch import KEYS
 from bifurk.wire import TensorPart
 from bifurk_service.stats.shards import assembled
 from bifurk_service.stats.value import NoValue
@@ -151,6 +155,13 @@ def test_ranks_that_share_the_sending_send_everything_once_and_alike() -> None:
         ["small"],
         ["gain", "row"],
     ]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_another_rank_sends_has_no_table_on_the_device(rank: int) -> None:
+    tensors = select(Weights(torch.float32), sender=Sender(rank=rank, sharing=3)).tensors
+    counts = DeviceCounts(tensors, device=torch.device("cpu"))
+    assert counts.table_bytes == (4 * KEYS if rank == 0 else 0), "only one of them is large"
 
 
 def test_without_sharing_one_rank_sends_everything() -> None:
