@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 __all__ = ["dataset"]
 
 
-def dataset(url: str, run: int | str, *, token: str | None = None) -> xarray.Dataset:
+def dataset(
+    url: str, run: int | str, *, token: str | None = None, attempt: str | None = None
+) -> xarray.Dataset:
     """All statistics of a run as one ``xarray.Dataset``, in one request.
 
         >>> import bifurk_service
@@ -19,13 +21,13 @@ def dataset(url: str, run: int | str, *, token: str | None = None) -> xarray.Dat
 
     One variable a statistic, float64 [tensor, step], NaN where it has no value; its ``attrs`` say
     unit, formula and nature. Coordinates ``layer`` (NaN without one), ``role`` and ``tensor_id``
-    lie along ``tensor``. The dataset's ``attrs`` name project and run.
+    lie along ``tensor``, ``attempt`` along ``step``. The dataset's ``attrs`` name project and run.
 
     Needs ``bifurk[service,export]`` here and where the server runs.
 
     Args:
         url: the server, ``http(s)://host[:port]``. run: an id, a name, or ``project/name``.
-        token: where the server asks for one.
+        token: where the server asks for one. attempt: only what this one saw.
 
     Raises:
         bifurk_service.errors.BifurkError: no answer, no such run, or something to be installed.
@@ -34,4 +36,4 @@ def dataset(url: str, run: int | str, *, token: str | None = None) -> xarray.Dat
     from bifurk_service.commands.dataset import fetch_dataset  # noqa: PLC0415
     from bifurk_service.commands.rest import Rest  # noqa: PLC0415
 
-    return fetch_dataset(Rest(url, token), run)
+    return fetch_dataset(Rest(url, token), run, attempt=attempt)

@@ -28,7 +28,7 @@ def part(request: pytest.FixtureRequest) -> Part:
 def test_a_part_is_created_once_and_then_repeated(shared: Server, part: Part) -> None:
     status, first = put_part(shared, part)
     run = int(first["page"].removeprefix("/runs/"))
-    beside = {"directives": [], "alerts": [], "page": f"/runs/{run}"}
+    beside = {"directives": [], "alerts": [], "page": f"/runs/{run}", "beside": []}
     assert (status, first) == (201, {"created": True, **beside})
     assert put_part(shared, part) == (200, {"created": False, **beside})
     assert shared.wait_until_judged(run, 1)["snapshots"]["total"] == 1

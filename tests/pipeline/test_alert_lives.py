@@ -429,6 +429,23 @@ def test_what_is_superseded_is_what_is_off_the_timeline(stage: Stage) -> None:
         assert one.superseded is not counts, one.fingerprint
 
 
+def test_alerts_of_an_attempt_that_trains_beside_a_later_one_stand(stage: Stage) -> None:
+    def at(wall_clock: float, step: int, *alerts: Alert, attempt: str) -> None:
+        stage.script.lines[step] = Verdict(alerts=alerts)
+        part = make_part(step // 10, attempt=attempt, wall_clock_seconds=wall_clock)
+        stage.house.receive(part)
+        stage.house.run_until("judged", "late")
+
+    at(1.0, 0, attempt="first")
+    at(2.0, 0, attempt="second")
+    at(3.0, 10, alert("of the first", step=10), attempt="first")
+    at(4.0, 10, attempt="second")
+    at(5.0, 20, alert("of the first too", step=20), attempt="first")
+    at(6.0, 20, attempt="second")
+    assert superseded(stage, "of the first", "of the first too") == [False, False]
+    assert stage.alert("of the first").state == "firing"
+
+
 def test_a_rule_that_fails_leaves_nothing_half_kept(stage: Stage) -> None:
     verdict = Verdict(alerts=(alert("kept first", severity=INFO), alert()))
 

@@ -33,21 +33,28 @@ class AskedTensor:
     tag: str
 
 
-def asked_snapshot(request: Request, grant: Grant, run_id: int, step: int | None) -> AskedSnapshot:
-    """The snapshot of a run at a step, or its last measured one.
+def asked_snapshot(
+    request: Request, grant: Grant, run_id: int, step: int | None, attempt: str | None = None
+) -> AskedSnapshot:
+    """The snapshot of a run at a step, or its last measured one; of one attempt where asked for.
 
     Raises:
         NotFoundError: no such run, or no snapshot at this step; names the nearest.
     """
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
-        snapshot = snapshot_at(session, run_id, step)
+        snapshot = snapshot_at(session, run_id, step, attempt)
         tag = snapshot_tag(request, snapshot, parts_of(session, snapshot.id))
     return AskedSnapshot(snapshot=snapshot, tag=tag)
 
 
 def asked_tensor(
-    request: Request, grant: Grant, run_id: int, tensor_id: int, step: int | None
+    request: Request,
+    grant: Grant,
+    run_id: int,
+    tensor_id: int,
+    step: int | None,
+    attempt: str | None = None,
 ) -> AskedTensor:
     """A tensor of a run and the snapshot at a step, or the last measured one.
 
@@ -58,6 +65,6 @@ def asked_tensor(
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
         tensor = stored_tensor(session, run_id, tensor_id)
-        snapshot = snapshot_at(session, run_id, step)
+        snapshot = snapshot_at(session, run_id, step, attempt)
         tag = snapshot_tag(request, snapshot, parts_of(session, snapshot.id))
     return AskedTensor(tensor=tensor, snapshot=snapshot, tag=tag)

@@ -13,6 +13,7 @@ class SideAnswer(Shape):
     run_id: int
     project: str
     run: str
+    attempt: str = Field(description="Whose snapshot it is.")
     step: int
 
 

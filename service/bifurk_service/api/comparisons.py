@@ -17,7 +17,16 @@ from bifurk_service.api.comparison_shapes import (
 )
 from bifurk_service.api.comparison_words import sentences
 from bifurk_service.api.grants import Reader, visible_run
-from bifurk_service.api.parameters import Glob, Layer, Role, RunId, Step, check_statistics
+from bifurk_service.api.parameters import (
+    Glob,
+    Layer,
+    OfAttempt,
+    Role,
+    RunId,
+    Step,
+    Text,
+    check_statistics,
+)
 from bifurk_service.api.partings import parting_of
 from bifurk_service.api.ratios import or_null, ratio
 from bifurk_service.api.schemas import TensorReference
@@ -33,6 +42,7 @@ from bifurk_service.store.engine import Session
 from bifurk_service.store.measurements import statistics_at
 from bifurk_service.store.models import Snapshot, Tensor
 from bifurk_service.store.queries import RunSummary, measured_steps, snapshot_at
+from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.series import find_tensors
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["distributions"])
@@ -57,6 +67,7 @@ class _Side:
     """A run at a step, and its tensors by name."""
 
     run: RunSummary
+    attempt: str
     snapshot: Snapshot
     tensors: Mapping[str, Tensor]
 
@@ -66,6 +77,7 @@ class _Side:
             run_id=self.run.id,
             project=self.run.project,
             run=self.run.run,
+            attempt=self.attempt,
             step=self.snapshot.step,
         )
 
@@ -87,6 +99,14 @@ def get_comparison(  # noqa: PLR0913 - one argument a query parameter
         int | None,
         Query(ge=0, le=LARGEST, description="The other's step; without it, the same."),
     ] = None,
+    attempt: OfAttempt = None,
+    with_attempt: Annotated[
+        Text | None,
+        Query(
+            max_length=128,
+            description="An attempt of the other run; two attempts of one run can be compared.",
+        ),
+    ] = None,
     stat: Annotated[
         list[Annotated[str, Query(max_length=64)]],
         Query(max_length=len(BY_NAME), description="Set side by side; may be repeated."),
@@ -100,10 +120,11 @@ def get_comparison(  # noqa: PLR0913 - one argument a query parameter
     house = services(request)
     with house.database.read() as session:
         runs = visible_run(session, run_id, grant), visible_run(session, other or run_id, grant)
-        steps = _steps(session, runs, step, with_step)
+        attempts = attempt, with_attempt
+        steps = _steps(session, runs, attempts, step, with_step)
         this, that = (
-            _side(session, run, at, glob=tensor, layer=layer, role=role)
-            for run, at in zip(runs, steps, strict=True)
+            _side(session, run, of, at, glob=tensor, layer=layer, role=role)
+            for run, of, at in zip(runs, attempts, steps, strict=True)
         )
         names = [name for name in this.tensors if name in that.tensors]
         _check(this, that, names)
@@ -130,20 +151,25 @@ def get_comparison(  # noqa: PLR0913 - one argument a query parameter
 def _steps(
     session: Session,
     runs: tuple[RunSummary, RunSummary],
+    attempts: tuple[str | None, str | None],
     step: int | None,
     with_step: int | None,
 ) -> tuple[int | None, int | None]:
     """Which step of each; the newest that both runs have where none is asked for."""
     this, other = runs
-    if this.id == other.id:
+    if this.id == other.id and attempts[0] == attempts[1]:
         if with_step is None:
             raise InvalidError(
-                "name another run (`with`), or another step of this one (`with_step`)",
+                "name another run (`with`), or another step (`with_step`) or attempt "
+                "(`with_attempt`) of this one",
                 where="with",
             )
         return step, with_step
     if step is None and with_step is None:
-        mine, theirs = (measured_steps(session, run.id) for run in runs)
+        mine, theirs = (
+            measured_steps(session, run.id, attempt)
+            for run, attempt in zip(runs, attempts, strict=True)
+        )
         common = set(mine) & set(theirs)
         if not common:
             raise NotFoundError(
@@ -166,6 +192,7 @@ def _told(run_id: int, steps: Sequence[int]) -> str:
 def _side(
     session: Session,
     run: RunSummary,
+    attempt: str | None,
     step: int | None,
     *,
     glob: str | None,
@@ -174,9 +201,11 @@ def _side(
 ) -> _Side:
     """Pieces of fused tensors are left out: their values are in the wholes."""
     found = find_tensors(session, run.id, glob=glob, layer=layer, role=role)
+    snapshot = snapshot_at(session, run.id, step, attempt)
     return _Side(
         run=run,
-        snapshot=snapshot_at(session, run.id, step),
+        attempt=attempt_slug(session, snapshot.attempt_id),
+        snapshot=snapshot,
         tensors={tensor.name: tensor for tensor in found if tensor.piece_of is None},
     )
 

@@ -13,7 +13,12 @@ from bifurk_service.api.distribution_shapes import (
 )
 from bifurk_service.api.freshness import freshness, not_modified
 from bifurk_service.api.grants import Reader
-from bifurk_service.api.parameters import RunId, Step, TensorId
+from bifurk_service.api.parameters import (
+    OfAttempt,
+    RunId,
+    Step,
+    TensorId,
+)
 from bifurk_service.api.schemas import TensorReference
 from bifurk_service.api.stored_parts import stored_distribution
 from bifurk_service.errors import InvalidError
@@ -45,13 +50,14 @@ def get_distribution(  # noqa: PLR0913 - one argument a query parameter
     tensor_id: TensorId,
     *,
     step: Step = None,
+    attempt: OfAttempt = None,
     bins: Bins = 128,
     unit: Unit = "weight",
     low: Edge = None,
     high: Edge = None,
 ) -> DistributionAnswer | Response:
     """The density of a tensor's values at a step; tagged, so that 304 can be the answer."""
-    asked = asked_tensor(request, grant, run_id, tensor_id, step)
+    asked = asked_tensor(request, grant, run_id, tensor_id, step, attempt)
     if (unchanged := not_modified(request, asked.tag)) is not None:
         return unchanged
     distribution = stored_distribution(services(request), asked.snapshot, asked.tensor)

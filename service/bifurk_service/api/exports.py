@@ -16,6 +16,7 @@ from bifurk_service.api.parameters import (
     Glob,
     LastStep,
     Layer,
+    OfAttempt,
     Role,
     RunId,
     check_statistics,
@@ -24,7 +25,7 @@ from bifurk_service.errors import NotFoundError, NotReadyError
 from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.store.exporting import ExportSelection, export_rows
-from bifurk_service.store.series import find_tensors
+from bifurk_service.store.series import find_tensors, timeline
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["series"])
 
@@ -53,6 +54,7 @@ def get_export(  # noqa: PLR0913 - one argument a query parameter
     role: Role = None,
     first: FirstStep = None,
     last: LastStep = None,
+    attempt: OfAttempt = None,
 ) -> StreamingResponse:
     """A run's statistics as a Parquet file: a row a tensor a step, a column a statistic."""
     parquet = _parquet()
@@ -61,6 +63,7 @@ def get_export(  # noqa: PLR0913 - one argument a query parameter
     with house.database.read() as session:
         run = visible_run(session, run_id, grant)
         tensors = find_tensors(session, run_id, glob=tensor, layer=layer, role=role)
+        timeline(session, run_id, attempt)  # refused before the first byte is sent
     if not tensors:
         raise NotFoundError(
             f"no tensor of run {run_id} matches; `GET /api/v1/runs/{run_id}/tensors` lists them",
@@ -71,6 +74,7 @@ def get_export(  # noqa: PLR0913 - one argument a query parameter
         statistics=[name for name in BY_NAME if name in stat or not stat],
         first_step=first,
         last_step=last,
+        attempt=attempt,
     )
     about = {"project": run.project, "run": run.run, "run_id": run.id, "bifurk": bifurk.__version__}
     rows = export_rows(house.database, run_id, selection, most_rows=ROWS_A_GROUP)

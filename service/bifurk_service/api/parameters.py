@@ -46,6 +46,14 @@ Tags: TypeAlias = Annotated[
     list[Text], Query(max_length=32, description="Only what has all of these.")
 ]
 Slug: TypeAlias = Annotated[Text | None, Query(max_length=128)]
+OfAttempt: TypeAlias = Annotated[
+    Text | None,
+    Query(
+        max_length=128,
+        alias="attempt",
+        description="Only what this attempt of the run saw; without one, the run's course.",
+    ),
+]
 Glob: TypeAlias = Annotated[
     Text | None, Query(max_length=512, description="Of the name: `*` and `?`.")
 ]

@@ -21,9 +21,10 @@ def parquet_stream(
 ) -> Iterator[bytes]:
     """The bytes of a Parquet file; its memory is that of one item of ``rows``.
 
-    Columns: ``tensor`` (name), ``tensor_id``, ``piece_of``, ``layer``, ``role``, ``step``, then
-    the statistics, null without a value. What each statistic is stands in its field's metadata
-    (unit, nature, formula; labels of a class), ``about`` in the file's, under ``bifurk``.
+    Columns: ``tensor`` (name), ``tensor_id``, ``piece_of``, ``layer``, ``role``, ``step``,
+    ``attempt``, then the statistics, null without a value. What each statistic is stands in its
+    field's metadata (unit, nature, formula; labels of a class), ``about`` in the file's, under
+    ``bifurk``.
     """
     schema = _schema(selection, about)
     pipe = _Pipe()
@@ -43,6 +44,7 @@ def _schema(selection: ExportSelection, about: dict[str, Any]) -> pa.Schema:
             pa.field("layer", pa.int32()),
             pa.field("role", WORDS, nullable=False),
             pa.field("step", pa.int64(), nullable=False),
+            pa.field("attempt", WORDS, nullable=False),
             *(
                 pa.field(name, pa.float64(), metadata=_description(BY_NAME[name]))
                 for name in selection.statistics
@@ -71,6 +73,7 @@ def _table(schema: pa.Schema, group: ExportRows, selection: ExportSelection) -> 
         pa.array([tensor.layer for tensor in tensors], pa.int32()).take(places),
         _words([tensor.role for tensor in tensors], places),
         pa.array(group.steps),
+        _words(list(group.names), pa.array(group.attempts)),
         *(pa.array(column, from_pandas=True) for column in group.values.T),
     ]
     return pa.Table.from_arrays(columns, schema=schema)

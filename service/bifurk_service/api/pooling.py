@@ -14,7 +14,14 @@ from bifurk_service.api.distribution_shapes import (
 from bifurk_service.api.distributions import Bins, Edge, Unit, drawn_density
 from bifurk_service.api.freshness import freshness, not_modified
 from bifurk_service.api.grants import Reader
-from bifurk_service.api.parameters import Glob, Layer, Role, RunId, Step
+from bifurk_service.api.parameters import (
+    Glob,
+    Layer,
+    OfAttempt,
+    Role,
+    RunId,
+    Step,
+)
 from bifurk_service.api.schemas import TensorReference
 from bifurk_service.api.stored_parts import carried
 from bifurk_service.errors import InvalidError, NotFoundError
@@ -30,19 +37,20 @@ router = APIRouter(prefix="/api/v1/runs/{run_id}/pooled", tags=["distributions"]
 
 
 @router.get("", response_model=PooledAnswer)
-def get_pooled(
+def get_pooled(  # noqa: PLR0913 - one argument a query parameter
     request: Request,
     response: Response,
     grant: Reader,
     run_id: RunId,
     *,
     step: Step = None,
+    attempt: OfAttempt = None,
     tensor: Glob = None,
     layer: Layer = None,
     role: Role = None,
 ) -> PooledAnswer | Response:
     """Element statistics of several tensors' values together; shapes are not fitted. Tagged."""
-    asked = asked_snapshot(request, grant, run_id, step)
+    asked = asked_snapshot(request, grant, run_id, step, attempt)
     if (unchanged := not_modified(request, asked.tag)) is not None:
         return unchanged
     pool = _pool(request, asked, run_id, glob=tensor, layer=layer, role=role)
@@ -65,6 +73,7 @@ def get_pooled_distribution(  # noqa: PLR0913 - one argument a query parameter
     run_id: RunId,
     *,
     step: Step = None,
+    attempt: OfAttempt = None,
     tensor: Glob = None,
     layer: Layer = None,
     role: Role = None,
@@ -74,7 +83,7 @@ def get_pooled_distribution(  # noqa: PLR0913 - one argument a query parameter
     high: Edge = None,
 ) -> PooledDistributionAnswer | Response:
     """The density of several tensors' values together, every element counted once. Tagged."""
-    asked = asked_snapshot(request, grant, run_id, step)
+    asked = asked_snapshot(request, grant, run_id, step, attempt)
     if (unchanged := not_modified(request, asked.tag)) is not None:
         return unchanged
     pool = _pool(request, asked, run_id, glob=tensor, layer=layer, role=role)

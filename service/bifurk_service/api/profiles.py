@@ -11,7 +11,13 @@ from fastapi import APIRouter, Query, Request
 
 from bifurk_service.api.comparison_shapes import SideAnswer
 from bifurk_service.api.grants import Reader, visible_run
-from bifurk_service.api.parameters import Role, RunId, Step, check_statistics
+from bifurk_service.api.parameters import (
+    OfAttempt,
+    Role,
+    RunId,
+    Step,
+    check_statistics,
+)
 from bifurk_service.api.profile_shapes import (
     ClustersAnswer,
     DepthAnswer,
@@ -47,6 +53,7 @@ from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Snapshot
 from bifurk_service.store.profiles import first_measured_step, profile_series, profile_tensors
 from bifurk_service.store.queries import latest_values, snapshot_at
+from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.series import find_tensors, timeline
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}/profile", tags=["series"])
@@ -61,6 +68,7 @@ def get_profile(
     run_id: RunId,
     *,
     step: Step = None,
+    attempt: OfAttempt = None,
     stat: Annotated[
         str,
         Query(
@@ -82,9 +90,9 @@ def get_profile(
         raise InvalidError(f"{stat} names classes, which have no order by depth", where="stat")
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
-        snapshot = snapshot_at(session, run_id, step)
+        snapshot = snapshot_at(session, run_id, step, attempt)
         tensors = _tensors(session, run_id, snapshot, stat)
-        start = timeline(session, run_id)[0]
+        start = timeline(session, run_id, attempt)[0]
         first_step = first_measured_step(session, start.attempt_id) or start.first
         first = profile_tensors(session, start.attempt_id, first_step, forward=True)
         side, others = None, None
@@ -92,7 +100,13 @@ def get_profile(
             run = visible_run(session, against, grant)
             other = snapshot_at(session, against, against_step)
             others = profile_tensors(session, other.attempt_id, other.step)
-            side = SideAnswer(run_id=run.id, project=run.project, run=run.run, step=other.step)
+            side = SideAnswer(
+                run_id=run.id,
+                project=run.project,
+                run=run.run,
+                step=other.step,
+                attempt=attempt_slug(session, other.attempt_id),
+            )
     stds = projection_std_profile(tensors)
     return ProfileAnswer(
         step=snapshot.step,
@@ -124,6 +138,7 @@ def get_profile_series(
         ),
     ],
     role: Role = None,
+    attempt: OfAttempt = None,
     points: Annotated[int, Query(ge=4, le=100_000, description="Most points a series.")] = 1000,
 ) -> Page[ProfileSeriesAnswer]:
     """One statistic across layers over steps, a series a role; thinned, extremes kept."""
@@ -133,7 +148,7 @@ def get_profile_series(
         )
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
-        found = profile_series(session, run_id, name, role)
+        found = profile_series(session, run_id, name, role, attempt)
     answers = []
     for of_role, steps, values in found:
         kept = thin(values, points)

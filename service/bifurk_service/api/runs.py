@@ -26,6 +26,7 @@ from bifurk_service.detect.readiness import readiness
 from bifurk_service.services import services
 from bifurk_service.store import runs as store
 from bifurk_service.store.audit import Action
+from bifurk_service.store.beside import live_together
 from bifurk_service.store.directives import pinned_snapshots
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Attempt, Snapshot
@@ -37,7 +38,7 @@ from bifurk_service.store.queries import (
     list_runs,
     list_snapshots,
 )
-from bifurk_service.store.series import find_tensors, scalar_names
+from bifurk_service.store.series import Place, find_tensors, places, scalar_names
 from bifurk_service.store.snapshots import snapshot_counts
 from bifurk_service.store.tags import add_tag, checked_tag, remove_tag
 from bifurk_service.store.tokens import Grant
@@ -193,14 +194,26 @@ def _detail(session: Session, grant: Grant, run_id: int) -> RunDetailAnswer:
     summary = visible_run(session, run_id, grant)
     attempts = store.attempts_of(session, run_id)
     counts = snapshot_counts(session, run_id)
+    where = places(session, run_id)
     return RunDetailAnswer(
         **RunAnswer.model_validate(summary).model_dump(),
-        attempts=[AttemptAnswer.model_validate(attempt) for attempt in attempts],
+        attempts=[_attempt(attempt, where[attempt.id]) for attempt in attempts],
+        live_together=[attempt.slug for attempt in live_together(session, run_id)],
         snapshots={**counts, "total": sum(counts.values())},
         readiness=_readiness(session, attempts),
         scalars=scalar_names(session, run_id),
         retention_days=store.get_run(session, run_id).retention_days,
     )
+
+
+def _attempt(attempt: Attempt, place: Place) -> AttemptAnswer:
+    lies = {"first_step": place.first, "on_course": place.on_course, "course_end": place.end}
+    columns = {
+        name: getattr(attempt, name)
+        for name in AttemptAnswer.model_fields
+        if name != "attempt" and name not in lies
+    }
+    return AttemptAnswer(slug=attempt.slug, **lies, **columns)
 
 
 def _readiness(session: Session, attempts: list[Attempt]) -> ReadinessAnswer:

@@ -16,7 +16,12 @@ from bifurk_service.api.distribution_shapes import (
 )
 from bifurk_service.api.freshness import freshness, not_modified
 from bifurk_service.api.grants import Reader
-from bifurk_service.api.parameters import RunId, Step, TensorId
+from bifurk_service.api.parameters import (
+    OfAttempt,
+    RunId,
+    Step,
+    TensorId,
+)
 from bifurk_service.api.schemas import TensorReference
 from bifurk_service.api.stored_parts import stored_distribution
 from bifurk_service.domain import LARGEST
@@ -50,13 +55,14 @@ def get_quantiles(
     tensor_id: TensorId,
     *,
     step: Step = None,
+    attempt: OfAttempt = None,
     p: Annotated[
         list[Annotated[float, Query(ge=0, le=1, allow_inf_nan=False)]],
         Query(max_length=MOST_PROBABILITIES, description="Probabilities; may be repeated."),
     ] = [],  # noqa: B006 - FastAPI's form of a repeated parameter
 ) -> QuantilesAnswer | Response:
     """Quantiles of a tensor's finite values; null where there are none. Tagged."""
-    asked = asked_tensor(request, grant, run_id, tensor_id, step)
+    asked = asked_tensor(request, grant, run_id, tensor_id, step, attempt)
     if (unchanged := not_modified(request, asked.tag)) is not None:
         return unchanged
     distribution = _distribution(request, asked)
@@ -79,6 +85,7 @@ def get_probability(  # noqa: PLR0913 - one argument a query parameter
     tensor_id: TensorId,
     *,
     step: Step = None,
+    attempt: OfAttempt = None,
     low: Bound = None,
     high: Bound = None,
     unit: Annotated[
@@ -88,7 +95,7 @@ def get_probability(  # noqa: PLR0913 - one argument a query parameter
     """The share of a tensor's finite values with low <= w < high; null without any. Tagged."""
     if low is not None and high is not None and not low < high:
         raise InvalidError(f"low is to be below high, got {low} and {high}", where="low")
-    asked = asked_tensor(request, grant, run_id, tensor_id, step)
+    asked = asked_tensor(request, grant, run_id, tensor_id, step, attempt)
     if (unchanged := not_modified(request, asked.tag)) is not None:
         return unchanged
     distribution = _distribution(request, asked)
@@ -109,7 +116,7 @@ def get_probability(  # noqa: PLR0913 - one argument a query parameter
 
 
 @router.get("/draws", response_model=DrawsAnswer)
-def get_draws(
+def get_draws(  # noqa: PLR0913 - one argument a query parameter
     request: Request,
     response: Response,
     grant: Reader,
@@ -117,11 +124,12 @@ def get_draws(
     tensor_id: TensorId,
     *,
     step: Step = None,
+    attempt: OfAttempt = None,
     size: Annotated[int, Query(ge=1, le=MOST_DRAWS, description="How many.")] = 1000,
     seed: Annotated[int, Query(ge=0, le=LARGEST, description="The same draws for the same.")] = 0,
 ) -> DrawsAnswer | Response:
     """Seeded draws, with replacement, from a tensor's finite values; none without any. Tagged."""
-    asked = asked_tensor(request, grant, run_id, tensor_id, step)
+    asked = asked_tensor(request, grant, run_id, tensor_id, step, attempt)
     if (unchanged := not_modified(request, asked.tag)) is not None:
         return unchanged
     distribution = _distribution(request, asked)

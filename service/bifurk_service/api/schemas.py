@@ -58,7 +58,13 @@ class AttemptAnswer(Shape):
     seen_at: float
     ended_at: float | None
     last_sequence: int | None
+    first_step: int | None = Field(description="Of its first snapshot; null before that came.")
     last_step: int | None
+    on_course: bool = Field(description="Whether any of its steps are on the run's course.")
+    course_end: int | None = Field(
+        description="Where a later attempt took over: from this step on it is a branch; null where "
+        "none did."
+    )
     dropped: dict[str, int] = Field(description="Snapshots that never came, by reason.")
     lost_sequences: list[list[int]] = Field(description="Which: closed ranges of sequences.")
     overhead_ratio: float | None
@@ -81,7 +87,11 @@ class ReadinessAnswer(Shape):
 class RunDetailAnswer(RunAnswer):
     """A run in full."""
 
-    attempts: list[AttemptAnswer]
+    attempts: list[AttemptAnswer] = Field(description="In the order they were heard of.")
+    live_together: list[str] = Field(
+        description="Attempts that train at the same time, which one run is not made for; else "
+        "none."
+    )
     snapshots: dict[str, int] = Field(
         description="Snapshots by where they are: received, measured, judged, late, failed; "
         "`total` counts all."
@@ -181,6 +191,7 @@ class StatisticsAnswer(Shape):
 
     tensor: TensorReference
     step: int
+    attempt: str = Field(description="Whose snapshot it is.")
     values: dict[str, float | None]
     no_value: dict[str, str]
     words: dict[str, str] = Field(description="What the numbers of classes stand for.")

@@ -15,6 +15,7 @@ from bifurk_service.api.parameters import (
     Glob,
     LastStep,
     Layer,
+    OfAttempt,
     Role,
     RunId,
     Step,
@@ -36,6 +37,7 @@ from bifurk_service.stats.thinning import thin
 from bifurk_service.store.imports import imported_series, imported_statistics
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.queries import get_tensor, snapshot_at, statistics_of
+from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.series import (
     StatisticSeries,
     find_tensors,
@@ -70,6 +72,7 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
     tensor: Glob = None,
     layer: Layer = None,
     role: Role = None,
+    attempt: OfAttempt = None,
     first: FirstStep = None,
     last: LastStep = None,
     points: Annotated[int, Query(ge=4, le=100_000, description="Most points a series.")] = 1000,
@@ -87,10 +90,14 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
                 f"at most {MOST_TENSORS}",
                 where="tensor",
             )
-        read = imported_series if stat in imported else statistic_series
-        series = read(
-            session, run_id, stat, [found.id for found in tensors], first_step=first, last_step=last
-        )
+        ids = [found.id for found in tensors]
+        series: Iterable[StatisticSeries]
+        if stat in imported:
+            series = imported_series(session, run_id, stat, ids, first_step=first, last_step=last)
+        else:
+            series = statistic_series(
+                session, run_id, stat, ids, first_step=first, last_step=last, attempt=attempt
+            )
         return Page(items=_bounded(zip(tensors, series, strict=True), stat, points))
 
 
@@ -100,11 +107,12 @@ def get_scalar(
     grant: Reader,
     run_id: RunId,
     name: Annotated[Text, Path(max_length=512, description="As logged; slashes are part of it.")],
+    attempt: OfAttempt = None,
 ) -> ScalarAnswer:
     """A scalar the run logs."""
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
-        points = scalar_points(session, run_id, name)
+        points = scalar_points(session, run_id, name, attempt)
         if not points:
             known = ", ".join(scalar_names(session, run_id)) or "none"
             raise NotFoundError(f"run {run_id} logs no {name!r}; it logs: {known}")
@@ -126,20 +134,23 @@ def get_statistics(
     run_id: RunId,
     tensor_id: TensorId,
     step: Step = None,
+    attempt: OfAttempt = None,
 ) -> StatisticsAnswer | Response:
     """All statistics of one tensor at one step; tagged, so that 304 can be the answer."""
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
         tensor = get_tensor(session, run_id, tensor_id)
-        snapshot = snapshot_at(session, run_id, step)
+        snapshot = snapshot_at(session, run_id, step, attempt)
         tag = snapshot_tag(request, snapshot, parts_of(session, snapshot.id))
         if (unchanged := not_modified(request, tag)) is not None:
             return unchanged
         values, reasons = statistics_of(session, tensor, snapshot)
+        slug = attempt_slug(session, snapshot.attempt_id)
     response.headers.update(freshness(tag))
     return StatisticsAnswer(
         tensor=_reference(tensor),
         step=snapshot.step,
+        attempt=slug,
         values=values,
         no_value=reasons,
         words=words(values),

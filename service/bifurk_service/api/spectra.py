@@ -15,7 +15,12 @@ from bifurk_service.api.distribution_shapes import (
 )
 from bifurk_service.api.freshness import freshness, not_modified, snapshot_tag
 from bifurk_service.api.grants import Reader, visible_run
-from bifurk_service.api.parameters import RunId, Step, TensorId
+from bifurk_service.api.parameters import (
+    OfAttempt,
+    RunId,
+    Step,
+    TensorId,
+)
 from bifurk_service.api.schemas import TensorReference
 from bifurk_service.errors import NotFoundError
 from bifurk_service.services import services
@@ -44,6 +49,7 @@ def get_spectrum(
     tensor_id: TensorId,
     *,
     step: Step = None,
+    attempt: OfAttempt = None,
     points: Annotated[
         int, Query(ge=4, le=100_000, description="Most singular values; the largest are kept.")
     ] = 1000,
@@ -56,7 +62,7 @@ def get_spectrum(
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
         tensor = get_tensor(session, run_id, tensor_id)
-        snapshot = snapshot_at(session, run_id, step)
+        snapshot = snapshot_at(session, run_id, step, attempt)
         found = newest_spectrum(session, run_id, tensor, snapshot)
         if found is None:
             raise absent_spectrum(session, tensor, snapshot)

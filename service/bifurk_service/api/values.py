@@ -10,7 +10,12 @@ from bifurk.wire import TensorPart
 from bifurk_service.api.asked import AskedTensor, asked_tensor
 from bifurk_service.api.freshness import freshness, not_modified
 from bifurk_service.api.grants import Admin
-from bifurk_service.api.parameters import RunId, Step, TensorId
+from bifurk_service.api.parameters import (
+    OfAttempt,
+    RunId,
+    Step,
+    TensorId,
+)
 from bifurk_service.api.stored_parts import carried_in_full
 from bifurk_service.errors import NotFoundError
 from bifurk_service.services import services
@@ -29,13 +34,14 @@ def get_values(
     tensor_id: TensorId,
     *,
     step: Step = None,
+    attempt: OfAttempt = None,
 ) -> Response:
     """A tensor's own values at a step, as a safetensors file; bfloat16 as float32. Tagged.
 
     Small tensors always travel with all their values. Of a larger one they are there until the next
     snapshot is measured, or for good where the snapshot is `pinned`.
     """
-    asked = asked_tensor(request, grant, run_id, tensor_id, step)
+    asked = asked_tensor(request, grant, run_id, tensor_id, step, attempt)
     if (unchanged := not_modified(request, asked.tag)) is not None:
         return unchanged
     values = _values(request, asked)

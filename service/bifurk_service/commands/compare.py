@@ -22,7 +22,7 @@ Good = Annotated[
 ]
 
 
-def compare(
+def compare(  # noqa: PLR0913 - one argument an option
     run: RunName,
     good: Good,
     *,
@@ -33,6 +33,10 @@ def compare(
     with_step: Annotated[
         int | None, typer.Option(min=0, help="The other's step; else the same.")
     ] = None,
+    attempt: Annotated[str | None, typer.Option(help="Of this attempt of RUN.")] = None,
+    with_attempt: Annotated[
+        str | None, typer.Option(help="Of this attempt of GOOD, which may be RUN itself.")
+    ] = None,
     tensor: Annotated[str | None, typer.Option(help="Only tensors of this name (glob).")] = None,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -41,16 +45,18 @@ def compare(
     """Compare two runs in words: where they part, which layers, by how much."""
     rest = Rest(url, token)
     this, other = find_run(rest, run), find_run(rest, good)
-    if this["id"] == other["id"] and with_step is None:
+    if this["id"] == other["id"] and with_step is None and attempt == with_attempt:
         raise RestError(
             f"both names mean {this['project']}/{this['run']} (id {this['id']}); name another run, "
-            "or another step of this one with --with-step"
+            "or another step or attempt of this one with --with-step or --with-attempt"
         )
     comparison = rest.get(
         f"/api/v1/runs/{this['id']}/compare",
         **{"with": other["id"]},
         step=step,
         with_step=with_step,
+        attempt=attempt,
+        with_attempt=with_attempt,
         tensor=tensor,
     )
     if as_json:

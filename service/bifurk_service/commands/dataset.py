@@ -17,13 +17,15 @@ from bifurk_service.commands.runs import find_run
 if TYPE_CHECKING:
     import xarray
 
-KEYS: Final = ("tensor", "tensor_id", "piece_of", "layer", "role", "step")
+KEYS: Final = ("tensor", "tensor_id", "piece_of", "layer", "role", "step", "attempt")
 """The columns that say which tensor and step a row is of; all others are statistics."""
 EXTRA: Final = "pip install 'bifurk[service,export]'"
 
 
-def fetch_dataset(rest: Rest, run: int | str) -> xarray.Dataset:
-    """All statistics of a run: dimensions ``tensor`` and ``step``; see ``bifurk_service.dataset``.
+def fetch_dataset(rest: Rest, run: int | str, *, attempt: str | None = None) -> xarray.Dataset:
+    """All statistics of a run or of one attempt: dimensions ``tensor`` and ``step``.
+
+    See ``bifurk_service.dataset``.
 
     Raises:
         RestError: no answer, no such run, or what reads Parquet is not installed.
@@ -33,7 +35,7 @@ def fetch_dataset(rest: Rest, run: int | str) -> xarray.Dataset:
     with tempfile.TemporaryDirectory(prefix="bifurk-") as folder:
         path = Path(folder) / "run.parquet"
         with path.open("wb") as file:
-            rest.download(f"/api/v1/runs/{found['id']}/export", file)
+            rest.download(f"/api/v1/runs/{found['id']}/export", file, attempt=attempt)
         table = parquet.read_table(path)
     return _dataset(table)
 
@@ -50,7 +52,9 @@ def _dataset(table: Any) -> xarray.Dataset:
     keys = table.select(KEYS).to_pydict()
     first_row = {name: row for row, name in reversed(list(enumerate(keys["tensor"])))}
     tensors = list(dict.fromkeys(keys["tensor"]))
-    steps, at_step = np.unique(np.array(keys["step"], dtype=np.int64), return_inverse=True)
+    steps, first_of_step, at_step = np.unique(
+        np.array(keys["step"], dtype=np.int64), return_index=True, return_inverse=True
+    )
     place = {name: index for index, name in enumerate(tensors)}
     at_tensor = np.array([place[name] for name in keys["tensor"]], dtype=np.int64)
 
@@ -71,6 +75,7 @@ def _dataset(table: Any) -> xarray.Dataset:
         coords={
             "tensor": tensors,
             "step": ("step", steps, {"units": "optimizer steps"}),
+            "attempt": ("step", [keys["attempt"][row] for row in first_of_step]),
             "layer": ("tensor", np.array(of_tensor("layer"), dtype=np.float64)),
             "role": ("tensor", of_tensor("role")),
             "tensor_id": ("tensor", np.array(of_tensor("tensor_id"), dtype=np.int64)),

@@ -182,6 +182,7 @@ def _facts(run: Json) -> list[tuple[str, object]]:
         ("verdicts", run["readiness"]["text"]),
         ("scalars", ", ".join(run["scalars"]) or None),
         ("kept for days", run["retention_days"]),
+        ("train at the same time", ", ".join(run["live_together"]) or None),
     ]
 
 
@@ -195,9 +196,20 @@ def _attempt_facts(attempt: Json) -> list[tuple[str, object]]:
         ("ended", when(attempt["ended_at"])),
         ("optimizer", attempt["optimizer"] or None),
         ("last step", attempt["last_step"]),
+        ("to the run", _to_the_run(attempt)),
         ("never came", dropped or None),
         ("overhead", None if overhead is None else f"{overhead:.2%} of the training time"),
     ]
+
+
+def _to_the_run(attempt: Json) -> str | None:
+    if attempt["first_step"] is None:
+        return None
+    if attempt["course_end"] is None:
+        return f"its course from step {attempt['first_step']}"
+    if not attempt["on_course"]:
+        return f"a branch from step {attempt['first_step']}"
+    return f"its course from step {attempt['first_step']}, a branch from {attempt['course_end']}"
 
 
 def alert_counts(run: Json) -> str:

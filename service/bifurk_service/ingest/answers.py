@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from bifurk_service.store.alert_news import AlertNews
+from bifurk_service.store.beside import beside
 from bifurk_service.store.directives import wishes
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.models import Attempt
 from bifurk_service.store.runs import find_attempt
+
+MOST_NAMED: Final = 16
+"""Other attempts that live at the same time."""
 
 
 class Answers:
@@ -35,4 +39,5 @@ class Answers:
             "directives": wishes(session, attempt),
             "alerts": self._news.of(session, attempt.id),
             "page": f"/runs/{attempt.run_id}",
+            "beside": beside(session, attempt)[:MOST_NAMED],
         }

@@ -18,6 +18,7 @@ from bifurk_service.errors import BusyError, InvalidError, TooLargeError, Unsupp
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
 from bifurk_service.store.receipts import BlobReceipt, check_same, find_part, receive_part
+from bifurk_service.store.writers import check_writer
 
 ENCODINGS = ("zstd", "identity")
 RETRY_SECONDS = 2
@@ -26,13 +27,14 @@ _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartAddress:
-    """What the path of a part says; the manifest must say the same."""
+    """What the path of a part says; the manifest must say the same. ``writer``: who sends it."""
 
     project: str
     run: str
     attempt: str
     step: int
     rank: int
+    writer: str | None = None
 
 
 class Receiver:
@@ -90,6 +92,7 @@ class Receiver:
         Raises:
             InvalidError, TooLargeError, UnsupportedMediaError: the part is refused.
             ConflictError: another body is stored for it.
+            AttemptTakenError: its attempt is another writer's.
             StorageError: it could not be made safe.
         """
         if encoding not in ENCODINGS:
@@ -101,12 +104,13 @@ class Receiver:
         part = self._decode(body, encoding)
         _check_address(part.manifest, address)
         with self._database.read() as session:
+            check_writer(session, part.manifest, address.writer)
             stored = find_part(session, part.manifest)
             if stored is not None:
                 check_same(stored, digest)
                 self._on_received("repeated", len(body))
                 return False
-        created = self._store(part, body, digest, encoding)
+        created = self._store(part, body, digest, encoding, address.writer)
         self._on_received("stored" if created else "repeated", len(body))
         return created
 
@@ -118,7 +122,9 @@ class Receiver:
         except WireError as error:
             raise InvalidError(error.problem, where=error.where) from error
 
-    def _store(self, part: Part, body: bytes, digest: str, encoding: str) -> bool:
+    def _store(
+        self, part: Part, body: bytes, digest: str, encoding: str, writer: str | None
+    ) -> bool:
         manifest = part.manifest
         key = (
             f"{manifest.project}/{manifest.run}/{manifest.attempt}/"
@@ -128,7 +134,7 @@ class Receiver:
         receipt = BlobReceipt(key=key, digest=digest, encoding=encoding, size_bytes=len(body))
         try:
             with self._database.write() as session:
-                created = receive_part(session, part, receipt, now=time.time())
+                created = receive_part(session, part, receipt, writer=writer, now=time.time())
         except BaseException:
             self._delete_unless_kept(key, manifest)
             raise

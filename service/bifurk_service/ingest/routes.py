@@ -6,7 +6,7 @@ import time
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from bifurk.wire import WireError, WireLimits, check_slug, decode_attempt
@@ -18,6 +18,7 @@ from bifurk_service.ingest.receive import PartAddress, Receiver, checked_digest
 from bifurk_service.services import Services, services
 from bifurk_service.store.runs import apply_attempt_report, ensure_attempt
 from bifurk_service.store.tokens import Grant
+from bifurk_service.store.writers import WRITER_HEADER, claim
 
 router = APIRouter(
     prefix="/api/v1/projects/{project}/runs/{run}/attempts/{attempt}", tags=["ingest"]
@@ -25,10 +26,22 @@ router = APIRouter(
 
 
 Writer = Annotated[Grant, Depends(require("write"))]
+WriterName = Annotated[
+    str | None,
+    Header(
+        alias=WRITER_HEADER,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="The same of all processes of one job, and of no others: an attempt belongs to "
+        "the first that is heard of, and is refused (409) to any other.",
+    ),
+]
 
 
-@router.put("/snapshots/{step}/parts/{rank}")
-async def put_part(
+@router.put(
+    "/snapshots/{step}/parts/{rank}",
+    responses={200: {"description": "It was there"}, 201: {"description": "It was stored"}},
+)
+async def put_part(  # noqa: PLR0913 - one argument a place in the path, and the headers
     *,
     project: str,
     run: str,
@@ -38,6 +51,7 @@ async def put_part(
     request: Request,
     response: Response,
     grant: Writer,
+    writer: WriterName = None,
 ) -> dict[str, Any]:
     """Stores one part of a snapshot. 201 when stored now, 200 when it was there already.
 
@@ -46,7 +60,9 @@ async def put_part(
     """
     check_project(grant, project)
     receiver: Receiver = request.app.state.receiver
-    address = PartAddress(project=project, run=run, attempt=attempt, step=step, rank=rank)
+    address = PartAddress(
+        project=project, run=run, attempt=attempt, step=step, rank=rank, writer=writer
+    )
     _check_slugs(project=project, run=run, attempt=attempt)
     with receiver.slot():
         body = await read_in_time(request, grant, services(request).settings.max_part_bytes)
@@ -65,7 +81,13 @@ async def put_part(
 
 @router.put("")
 async def put_attempt(
-    *, project: str, run: str, attempt: str, request: Request, grant: Writer
+    *,
+    project: str,
+    run: str,
+    attempt: str,
+    request: Request,
+    grant: Writer,
+    writer: WriterName = None,
 ) -> dict[str, Any]:
     """Takes the state of an attempt: at its start, every minute, and at its end.
 
@@ -77,11 +99,12 @@ async def put_attempt(
     if "content-digest" in request.headers:
         checked_digest(body, request.headers["content-digest"])
     answers: Answers = request.app.state.answers
-    return await run_in_threadpool(_report, services(request), answers, project, run, attempt, body)
+    address = {"project": project, "run": run, "attempt": attempt}
+    return await run_in_threadpool(_report, services(request), answers, address, writer, body)
 
 
 def _report(
-    house: Services, answers: Answers, project: str, run: str, attempt: str, body: bytes
+    house: Services, answers: Answers, address: dict[str, str], writer: str | None, body: bytes
 ) -> dict[str, Any]:
     try:
         report = decode_attempt(body)
@@ -89,7 +112,8 @@ def _report(
         raise InvalidError(error.problem, where=error.where) from error
     now = time.time()
     with house.database.write() as session:
-        stored = ensure_attempt(session, project=project, run=run, attempt=attempt, now=now)
+        stored = ensure_attempt(session, **address, now=now)
+        claim(stored, writer)
         apply_attempt_report(session, stored, report, now=now)
         answer = {"state": stored.state, **answers.about(session, stored)}
     house.pipeline.wake()

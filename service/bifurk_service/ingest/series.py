@@ -64,7 +64,11 @@ class ImportAnswer(BaseModel):
     last_step: int
 
 
-@router.post("", status_code=HTTPStatus.CREATED)
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    responses={200: {"model": MadeRun, "description": "It was there"}},
+)
 def create_run(request: Request, response: Response, grant: Writer, wanted: NewRun) -> MadeRun:
     """Makes a run that series are imported into. 201 when made now, 200 when it was there."""
     check_project(grant, wanted.project)

@@ -26,6 +26,7 @@ class _Key:
     statistic: str
     tensor_ids: tuple[int, ...]
     stretches: tuple[tuple[int, int], ...]
+    attempt: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,14 +51,20 @@ class CourseCache:
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
 
     def courses(
-        self, session: Session, run_id: int, statistic: str, tensor_ids: Sequence[int]
+        self,
+        session: Session,
+        run_id: int,
+        statistic: str,
+        tensor_ids: Sequence[int],
+        attempt: str | None = None,
     ) -> Courses:
         """A statistic of some tensors over all steps; what is given back is not to be changed."""
         key = _Key(
             run_id=run_id,
             statistic=statistic,
             tensor_ids=tuple(tensor_ids),
-            stretches=tuple((s.attempt_id, s.first) for s in timeline(session, run_id)),
+            stretches=tuple((s.attempt_id, s.first) for s in timeline(session, run_id, attempt)),
+            attempt=attempt,
         )
         with self._lock:
             known = self._kept.get(key)
@@ -77,7 +84,14 @@ class CourseCache:
             if measured_until(session, key.run_id, known.last)[0] != known.measured:
                 known = None
         after = known.last if known else -1
-        courses = read_courses(session, key.run_id, key.statistic, key.tensor_ids, after=after)
+        courses = read_courses(
+            session,
+            key.run_id,
+            key.statistic,
+            key.tensor_ids,
+            after=after,
+            attempt=key.attempt,
+        )
         if known is not None:
             courses = Courses(
                 steps=np.concatenate((known.courses.steps, courses.steps)),

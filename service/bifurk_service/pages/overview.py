@@ -17,6 +17,7 @@ from bifurk_service.figures.heatmap import AlertMark, heatmap
 from bifurk_service.figures.lines import Course, StepMark, lines
 from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.figures.theme import COLORS
+from bifurk_service.pages.attempts import branch_courses
 from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.rendering import root_of
 from bifurk_service.pages.run import MOST_ALERTS, WARNED
@@ -31,6 +32,7 @@ from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
 from bifurk_service.store.courses import learning_rates, measured_until
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert, Tensor
+from bifurk_service.store.runs import attempts_of
 from bifurk_service.store.series import find_tensors
 from bifurk_service.store.span_courses import read_spans
 
@@ -52,8 +54,10 @@ def get_overview(
         statistic = statistic_named(session, run_id, view.stat)
         tensors = shown_tensors(session, run_id, view.role)
         spans = _spans(request, session, run_id, tensors, view)
-        scalar = scalar_course(session, run_id, view.scalar)
-        rates = learning_rates(session, run_id)
+        attempt = view.attempt or None
+        scalar = scalar_course(session, run_id, view.scalar, attempt)
+        branches = [] if attempt else branch_courses(session, run_id, view.scalar)
+        rates = learning_rates(session, run_id, attempt)
         alerts = _alerts(session, run_id, view)
     axis = StepAxis.over(spans.steps(), view.axis, first=view.first, last=view.last)
     marks = [
@@ -66,7 +70,9 @@ def get_overview(
         marked = _marked(alerts, tensors, root_of(request))
         figures.append(_heatmap(axis, tensors, spans, statistic, marked, view))
     if scalar is not None:
-        figures.append(lines(axis, [scalar], title=scalar.name, marks=marks, theme=view.theme))
+        figures.append(
+            lines(axis, [scalar, *branches], title=scalar.name, marks=marks, theme=view.theme)
+        )
     rate = Course(name="learning rate", steps=rates.steps, values=rates.rates)
     if np.isfinite(rates.rates).any():
         figures.append(lines(axis, [rate], title=rate.name, marks=marks, theme=view.theme))
@@ -81,7 +87,9 @@ def get_overview_data(
     with services(request).database.read() as session:
         run = visible_run(session, run_id, grant)
         tensors = shown_tensors(session, run_id, view.role)
-        courses = statistic_matrix(request, session, run_id, view.stat, tensors)
+        courses = statistic_matrix(
+            request, session, run_id, view.stat, tensors, view.attempt or None
+        )
     return csv_of(
         f"{run.run}-{view.stat}.csv",
         ("tensor", "layer", "role", "step", view.stat),
@@ -104,9 +112,10 @@ def _spans(
     request: Request, session: Session, run_id: int, tensors: Sequence[Tensor], view: RunView
 ) -> Spans:
     """Every value of a run of usual length, stretches' extremes of a long one."""
+    attempt = view.attempt or None
     measured, last = measured_until(session, run_id)
     if measured * len(tensors) <= MOST_SINGLE or view.stat not in BY_NAME:
-        courses = statistic_matrix(request, session, run_id, view.stat, tensors)
+        courses = statistic_matrix(request, session, run_id, view.stat, tensors, attempt)
         return single_steps(courses.steps, courses.values)
     return read_spans(
         session,
@@ -114,6 +123,7 @@ def _spans(
         view.stat,
         [tensor.id for tensor in tensors],
         narrow=narrow_enough(last, columns=MOST_COLUMNS, scale=view.axis),
+        attempt=attempt,
     )
 
 
@@ -157,5 +167,12 @@ def _marked(alerts: Sequence[StoredAlert], tensors: Sequence[Tensor], root: str)
 
 def _alerts(session: Session, run_id: int, view: RunView) -> list[StoredAlert]:
     severities = () if view.alerts == "all" else tuple(WARNED)
-    wanted = AlertFilter(run_id=run_id, severities=severities, silenced=False, superseded=False)
-    return newest_alerts(session, wanted, limit=MOST_ALERTS)
+    superseded = None if view.attempt else False
+    wanted = AlertFilter(
+        run_id=run_id, severities=severities, silenced=False, superseded=superseded
+    )
+    found = newest_alerts(session, wanted, limit=MOST_ALERTS)
+    if not view.attempt:
+        return found
+    own = {one.id for one in attempts_of(session, run_id) if one.slug == view.attempt}
+    return [alert for alert in found if alert.attempt_id in own]

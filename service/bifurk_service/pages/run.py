@@ -11,6 +11,7 @@ from bifurk_service.api.grants import Reader, visible_run
 from bifurk_service.api.parameters import RunId
 from bifurk_service.detect.readiness import readiness
 from bifurk_service.domain import Severity
+from bifurk_service.pages.attempts import listed_attempts
 from bifurk_service.pages.rendering import page
 from bifurk_service.pages.views import RunView
 from bifurk_service.services import services
@@ -19,7 +20,6 @@ from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
 from bifurk_service.store.engine import Session
 from bifurk_service.store.imports import imported_statistics
 from bifurk_service.store.queries import judged_steps
-from bifurk_service.store.runs import attempts_of
 from bifurk_service.store.series import find_tensors, scalar_names
 from bifurk_service.store.snapshots import snapshot_counts
 from bifurk_service.store.tokens import Grant
@@ -54,7 +54,8 @@ def get_run_page(
 def read_run(session: Session, grant: Grant, run_id: int) -> dict[str, Any]:
     """What the page of a run and its report say in words, by the names that templates use."""
     run = visible_run(session, run_id, grant)
-    attempts = attempts_of(session, run_id)
+    listed = listed_attempts(session, run_id)
+    attempts = [one.attempt for one in listed]
     steps = judged_steps(session, attempts[-1].id) if attempts else []
     tensors = find_tensors(session, run_id)
     warnings, infos = (
@@ -68,6 +69,7 @@ def read_run(session: Session, grant: Grant, run_id: int) -> dict[str, Any]:
     return {
         "run": run,
         "attempts": attempts,
+        "listed": listed,
         "counts": snapshot_counts(session, run_id),
         "readiness": readiness(
             judged=len(steps),

@@ -13,10 +13,12 @@ from bifurk_service.store.engine import Session
 from bifurk_service.store.series import scalar_names, scalar_points
 
 
-def scalar_course(session: Session, run_id: int, asked: str = "") -> Course | None:
+def scalar_course(
+    session: Session, run_id: int, asked: str = "", attempt: str | None = None
+) -> Course | None:
     """A scalar's means with the band of its extremes; the loss where none is asked for."""
     name = asked or loss_name(scalar_names(session, run_id))
-    points = scalar_points(session, run_id, name) if name else []
+    points = scalar_points(session, run_id, name, attempt) if name else []
     if not points:
         return None
     return Course(

@@ -51,16 +51,21 @@ def statistic_courses(
 
 
 def statistic_matrix(
-    request: Request, session: Session, run_id: int, statistic: str, tensors: Sequence[Tensor]
+    request: Request,
+    session: Session,
+    run_id: int,
+    statistic: str,
+    tensors: Sequence[Tensor],
+    attempt: str | None = None,
 ) -> Courses:
-    """The courses over the steps at which any of the tensors has a value.
+    """The courses over the steps at which any of the tensors has a value; of one attempt or all.
 
     Raises:
         InvalidError: the run has no such statistic.
     """
     ids = [tensor.id for tensor in tensors]
     if statistic in BY_NAME:
-        return course_cache(request).courses(session, run_id, statistic, ids)
+        return course_cache(request).courses(session, run_id, statistic, ids, attempt)
     statistic_named(session, run_id, statistic)
     own = imported_series(session, run_id, statistic, ids)
     return on_common_steps([series.steps for series in own], [series.values for series in own])

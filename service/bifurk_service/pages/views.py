@@ -35,9 +35,11 @@ class RunView(View):
 
     Attributes:
         stat: of the heatmap. role: of the tensors in it; "" for all. scalar: the logged scalar
-            drawn below; "" for the loss. alerts: which of them are marked.
+            drawn below; "" for the loss. alerts: which of them are marked. attempt: what is
+            drawn; "" for the run's course.
     """
 
+    attempt: Annotated[Text, Field(max_length=128)] = ""
     stat: Annotated[Text, Field(max_length=512)] = "std"
     role: Annotated[Text, Field(max_length=64)] = ""
     color: Coloring = "change"

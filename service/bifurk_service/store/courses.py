@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
+from bifurk_service.store.kept_extremes import kept_points, merged
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot
 from bifurk_service.store.series import Stretch, stretch_query, timeline
 
@@ -26,15 +27,23 @@ class Courses:
 
 
 def read_courses(
-    session: Session, run_id: int, statistic: str, tensor_ids: Sequence[int], *, after: int = -1
+    session: Session,
+    run_id: int,
+    statistic: str,
+    tensor_ids: Sequence[int],
+    *,
+    after: int = -1,
+    attempt: str | None = None,
 ) -> Courses:
     """A registered statistic along the run's timeline, from the first step beyond ``after``.
+
+    With ``attempt``, what that one saw.
 
     The driver's rows go straight into arrays: a million values in less than a second.
     """
     stretches = [
         stretch
-        for stretch in timeline(session, run_id)
+        for stretch in timeline(session, run_id, attempt)
         if stretch.end is None or stretch.end > after + 1
     ]
     parts = [_read(session, statistic, tensor_ids, one, after + 1, None) for one in stretches]
@@ -64,7 +73,10 @@ def _read(
     first_step: int,
     last_step: int | None,
 ) -> list[NDArray[np.float64]]:
-    """Steps and values of each tensor in one stretch, float64 [n, 2]; infinity for null."""
+    """Steps and values of each tensor in one stretch, float64 [n, 2]; infinity for null.
+
+    Where it is thinned, also the extremes that are kept.
+    """
     query = stretch_query(
         (statistic,),
         bindparam("tensor_id"),
@@ -75,7 +87,16 @@ def _read(
     value = func.coalesce(TENSOR_STATS.c[statistic], math.inf)
     prepared = query.with_only_columns(TENSOR_STATS.c.step, value)
     connection = session.connection()
-    return [_pairs(connection.execute(prepared, {"tensor_id": one}).cursor) for one in tensor_ids]
+    rows = [_pairs(connection.execute(prepared, {"tensor_id": one}).cursor) for one in tensor_ids]
+    kept = kept_points(
+        session, [stretch], statistic, tensor_ids, first_step=first_step, last_step=last_step
+    )
+    return [
+        np.column_stack(merged(found[:, 0].astype(np.int64), found[:, 1], points))
+        if len(points[0])
+        else found
+        for found, points in zip(rows, kept, strict=True)
+    ]
 
 
 def _pairs(cursor: object) -> NDArray[np.float64]:
@@ -134,10 +155,10 @@ class Rates:
     rates: NDArray[np.float64]
 
 
-def learning_rates(session: Session, run_id: int) -> Rates:
+def learning_rates(session: Session, run_id: int, attempt: str | None = None) -> Rates:
     """The first parameter group's learning rate at every snapshot of the timeline."""
     rows: list[tuple[int, float | None]] = []
-    for stretch in timeline(session, run_id):
+    for stretch in timeline(session, run_id, attempt):
         query = (
             select(Snapshot.step, Snapshot.learning_rates[0].as_float())
             .where(Snapshot.attempt_id == stretch.attempt_id)

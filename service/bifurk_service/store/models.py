@@ -92,7 +92,8 @@ class Attempt(Base):
     ``cursor`` is the last sequence judging has passed, -1 before the first; ``first_sequence`` the
     snapshot that motion since the first is measured against; ``source`` what its snapshots came
     from: client or import; ``condensed`` the first sequence that no row of ``extremes`` tells of;
-    ``tagged`` whether its client's tags were taken over.
+    ``tagged`` whether its client's tags were taken over; ``writer`` the job it belongs to, None
+    where that does not say.
     """
 
     __tablename__ = "attempts"
@@ -118,6 +119,7 @@ class Attempt(Base):
     source: Mapped[str] = mapped_column(WORD, server_default="client", default="client")
     condensed: Mapped[int] = mapped_column(server_default="0", default=0)
     tagged: Mapped[bool] = mapped_column(Boolean, server_default="0", default=False)
+    writer: Mapped[str | None] = mapped_column(WORD)
 
 
 class Tensor(Base):

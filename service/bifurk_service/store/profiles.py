@@ -100,14 +100,20 @@ def keep_profile(
 
 
 def profile_series(
-    session: Session, run_id: int, name: str, role: str | None = None
+    session: Session,
+    run_id: int,
+    name: str,
+    role: str | None = None,
+    attempt: str | None = None,
 ) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
     """One statistic across layers over a run's timeline: role, steps [N], values [N], NaN without.
+
+    With ``attempt``, what that one saw.
 
     Roles are in alphabetical order; the whole model's is the empty one.
     """
     found: dict[str, list[tuple[int, float | None]]] = {}
-    for stretch in timeline(session, run_id):
+    for stretch in timeline(session, run_id, attempt):
         query = (
             select(ProfileValue.role, ProfileValue.step, ProfileValue.value)
             .where(ProfileValue.attempt_id == stretch.attempt_id, ProfileValue.name == name)

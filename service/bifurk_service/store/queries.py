@@ -281,8 +281,13 @@ def get_tensor(session: Session, run_id: int, tensor_id: int) -> Tensor:
     return tensor
 
 
-def snapshot_at(session: Session, run_id: int, step: int | None) -> Snapshot:
+def snapshot_at(
+    session: Session, run_id: int, step: int | None, attempt: str | None = None
+) -> Snapshot:
     """A run's snapshot at a step, of the newest attempt that has it; None: the last one measured.
+
+    Args:
+        attempt: only of this one.
 
     Raises:
         NotFoundError: there is none; names the nearest step that there is.
@@ -292,18 +297,21 @@ def snapshot_at(session: Session, run_id: int, step: int | None) -> Snapshot:
         .join(Attempt, Snapshot.attempt_id == Attempt.id)
         .where(Attempt.run_id == run_id, Snapshot.measured_at.is_not(None))
     )
+    if attempt is not None:
+        base = base.where(Attempt.slug == attempt)
     own = select(Attempt.id).where(Attempt.run_id == run_id).order_by(Attempt.id.desc())
+    if attempt is not None:
+        own = own.where(Attempt.slug == attempt)
     for attempt_id in session.scalars(own).all():
         found = _last_measured(session, attempt_id, step)
         if found is not None:
             return found
+    of = f"run {run_id}" if attempt is None else f"attempt {attempt!r} of run {run_id}"
     if step is None:
-        raise NotFoundError(f"run {run_id} has no measured snapshot yet")
+        raise NotFoundError(f"{of} has no measured snapshot yet")
     nearest = session.scalar(base.order_by(func.abs(Snapshot.step - step)).limit(1))
     hint = "there is none yet" if nearest is None else f"the nearest is at step {nearest.step}"
-    raise NotFoundError(
-        f"run {run_id} has no measured snapshot at step {step}; {hint}", where="step"
-    )
+    raise NotFoundError(f"{of} has no measured snapshot at step {step}; {hint}", where="step")
 
 
 def _last_measured(session: Session, attempt_id: int, step: int | None) -> Snapshot | None:
@@ -362,8 +370,8 @@ def not_carried(
     )
 
 
-def measured_steps(session: Session, run_id: int) -> list[int]:
-    """Steps of a run's course with a measured snapshot, ascending.
+def measured_steps(session: Session, run_id: int, attempt: str | None = None) -> list[int]:
+    """Steps of a run's course, or of one attempt, with a measured snapshot, ascending.
 
     Where a later attempt took over, what an earlier one had measured beyond does not count.
     """
@@ -372,7 +380,7 @@ def measured_steps(session: Session, run_id: int) -> list[int]:
             Snapshot.attempt_id == stretch.attempt_id,
             true() if stretch.end is None else Snapshot.step < stretch.end,
         )
-        for stretch in timeline(session, run_id)
+        for stretch in timeline(session, run_id, attempt)
     ]
     query = (
         select(Snapshot.step)

@@ -27,6 +27,7 @@ from bifurk_service.store.runs import (
     run_of,
 )
 from bifurk_service.store.snapshots import RECEIVED
+from bifurk_service.store.writers import check_writer, claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +67,20 @@ def check_same(stored: StoredPart, digest: str) -> None:
         )
 
 
-def receive_part(session: Session, part: Part, blob: BlobReceipt, *, now: float) -> bool:
+def receive_part(
+    session: Session, part: Part, blob: BlobReceipt, *, writer: str | None = None, now: float
+) -> bool:
     """Commits the receipt of a part whose blob is safe; False when it was there already.
+
+    Args:
+        writer: the job that sends it, where it says so.
 
     Raises:
         ConflictError: it contradicts another part, snapshot or tensor.
+        AttemptTakenError: the attempt is another writer's.
     """
     manifest = part.manifest
+    check_writer(session, manifest, writer)
     stored = find_part(session, manifest)
     if stored is not None:
         check_same(stored, blob.digest)
@@ -80,6 +88,7 @@ def receive_part(session: Session, part: Part, blob: BlobReceipt, *, now: float)
     attempt = ensure_attempt(
         session, project=manifest.project, run=manifest.run, attempt=manifest.attempt, now=now
     )
+    claim(attempt, writer)
     check_source(session, attempt.run_id)
     check_step(session, attempt, manifest)
     apply_manifest(session, attempt, manifest, now=now)

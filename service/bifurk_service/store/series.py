@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sqlalchemy import BindParameter, ScalarSelect, Select, func, select
 from sqlalchemy.orm import Session
 
+from bifurk_service.errors import NotFoundError
+from bifurk_service.store.kept_extremes import kept_points, merged
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Series, SeriesPoint, Snapshot, Tensor
 
 
@@ -54,8 +56,43 @@ class ScalarPoint:
     count: int
 
 
-def timeline(session: Session, run_id: int) -> list[Stretch]:
-    """A run's attempts as one course: where a later one begins, the earlier ones end."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an attempt lies: its first step, and where later attempts took over, None for never."""
+
+    first: int | None
+    end: int | None
+
+    @property
+    def on_course(self) -> bool:
+        """Whether any of its steps count."""
+        return self.first is not None and (self.end is None or self.first < self.end)
+
+
+def places(session: Session, run_id: int) -> dict[int, Place]:
+    """By id, where a run's attempts lie, by the rule of ``timeline``."""
+    firsts = session.execute(
+        select(Attempt.id, first_step()).where(Attempt.run_id == run_id).order_by(Attempt.id.desc())
+    )
+    found: dict[int, Place] = {}
+    end: int | None = None
+    for attempt_id, first in firsts:
+        found[attempt_id] = Place(first=first, end=end)
+        end = _least(end, first)
+    return found
+
+
+def timeline(session: Session, run_id: int, attempt: str | None = None) -> list[Stretch]:
+    """A run's attempts as one course: where a later one begins, the earlier ones end.
+
+    Args:
+        attempt: only this one, whole, whatever went over its steps again.
+
+    Raises:
+        NotFoundError: the run has no attempt of this name; names those that it has.
+    """
+    if attempt is not None:
+        return _branch(session, run_id, attempt)
     rows = session.execute(
         select(Attempt.id, first_step()).where(Attempt.run_id == run_id).order_by(Attempt.id.desc())
     )
@@ -72,6 +109,23 @@ def first_step() -> ScalarSelect[int]:
     """For a query over attempts: the first step of each, one look at an index; null without any."""
     steps = select(Snapshot.step).where(Snapshot.attempt_id == Attempt.id)
     return steps.order_by(Snapshot.step).limit(1).correlate(Attempt).scalar_subquery()
+
+
+def _least(*steps: int | None) -> int | None:
+    return min((step for step in steps if step is not None), default=None)
+
+
+def _branch(session: Session, run_id: int, slug: str) -> list[Stretch]:
+    query = select(Attempt.slug, Attempt.id).where(Attempt.run_id == run_id).order_by(Attempt.id)
+    known = dict(session.execute(query).tuples().all())
+    if slug not in known:
+        raise NotFoundError(
+            f"run {run_id} has no attempt {slug!r}; it has {', '.join(known) or 'none'}",
+            where="attempt",
+        )
+    own = Snapshot.attempt_id == known[slug]
+    first = session.scalar(select(func.min(Snapshot.step)).where(own))
+    return [] if first is None else [Stretch(attempt_id=known[slug], first=first, end=None)]
 
 
 def find_tensors(
@@ -101,14 +155,32 @@ def statistic_series(
     *,
     first_step: int | None = None,
     last_step: int | None = None,
+    attempt: str | None = None,
 ) -> Iterator[StatisticSeries]:
-    """The series of some tensors between two steps, both included, one tensor at a time."""
-    for course in statistic_courses(
-        session, run_id, (statistic,), tensor_ids, first_step=first_step, last_step=last_step
-    ):
-        yield StatisticSeries(
-            tensor_id=course.tensor_id, steps=course.steps, values=course.values[:, 0]
-        )
+    """The series of some tensors between two steps, both included, one tensor at a time.
+
+    Where an attempt is thinned they hold what was left whole and the extremes of the rest.
+    """
+    courses = statistic_courses(
+        session,
+        run_id,
+        (statistic,),
+        tensor_ids,
+        first_step=first_step,
+        last_step=last_step,
+        attempt=attempt,
+    )
+    kept = kept_points(
+        session,
+        timeline(session, run_id, attempt),
+        statistic,
+        tensor_ids,
+        first_step=first_step,
+        last_step=last_step,
+    )
+    for course, points in zip(courses, kept, strict=True):
+        steps, values = merged(course.steps, course.values[:, 0], points)
+        yield StatisticSeries(tensor_id=course.tensor_id, steps=steps, values=values)
 
 
 def statistic_courses(
@@ -119,9 +191,16 @@ def statistic_courses(
     *,
     first_step: int | None = None,
     last_step: int | None = None,
+    attempt: str | None = None,
 ) -> Iterator[StatisticCourses]:
-    """Several statistics of some tensors between two steps, both included, a tensor at a time."""
-    stretches = timeline(session, run_id)
+    """Several statistics of some tensors between two steps, both included, a tensor at a time.
+
+    Of what is thinned only what was left whole: extremes of single tensors are no fair sample.
+
+    Args:
+        attempt: only what this one saw, see ``timeline``.
+    """
+    stretches = timeline(session, run_id, attempt)
     for tensor_id in tensor_ids:
         rows = np.concatenate(
             [
@@ -178,11 +257,13 @@ def scalar_names(session: Session, run_id: int) -> list[str]:
     )
 
 
-def scalar_points(session: Session, run_id: int, name: str) -> list[ScalarPoint]:
-    """A logged scalar's intervals along the run's timeline."""
+def scalar_points(
+    session: Session, run_id: int, name: str, attempt: str | None = None
+) -> list[ScalarPoint]:
+    """A logged scalar's intervals along the run's timeline, or those of one attempt."""
     columns = [getattr(SeriesPoint, field.name) for field in fields(ScalarPoint)]
     points: list[ScalarPoint] = []
-    for stretch in timeline(session, run_id):
+    for stretch in timeline(session, run_id, attempt):
         query = (
             select(*columns)
             .join(Series, SeriesPoint.series_id == Series.id)

@@ -31,13 +31,14 @@ def read_spans(
     tensor_ids: Sequence[int],
     *,
     narrow: Narrow,
+    attempt: str | None = None,
 ) -> Spans:
-    """A registered statistic along the run's timeline, T tensors.
+    """A registered statistic along the run's timeline, or of one attempt, T tensors.
 
     Stretches are as long as they may be, and single snapshots where nothing is condensed.
     """
     parts = []
-    for stretch in timeline(session, run_id):
+    for stretch in timeline(session, run_id, attempt):
         reader = _Reader(session, run_id, stretch, statistic, tensor_ids)
         parts += reader.condensed(narrow)
         parts += reader.single()

@@ -1,7 +1,8 @@
 """Alerts of a stretch that a later attempt of the run went over again: kept, marked, resolved.
 
 Which steps count is the rule of ``store.series.timeline``: where a later attempt begins, the
-earlier ones end.
+earlier ones end. Alerts of an attempt that trains beside the later one stay: somebody waits for
+them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from bifurk_service.domain import AlertState
 from bifurk_service.store.alert_history import Change, record
 from bifurk_service.store.alerts import resolve
+from bifurk_service.store.beside import trained_beside
 from bifurk_service.store.models import Attempt, Snapshot, StoredAlert
 
 
@@ -23,11 +25,13 @@ def supersede_earlier(session: Session, attempt: Attempt, *, now: float) -> None
     first = session.scalar(select(func.min(Snapshot.step)).where(Snapshot.attempt_id == attempt.id))
     if first is None:
         return
+    past = [
+        one for one in _before(session, attempt) if not trained_beside(session, one, attempt.id)
+    ]
     query = (
         select(StoredAlert)
         .where(
-            StoredAlert.run_id == attempt.run_id,
-            StoredAlert.attempt_id < attempt.id,
+            StoredAlert.attempt_id.in_(past),
             StoredAlert.superseded.is_(False),
             StoredAlert.detected_step >= first,
         )
@@ -52,8 +56,22 @@ def supersede_if_overtaken(session: Session, alert: StoredAlert, *, now: float) 
         .order_by(Attempt.id)
         .limit(1)
     )
-    if later is not None:
+    if later is not None and not trained_beside(session, alert.attempt_id, later.id):
         _supersede(session, alert, by=later, now=now)
+
+
+def _before(session: Session, attempt: Attempt) -> list[int]:
+    """Earlier attempts of the run that have alerts on its course."""
+    query = (
+        select(StoredAlert.attempt_id)
+        .where(
+            StoredAlert.run_id == attempt.run_id,
+            StoredAlert.attempt_id < attempt.id,
+            StoredAlert.superseded.is_(False),
+        )
+        .distinct()
+    )
+    return list(session.scalars(query))
 
 
 def _supersede(session: Session, alert: StoredAlert, *, by: Attempt, now: float) -> None:
