@@ -51,13 +51,14 @@ from bifurk_service.pages.courses import CourseCache
 from bifurk_service.pages.gardens import ColumnCache
 from bifurk_service.pages.problem_pages import problem_page
 from bifurk_service.pages.turns import Turns, in_turn
+from bifurk_service.pipeline.cluster import check_cluster
 from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.presence import Presence
-from bifurk_service.pipeline.workers import Workers
+from bifurk_service.pipeline.workers import Engine, Workers
 from bifurk_service.problems import DOCUMENTED, install_problem_handlers, problem_response
 from bifurk_service.request_log import RequestLog
 from bifurk_service.services import Services
@@ -218,10 +219,11 @@ def _wire(
         housekeeper.run(time.time())
         condense_due(pipelined)
 
+    workers = _engine(settings, make_executor)
     pipeline = Pipeline(
         pipelined,
         blobs,
-        Workers(settings.measure_workers, make_executor),
+        workers,
         presence,
         part_timeout_seconds=settings.part_timeout_seconds,
         spectra=SpectraSchedule(
@@ -253,6 +255,7 @@ def _wire(
         blobs=blobs,
         pipeline=pipeline,
         presence=presence,
+        workers=workers,
         notifier=notifier,
         runs_pipeline=runs_pipeline,
         token_uses=TokenUses(database),
@@ -294,6 +297,15 @@ def get_metrics(request: Request, grant: Annotated[Grant, Depends(require("read"
         )
     metrics: ServiceMetrics = request.app.state.metrics
     return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _engine(settings: Settings, make_executor: Callable[[int], Executor] | None) -> Engine:
+    if settings.dask_scheduler is None:
+        return Workers(settings.measure_workers, make_executor)
+    check_cluster(settings.dask_scheduler)
+    from bifurk_service.pipeline.cluster.engine import ClusterWorkers  # noqa: PLC0415 - an extra
+
+    return ClusterWorkers(settings.dask_scheduler)
 
 
 def _destinations(settings: Settings) -> Destinations:

@@ -10,6 +10,7 @@ from fastapi import Request
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.presence import Presence
+from bifurk_service.pipeline.workers import Engine
 from bifurk_service.settings import Settings
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
@@ -25,6 +26,7 @@ class Services:
             pipeline's own on PostgreSQL: neither waits for the other's.
         runs_pipeline: whether this process measures, judges and tells, or others do.
         presence: of this process among those that do.
+        workers: what measures, here or on a cluster.
     """
 
     settings: Settings
@@ -33,6 +35,7 @@ class Services:
     blobs: BlobStore
     pipeline: Pipeline
     presence: Presence
+    workers: Engine
     notifier: Notifier
     runs_pipeline: bool
     token_uses: TokenUses

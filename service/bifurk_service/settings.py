@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     measure_workers: int = Field(
         max(1, (os.cpu_count() or 2) // 2), ge=1, description="Worker processes that measure."
     )
+    dask_scheduler: str | None = Field(
+        None,
+        description="`tcp://` or `tls://` address of a Dask scheduler that measures instead.",
+    )
     spectra_budget_seconds: float = Field(
         30.0, ge=0, description="Time for the spectra of one snapshot; at least one is measured."
     )

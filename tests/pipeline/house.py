@@ -17,7 +17,7 @@ from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.presence import Presence
-from bifurk_service.pipeline.workers import Workers
+from bifurk_service.pipeline.workers import Engine, Workers
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Attempt, Snapshot
@@ -52,7 +52,7 @@ class House:
         return Pipeline(
             self.database,
             self.blobs,
-            Workers(1, self.make_executor),
+            self.new_workers(),
             self.presence,
             part_timeout_seconds=60.0,
             spectra=self.spectra,
@@ -61,6 +61,9 @@ class House:
             policy=self.policy,
             monotonic=self.clock.now,
         )
+
+    def new_workers(self) -> Engine:
+        return Workers(1, self.make_executor)
 
     def make_executor(self, count: int) -> Executor:
         return self.executor(count)

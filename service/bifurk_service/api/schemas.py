@@ -323,7 +323,11 @@ class DetectorAnswer(Shape):
 
 
 class StateAnswer(Shape):
-    """The server is well."""
+    """The server is well.
+
+    ``trouble`` says why what is taken in has to wait to be measured; none where it does not.
+    """
 
     status: str
     version: str
+    trouble: str | None = None

@@ -23,7 +23,10 @@ async def get_healthz() -> StateAnswer:
 
 @router.get("/readyz")
 def get_readyz(request: Request) -> StateAnswer:
-    """The database takes writes, and the pipeline's thread runs, if this process has it."""
+    """The database takes writes, and the pipeline's thread runs, if this process has it.
+
+    A cluster that is away makes no server unready: it takes in, and measures later.
+    """
     house = services(request)
     problems = []
     try:
@@ -34,4 +37,8 @@ def get_readyz(request: Request) -> StateAnswer:
         problems.append("the pipeline's thread has ended")
     if problems:
         raise NotReadyError("; ".join(problems), retry_after_seconds=RETRY_SECONDS)
-    return StateAnswer(status="ok", version=bifurk.__version__)
+    return StateAnswer(
+        status="ok",
+        version=bifurk.__version__,
+        trouble=house.workers.trouble if house.runs_pipeline else None,
+    )

@@ -120,7 +120,10 @@ METRICS: Final[tuple[MetricRow, ...]] = (
             ("parts_in_flight", "Parts that this process is taking in."),
             ("parts_in_flight_limit", "How many it takes in at once; more are answered 503."),
             ("jobs_running", "Snapshots that this process has handed to workers."),
-            ("jobs_limit", "How many it hands out at once; 0 in a process without a pipeline."),
+            (
+                "jobs_limit",
+                "How many it hands out at once; 0 without a pipeline, or with its cluster away.",
+            ),
             ("stream_listeners", "Who listens to this process's stream of events."),
             ("database_connections", "Connections to the database that this process uses."),
             (

@@ -13,8 +13,9 @@ from typing import Final
 from bifurk_service.errors import StorageError
 from bifurk_service.logs import bound, fields
 from bifurk_service.pipeline.leases import Leases
-from bifurk_service.pipeline.measuring import BlobRef, MeasureJob, MeasureOutcome, run_job
-from bifurk_service.pipeline.workers import Workers
+from bifurk_service.pipeline.measuring import MeasureJob, MeasureOutcome
+from bifurk_service.pipeline.reading import BlobRef
+from bifurk_service.pipeline.workers import Engine, WorkersAwayError, WorkersLostError
 from bifurk_service.stats.spectra.plan import vectors_due
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
@@ -42,6 +43,8 @@ MOST_TRIES: Final = 3
 """A part that has taken its worker down this often is given up and shown as failed."""
 PASSING: Final = (BrokenExecutor, CancelledError, OSError, MemoryError)
 """What may be over the next time: a lost worker, a full table of files, a slow disk."""
+NOT_ITS_FAULT: Final = (WorkersAwayError, StorageError)
+"""What keeps any snapshot from being measured, and is waited for however long it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,7 @@ class Dispatch:
         self,
         database: Database,
         blobs: BlobStore,
-        workers: Workers,
+        workers: Engine,
         *,
         spectra: SpectraSchedule,
         on_done: Callable[[], None],
@@ -108,13 +111,13 @@ class Dispatch:
             LeaseLostError: its attempt is another process's.
         """
         alone = snapshot.tries > 0 or any(running.suspect for running in self._running.values())
-        full = len(self._running) >= (1 if alone else self.limit)
+        full = len(self._running) >= (min(1, self.limit) if alone else self.limit)
         waits = self._not_before.get(snapshot.id, 0.0) > self._monotonic()
         waits = waits or self._needs_earlier_vectors(snapshot)
         if snapshot.id in self._running or full or waits:
             return
         job = self._job(snapshot, lease)
-        future = self._workers.submit(run_job, job)
+        future = self._workers.measure(job)
         future.add_done_callback(lambda _: self._on_done())
         self._running[snapshot.id] = _Running(
             future=future,
@@ -237,6 +240,9 @@ class Dispatch:
     def _settle(self, snapshot_id: int, running: _Running) -> None:
         try:
             outcome = running.future.result()
+        except NOT_ITS_FAULT as error:
+            self._put_back(snapshot_id, error)
+            return
         except PASSING as error:
             self._count_try(snapshot_id, error, running.lease)
             return
@@ -264,6 +270,12 @@ class Dispatch:
             sizes = {key: len(stripped) for key, stripped in outcome.stripped.items()}
             keep_stripped(session, snapshot, sizes, fence=lease.fence)
 
+    def _put_back(self, snapshot_id: int, error: WorkersAwayError | StorageError) -> None:
+        """It waits, and this was no try."""
+        after = getattr(error, "retry_after_seconds", None) or RETRY_SECONDS
+        self._not_before[snapshot_id] = self._monotonic() + after
+        log.warning("snapshot %s waits: %s", snapshot_id, error)
+
     def _count_try(self, snapshot_id: int, error: BaseException, lease: Lease) -> None:
         if isinstance(error, BrokenExecutor):
             self._workers.replace()
@@ -272,7 +284,7 @@ class Dispatch:
             snapshot = session.get(Snapshot, snapshot_id)
             if snapshot is None:
                 return
-            snapshot.tries += 1
+            snapshot.tries = _tries_after(snapshot.tries, error)
             given_up = snapshot.tries >= MOST_TRIES
         self._not_before[snapshot_id] = self._monotonic() + RETRY_SECONDS
         log.warning("snapshot %s was not measured this time: %r", snapshot_id, error)
@@ -304,6 +316,12 @@ class Dispatch:
             steps_since_previous=None if previous is None else snapshot.step - previous.step,
             plan=plan,
         )
+
+
+def _tries_after(tries: int, error: BaseException) -> int:
+    """Workers lost at the first try may be another snapshot's fault: alone it will be certain."""
+    lost = error.times if isinstance(error, WorkersLostError) else 1
+    return tries + lost if tries else min(lost, MOST_TRIES - 1)
 
 
 def _as_kept(part: StoredPart) -> BlobRef:

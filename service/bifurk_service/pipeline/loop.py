@@ -25,7 +25,7 @@ from bifurk_service.pipeline.leases import Leases
 from bifurk_service.pipeline.order import in_order
 from bifurk_service.pipeline.presence import Presence
 from bifurk_service.pipeline.sweeping import sweep_orphans
-from bifurk_service.pipeline.workers import Workers
+from bifurk_service.pipeline.workers import Engine
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
 from bifurk_service.store.leases import Lease, LeaseLostError
@@ -68,7 +68,7 @@ class Pipeline:
         self,
         database: Database,
         blobs: BlobStore,
-        workers: Workers,
+        workers: Engine,
         presence: Presence,
         *,
         part_timeout_seconds: float,

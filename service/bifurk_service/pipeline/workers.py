@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from bifurk_service.pipeline.measuring import MeasureJob, MeasureOutcome, run_job
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
@@ -23,6 +25,52 @@ ONE_THREAD = {
 """Several thread pools on few cores spin against each other and slow everything down tenfold."""
 
 
+class WorkersLostError(BrokenExecutor):
+    """Workers died over a job.
+
+    Attributes:
+        times: how many of them, at least 1.
+    """
+
+    def __init__(self, detail: str, *, times: int = 1) -> None:
+        super().__init__(detail)
+        self.times = times
+
+
+class WorkersAwayError(Exception):
+    """Nobody can do a job now, which is no fault of the job."""
+
+
+class Engine(Protocol):
+    """What measures snapshots: processes of this machine, or a cluster."""
+
+    @property
+    def count(self) -> int:
+        """How many jobs run at once; 0 while there is nobody to run one."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is measured now; None where all is well."""
+        ...
+
+    def measure(self, job: MeasureJob) -> Future[MeasureOutcome]:
+        """Hands a job out.
+
+        The future raises ``BrokenExecutor`` if its worker dies, ``WorkersAwayError`` and
+        ``StorageError`` for what is no fault of the job, else whatever measuring it raises.
+        """
+        ...
+
+    def replace(self) -> None:
+        """Lets go of what is broken; the next job finds it whole."""
+        ...
+
+    def close(self) -> None:
+        """Ends it; what runs is finished or given up, what waits is cancelled."""
+        ...
+
+
 class Workers:
     """An executor that is made when first needed and made anew when it breaks.
 
@@ -34,6 +82,15 @@ class Workers:
         self.count = count
         self._make_executor = make_executor or process_pool
         self._executor: Executor | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """None: processes of this machine are made when they are needed."""
+        return None
+
+    def measure(self, job: MeasureJob) -> Future[MeasureOutcome]:
+        """See ``Engine.measure``."""
+        return self.submit(run_job, job)
 
     def submit(self, job: Callable[[Job], Outcome], argument: Job) -> Future[Outcome]:
         """Hands a job out; the future raises ``BrokenExecutor`` if its worker dies."""

@@ -83,6 +83,21 @@ class Measured:
     skipped: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredSpectra:
+    """The spectra of some tensors of a snapshot.
+
+    Attributes:
+        spectra: by tensor name, of every matrix that was reached.
+        values: by tensor name, every statistic of ``Family.SPECTRUM`` of every tensor.
+        skipped: how many matrices the time did not reach.
+    """
+
+    spectra: Mapping[str, MatrixSpectrum]
+    values: Mapping[str, Mapping[str, Value]]
+    skipped: int = 0
+
+
 def measure_tensors(
     tensors: Mapping[str, TensorInput], *, plan: SpectraPlan | None = None
 ) -> Measured:
@@ -91,15 +106,49 @@ def measure_tensors(
     Never raises or warns for what the values are. Element statistics always come from the same
     source, so that a series does not jump when full values happen to come along.
     """
+    rows = measure_rows(tensors)
+    return put_together(rows, [measure_spectra(tensors, plan or SpectraPlan())])
+
+
+def measure_rows(tensors: Mapping[str, TensorInput]) -> dict[str, dict[str, Value]]:
+    """Every tensor's statistics but those of its spectrum, by tensor and name."""
     # Values near the ends of float64 may overflow or underflow on the way: the result then is
-    # not finite, and that is said below; nothing is worth a warning in a worker's log.
+    # not finite, and ``put_together`` says so; nothing is worth a warning in a worker's log.
     with np.errstate(all="ignore"):
         elements = _elements(tensors)
-        spectra, spectrum_values, skipped = _spectra(tensors, plan or SpectraPlan())
         motion = _motion(tensors)
-        results = {
-            name: {**elements[name], **motion[name], **spectrum_values[name]} for name in tensors
-        }
+        return {name: {**elements[name], **motion[name]} for name in tensors}
+
+
+def measure_spectra(tensors: Mapping[str, TensorInput], plan: SpectraPlan) -> MeasuredSpectra:
+    """The spectra of these tensors, within the plan's time."""
+    with np.errstate(all="ignore"):
+        return _spectra(tensors, plan)
+
+
+def out_of_time(names: Iterable[str]) -> MeasuredSpectra:
+    """Matrices that the time for spectra did not reach."""
+    values = {name: no_spectrum(OUT_OF_TIME) for name in names}
+    return MeasuredSpectra(spectra={}, values=values, skipped=len(values))
+
+
+def put_together(
+    rows: Mapping[str, Mapping[str, Value]], measured: Iterable[MeasuredSpectra]
+) -> Measured:
+    """A snapshot's statistics from the rows of its tensors and from spectra of all of them.
+
+    Args:
+        rows: as ``measure_rows`` gives them. measured: in the order of the plan, together of
+            every tensor.
+    """
+    spectra: dict[str, MatrixSpectrum] = {}
+    values: dict[str, Mapping[str, Value]] = {}
+    skipped = 0
+    for some in measured:
+        spectra.update(some.spectra)
+        values.update(some.values)
+        skipped += some.skipped
+    results = {name: {**row, **values[name]} for name, row in rows.items()}
     return Measured(tensors=as_table(results), spectra=spectra, skipped=skipped)
 
 
@@ -175,10 +224,7 @@ def _compared(now: Exact | None, then: Exact | None) -> Compared | NoValue:
     return Compared(now=now, then=then) if now.data.size == then.data.size else INCOMPARABLE
 
 
-def _spectra(
-    tensors: Mapping[str, TensorInput], plan: SpectraPlan
-) -> tuple[dict[str, MatrixSpectrum], dict[str, dict[str, Value]], int]:
-    """Spectra by name; every tensor's spectrum statistics; how many were left out."""
+def _spectra(tensors: Mapping[str, TensorInput], plan: SpectraPlan) -> MeasuredSpectra:
     spectra: dict[str, MatrixSpectrum] = {}
     values: dict[str, dict[str, Value]] = {}
     skipped = 0
@@ -200,7 +246,7 @@ def _spectra(
             values[name] = no_spectrum(spectrum)
         else:
             spectra[name], values[name] = spectrum, spectrum.statistics
-    return spectra, values, skipped
+    return MeasuredSpectra(spectra=spectra, values=values, skipped=skipped)
 
 
 def _matrices(

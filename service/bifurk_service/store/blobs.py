@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import uuid4
 
 import fsspec
 
 from bifurk_service.errors import StorageError
+
+RETRY_SECONDS: Final = 30
+BUCKETS: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "oci"})
+"""Protocols whose first path element is a bucket, which is made by people."""
 
 
 class BlobStore(Protocol):
@@ -32,11 +39,16 @@ class BlobStore(Protocol):
 
         Raises:
             FileNotFoundError: there is none under this key.
+            StorageError: none can be read now.
         """
         ...
 
     def delete(self, key: str) -> None:
-        """Removes a blob; one that is not there is no error."""
+        """Removes a blob; one that is not there is no error.
+
+        Raises:
+            StorageError: nothing can be deleted now.
+        """
         ...
 
     def older_than(self, seconds: float) -> list[str]:
@@ -73,12 +85,22 @@ class FolderBlobs:
         except OSError as error:
             aside.unlink(missing_ok=True)
             raise StorageError(
-                f"the blob could not be written: {error.strerror or error}", retry_after_seconds=30
+                f"the blob could not be written: {error.strerror or error}",
+                retry_after_seconds=RETRY_SECONDS,
             ) from error
 
     def get(self, key: str) -> bytes:
         """See ``BlobStore.get``."""
-        return (self._root / PurePosixPath(key)).read_bytes()
+        try:
+            return (self._root / PurePosixPath(key)).read_bytes()
+        except FileNotFoundError:
+            if not self._root.is_dir():
+                raise StorageError(
+                    f"there is no folder of blobs {self._root} on {socket.gethostname()}; machines "
+                    "that share no folder need a BIFURK_BLOB_URL such as s3://BUCKET/PREFIX",
+                    retry_after_seconds=RETRY_SECONDS,
+                ) from None
+            raise
 
     def delete(self, key: str) -> None:
         """See ``BlobStore.delete``; folders left empty go too."""
@@ -103,43 +125,81 @@ class FolderBlobs:
 
 
 class RemoteBlobs:
-    """Any fsspec filesystem whose writes are whole and durable once acknowledged."""
+    """Any fsspec filesystem whose writes are whole and durable once acknowledged.
+
+    Raises:
+        StorageError: the package that speaks to it is not installed, or the URL says too little.
+    """
 
     def __init__(self, url: str) -> None:
-        self._filesystem, self._root = fsspec.core.url_to_fs(url)
+        with _translated("the blobs cannot be opened"):
+            self._filesystem, self._root = fsspec.core.url_to_fs(url)
         self.url = url
 
     def put(self, key: str, data: bytes) -> None:
         """See ``BlobStore.put``."""
-        try:
-            self._filesystem.makedirs(f"{self._root}/{PurePosixPath(key).parent}", exist_ok=True)
+        with _translated("the blob could not be written", gone=False):
+            if not self._in_bucket:
+                folder = f"{self._root}/{PurePosixPath(key).parent}"
+                self._filesystem.makedirs(folder, exist_ok=True)
             self._filesystem.pipe_file(f"{self._root}/{key}", data)
-        except OSError as error:
-            raise StorageError(
-                f"the blob could not be written: {error}", retry_after_seconds=30
-            ) from error
 
     def get(self, key: str) -> bytes:
         """See ``BlobStore.get``."""
-        return bytes(self._filesystem.cat_file(f"{self._root}/{key}"))
+        with _translated("the blob could not be read"):
+            try:
+                return bytes(self._filesystem.cat_file(f"{self._root}/{key}"))
+            except FileNotFoundError:
+                self._check_bucket()
+                raise
 
     def delete(self, key: str) -> None:
         """See ``BlobStore.delete``."""
-        try:
+        with _translated("the blob could not be deleted"), suppress(FileNotFoundError):
             self._filesystem.rm_file(f"{self._root}/{key}")
-        except FileNotFoundError:
-            return
 
     def older_than(self, seconds: float) -> list[str]:
         """See ``BlobStore.older_than``; empty where the filesystem does not tell times."""
         limit = datetime.now(UTC).timestamp() - seconds
-        found = self._filesystem.find(self._root, detail=True)
+        with _translated("the blobs could not be listed", gone=False):
+            self._filesystem.invalidate_cache()  # another process may have written some
+            found = self._filesystem.find(self._root, detail=True)
         times = {path: entry.get("LastModified") for path, entry in found.items()}
         return [
             path.removeprefix(f"{self._root}/")
             for path, written in times.items()
             if isinstance(written, datetime) and written.timestamp() < limit
         ]
+
+    @property
+    def _in_bucket(self) -> bool:
+        """Keys of a bucket need no folders, and asked for one, s3fs would make the bucket."""
+        return not BUCKETS.isdisjoint(_protocols(self._filesystem))
+
+    def _check_bucket(self) -> None:
+        bucket = self._root.split("/", 1)[0]
+        if self._in_bucket and not self._filesystem.exists(bucket):
+            raise OSError(f"there is no bucket {bucket}")
+
+
+def _protocols(filesystem: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+@contextmanager
+def _translated(what: str, *, gone: bool = True) -> Iterator[None]:
+    """Each filesystem has errors of its own, of which few are ``OSError``.
+
+    Args:
+        gone: whether a file that is not there is for the caller to hear of.
+    """
+    try:
+        yield
+    except Exception as error:
+        if gone and isinstance(error, FileNotFoundError):
+            raise
+        raise StorageError(f"{what}: {error}", retry_after_seconds=RETRY_SECONDS) from error
 
 
 def _fsync_folder(folder: Path) -> None:
