@@ -124,3 +124,21 @@ def test_no_page_is_a_fault_whatever_its_address_asks_for(
             assert time.monotonic() - began < MOST_SECONDS, target
             answers[status] += 1
     assert answers[200] > sum(answers.values()) / 10, "some are asked something that there is"
+
+
+def test_what_chance_does_not_come_by_is_described_too(
+    besieged: Besieged, operations: dict[str, Any]
+) -> None:
+    callers, _ = besieged
+    made = [
+        callers["admin"].request(
+            "POST",
+            "/api/v1/runs",
+            body=b'{"run": "made-twice"}',
+            headers={"Content-Type": "application/json"},
+        )
+        for _ in range(2)
+    ]
+    assert [status for status, _ in made] == [201, 200]
+    for name in ("create_run", "put_part"):
+        assert {"200", "201"} <= set(operations[name].definition.raw["responses"]), name
