@@ -20,6 +20,7 @@ from bifurk_service.commands import (
     evidence,
     export,
     importing,
+    keeping,
     open_folder,
     replay,
     report,
@@ -27,6 +28,7 @@ from bifurk_service.commands import (
     runs,
     tokens,
     top,
+    whole_runs,
     worker,
 )
 from bifurk_service.errors import BifurkError
@@ -66,6 +68,9 @@ app.command("worker")(worker.worker)
 app.command("open")(open_folder.open_folder)
 app.command("demo")(demo.demo)
 app.command("run", context_settings=run.AS_THEY_ARE)(run.run)
+runs.app.command("keep")(keeping.keep)
+runs.app.command("pin")(keeping.pin)
+runs.app.command("unpin")(keeping.unpin)
 app.add_typer(runs.app, name="runs")
 alerts.app.command("evidence")(evidence.evidence)
 alerts.app.command("verify")(evidence.verify)
@@ -76,6 +81,7 @@ app.command("replay")(replay.replay)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("report")(report.report)
+importing.app.command("run")(whole_runs.import_run)
 app.add_typer(importing.app, name="import")
 app.command("doctor")(doctor.doctor)
 app.add_typer(tokens.app, name="token")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,9 @@ NEEDS = {
     "put_tag": "admin",
     "delete_tag": "admin",
     "delete_run": "admin",
+    "get_pins": "read",
+    "post_pin": "admin",
+    "delete_pin": "admin",
     "get_interface": ANYBODY,
     "get_runs_page": "read",
     "get_run_page": "read",
@@ -173,6 +177,7 @@ def concrete(path: str, filled: Filled) -> str:
         "channel": CHANNEL,
         "name": "page.css",
         "tag": "seen",
+        "pin_id": 1,
     }
     return path.replace("{name:path}", "loss").format(**values)
 
@@ -181,6 +186,7 @@ BODIES: dict[str, Any] = {
     "patch_run": {"display_name": None},
     "create_run": {"project": "tests", "run": "run"},
     "replay": {},
+    "post_pin": {"first_step": 10, "last_step": 20},
 }
 
 
@@ -234,6 +240,9 @@ def test_an_endpoint_lets_in_whom_the_table_says(
         guarded.callers["admin"].report("tests", "doomed")
         doomed = guarded.callers["admin"].run_id("tests", "doomed")
         target = f"/api/v1/runs/{doomed}"
+    if operation == "delete_pin" and wanted == PASSES:
+        made = status_and_body(caller, "POST", target.rpartition("/")[0], BODIES["post_pin"])[1]
+        target = f"{target.rpartition('/')[0]}/{json.loads(made)['id']}"
     status, body = status_and_body(caller, method, target, BODIES.get(operation))
     if wanted == PASSES:
         assert status not in (401, 403, 404), body

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
@@ -23,6 +25,7 @@ from bifurk_service.api.schemas import (
     TensorAnswer,
 )
 from bifurk_service.detect.readiness import readiness
+from bifurk_service.pipeline.removing import remove_run
 from bifurk_service.services import services
 from bifurk_service.store import runs as store
 from bifurk_service.store.audit import Action
@@ -38,12 +41,18 @@ from bifurk_service.store.queries import (
     list_runs,
     list_snapshots,
 )
+from bifurk_service.store.removal import hide_run
+from bifurk_service.store.run_sizes import run_bytes
 from bifurk_service.store.series import Place, find_tensors, places, scalar_names
 from bifurk_service.store.snapshots import snapshot_counts
 from bifurk_service.store.tags import add_tag, checked_tag, remove_tag
+from bifurk_service.store.thinned_ranges import thinned_ranges
 from bifurk_service.store.tokens import Grant
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
+
+MOST_REMOVAL_SECONDS: Final = 2.0
+"""That an answer waits for rows and blobs to go; the run itself is gone at once."""
 
 
 @router.get("/projects")
@@ -99,7 +108,7 @@ def get_run(request: Request, grant: Reader, run_id: RunId) -> RunDetailAnswer:
 
 @router.patch("/runs/{run_id}")
 def patch_run(request: Request, grant: Admin, run_id: RunId, change: RunChange) -> RunDetailAnswer:
-    """Changes a run's display name or retention; what is not sent stays."""
+    """Changes a run's display name, retention or budget; what is not sent stays."""
     with services(request).database.write() as session:
         name = _name(visible_run(session, run_id, grant))
         run = store.get_run(session, run_id)
@@ -134,14 +143,15 @@ def delete_tag(request: Request, grant: Admin, run_id: RunId, tag: Tag) -> RunDe
 
 @router.delete("/runs/{run_id}", status_code=204)
 def delete_run(request: Request, grant: Admin, run_id: RunId) -> Response:
-    """Deletes a run: statistics, alerts, states and blobs."""
+    """Deletes a run: statistics, alerts, states and blobs; the name is free at once."""
     house = services(request)
     with house.database.write() as session:
         name = _name(visible_run(session, run_id, grant))
-        keys = store.delete_run(session, run_id)
+        hide_run(session, run_id)
         note_act(request, session, grant, Action.RUN_DELETED, name)
-    for key in keys:
-        house.blobs.delete(key)
+    # What takes longer the pipeline completes.
+    until = time.monotonic() + MOST_REMOVAL_SECONDS
+    remove_run(house.database, house.blobs, run_id, until=until)
     return Response(status_code=204)
 
 
@@ -191,7 +201,7 @@ def _name(run: RunSummary) -> str:
 
 
 def _detail(session: Session, grant: Grant, run_id: int) -> RunDetailAnswer:
-    summary = visible_run(session, run_id, grant)
+    summary, run = visible_run(session, run_id, grant), store.get_run(session, run_id)
     attempts = store.attempts_of(session, run_id)
     counts = snapshot_counts(session, run_id)
     where = places(session, run_id)
@@ -202,7 +212,10 @@ def _detail(session: Session, grant: Grant, run_id: int) -> RunDetailAnswer:
         snapshots={**counts, "total": sum(counts.values())},
         readiness=_readiness(session, attempts),
         scalars=scalar_names(session, run_id),
-        retention_days=store.get_run(session, run_id).retention_days,
+        retention_days=run.retention_days,
+        keep_bytes=run.keep_bytes,
+        stored_bytes=run_bytes(session, run_id),
+        thinned=thinned_ranges(session, run_id),
     )
 
 

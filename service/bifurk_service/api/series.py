@@ -46,6 +46,7 @@ from bifurk_service.store.series import (
     statistic_series,
 )
 from bifurk_service.store.snapshots import parts_of
+from bifurk_service.store.thinned_ranges import thinned_ranges
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["series"])
 
@@ -98,7 +99,9 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
             series = statistic_series(
                 session, run_id, stat, ids, first_step=first, last_step=last, attempt=attempt
             )
-        return Page(items=_bounded(zip(tensors, series, strict=True), stat, points))
+        gone = thinned_ranges(session, run_id, attempt, first_step=first, last_step=last)
+        items = _bounded(zip(tensors, series, strict=True), stat, points)
+        return Page(items=[one.model_copy(update={"thinned": gone}) for one in items])
 
 
 @router.get("/scalars/{name:path}")
@@ -189,6 +192,7 @@ def _series(tensor: Tensor, stat: str, series: StatisticSeries, points: int) -> 
         stat=stat,
         steps=series.steps[kept].tolist(),
         values=[value if math.isfinite(value) else None for value in series.values[kept].tolist()],
+        thinned=[],
     )
 
 

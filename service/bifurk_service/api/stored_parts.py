@@ -100,6 +100,8 @@ def _read(
     names: Collection[str],
     blob_of: Callable[[StoredPart], Blob],
 ) -> dict[str, list[TensorPart]]:
+    if snapshot.thinned:
+        raise NotFoundError(f"step {snapshot.step} is thinned: its parts are no longer kept")
     for _ in range(READINGS):
         with house.database.read() as session:
             blobs = [blob_of(part) for part in parts_of(session, snapshot.id)]

@@ -11,7 +11,7 @@ import typer
 
 from bifurk.wire.tags import MAX_TAGS, normal_tag
 from bifurk_service.commands.options import DEFAULT_URL, AsJson, Token, Url
-from bifurk_service.commands.output import show_facts, show_json, show_table, when
+from bifurk_service.commands.output import show_facts, show_json, show_table, size, when
 from bifurk_service.commands.rest import Json, Rest, RestError
 from bifurk_service.errors import InvalidError
 
@@ -72,7 +72,7 @@ def show(
     if as_json:
         show_json(run)
         return
-    show_facts(_facts(run))
+    show_facts([*_facts(run), *_kept(rest, run)])
     for attempt in run["attempts"]:
         typer.echo("")
         show_facts(_attempt_facts(attempt))
@@ -118,13 +118,17 @@ def remove(
     """Delete a run with its statistics, alerts and blobs; there is no way back."""
     rest = Rest(url, token)
     run = find_run(rest, name)
+    detail = rest.get(f"/api/v1/runs/{run['id']}")
     title = f"{run['project']}/{run['run']} (id {run['id']})"
+    held = f"{detail['snapshots']['total']:,} snapshots, about {size(detail['stored_bytes'])}"
     if not yes:
         if not sys.stdin.isatty():
-            raise typer.BadParameter(f"nobody to ask whether to delete {title}; pass --yes")
-        typer.confirm(f"Delete {title} for good?", abort=True)
+            raise typer.BadParameter(f"nobody to ask whether to delete {title}, {held}; pass --yes")
+        if detail["state"] == "running":
+            typer.echo("It is running: what its client sends from now on begins the run afresh.")
+        typer.confirm(f"Delete {title}, {held}, for good?", abort=True)
     rest.delete(f"/api/v1/runs/{run['id']}")
-    typer.echo(f"deleted {title}")
+    typer.echo(f"deleted {title}: {held}")
 
 
 def find_run(rest: Rest, name: str) -> Json:
@@ -181,7 +185,6 @@ def _facts(run: Json) -> list[tuple[str, object]]:
         ("snapshots", snapshots or "none"),
         ("verdicts", run["readiness"]["text"]),
         ("scalars", ", ".join(run["scalars"]) or None),
-        ("kept for days", run["retention_days"]),
         ("train at the same time", ", ".join(run["live_together"]) or None),
     ]
 
@@ -210,6 +213,26 @@ def _to_the_run(attempt: Json) -> str | None:
     if not attempt["on_course"]:
         return f"a branch from step {attempt['first_step']}"
     return f"its course from step {attempt['first_step']}, a branch from {attempt['course_end']}"
+
+
+def _kept(rest: Rest, run: Json) -> list[tuple[str, object]]:
+    pins = rest.get(f"/api/v1/runs/{run['id']}/pins")["items"]
+    return [
+        *kept_facts(run),
+        *((f"pin {one['id']}", f"steps {one['first_step']} to {one['last_step']}") for one in pins),
+    ]
+
+
+def kept_facts(run: Json) -> list[tuple[str, object]]:
+    """What a run takes, how long and how much of it is kept."""
+    most = run["keep_bytes"]
+    thinned = ", ".join(f"steps {first} to {last}" for first, last in run["thinned"])
+    return [
+        ("size", f"about {size(run['stored_bytes'])}"),
+        ("kept for days", run["retention_days"]),
+        ("kept within", None if most is None else size(most)),
+        ("thinned", thinned or None),
+    ]
 
 
 def alert_counts(run: Json) -> str:

@@ -22,6 +22,7 @@ class UnderWay:
     jobs: Callable[[], int]
     jobs_limit: Callable[[], int]
     listeners: Callable[[], int]
+    runs_over_budget: Callable[[], int]
 
 
 class ProcessState(Collector):
@@ -45,6 +46,7 @@ class ProcessState(Collector):
             ("bifurk_jobs_running", house.jobs()),
             ("bifurk_jobs_limit", house.jobs_limit()),
             ("bifurk_stream_listeners", house.listeners()),
+            ("bifurk_runs_over_budget", house.runs_over_budget()),
             ("bifurk_database_connections", pool.in_use),
             ("bifurk_database_connections_limit", pool.limit),
         ):

@@ -12,6 +12,7 @@ from bifurk_service.notify.baselines import Baseline
 from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.baselines import BaselineKeeper
 from bifurk_service.pipeline.listening import Listening
+from bifurk_service.pipeline.removing import remove_due
 from bifurk_service.pipeline.reporting import report_alert
 from bifurk_service.store.audit import THE_SERVICE, Action, record_act, trim_acts
 from bifurk_service.store.blobs import BlobStore
@@ -19,8 +20,8 @@ from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.events import trim_events
 from bifurk_service.store.models import Attempt
 from bifurk_service.store.queries import list_runs
+from bifurk_service.store.removal import hide_run
 from bifurk_service.store.runs import (
-    delete_run,
     expired_runs,
     run_of,
     running_attempts,
@@ -77,6 +78,7 @@ class Housekeeper:
         """Everything that is due at this time (seconds since 1970 UTC)."""
         self._mark_lost(now)
         self._delete_expired(now)
+        remove_due(self._database, self._blobs, now=now)
         with self._database.write() as session:
             trim_events(session, before=now - EVENT_SECONDS)
             trim_acts(session, before=now - self._audit_seconds)
@@ -125,15 +127,13 @@ class Housekeeper:
             expired = expired_runs(session, default_days=self._retention_days, now=now)
         for run_id in expired:
             with self._database.write() as session:
-                keys = self._delete(session, run_id, now)
-            for key in keys:
-                self._blobs.delete(key)
+                self._delete(session, run_id, now)
             log.info("run %s is past its retention and deleted", run_id)
 
-    def _delete(self, session: Session, run_id: int, now: float) -> list[str]:
+    def _delete(self, session: Session, run_id: int, now: float) -> None:
         found = list_runs(session, run_ids=[run_id])
         for run in found:
             target = f"{run.project}/{run.run}"
             why = "past its retention"
             record_act(session, THE_SERVICE, Action.RUN_DELETED, target=target, detail=why, now=now)
-        return delete_run(session, run_id)
+        hide_run(session, run_id)

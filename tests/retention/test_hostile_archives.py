@@ -1,0 +1,228 @@
+"""An archive that is not what `bifurk export` wrote is refused, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from bifurk_service.archives.bringing import bring_run
+from bifurk_service.archives.form import MOST_CHUNK_BYTES
+from bifurk_service.errors import BifurkError, ConflictError, InvalidError
+from bifurk_service.pipeline.removing import remove_due
+from bifurk_service.store.audit import THE_SERVICE
+from bifurk_service.store.blobs import open_blobs
+from bifurk_service.store.engine import Database
+from bifurk_service.store.queries import list_projects, list_runs
+from bifurk_service.store.removal import COMING_SECONDS
+from tests.database import fresh_database
+from tests.retention.compared import write
+from tests.retention.interrupted import DiesAfter, killed
+from tests.retention.long_past import LongPast, everything
+
+Members = dict[str, bytes]
+PROFILES = "rows/profiles/000000.jsonl.zst"
+ATTEMPTS = "rows/attempts/000000.jsonl.zst"
+STATISTICS = "rows/tensor_stats/000000.jsonl.zst"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a short run."""
+    folder = tmp_path_factory.mktemp("archive")
+    database = fresh_database(folder)
+    run = LongPast(database, folder / "blobs", snapshots=5)
+    write(database, open_blobs(str(folder / "blobs")), run.id, folder / "run.bifurk")
+    database.close()
+    return folder / "run.bifurk"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = fresh_database(tmp_path)
+    yield made
+    made.close()
+
+
+def bring(database: Database, folder: Path, path: Path, **names: str) -> int:
+    wanted = {"run": None, "project": None, **names}
+    blobs = open_blobs(str(folder / "blobs"))
+    return bring_run(database, blobs, path, by=THE_SERVICE, **wanted).run_id
+
+
+def members_of(path: Path) -> Members:
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist() if name != "index.json"}
+
+
+def packed(path: Path, members: Members, *, compression: int = zipfile.ZIP_STORED) -> Path:
+    """An archive of these members, with an index that fits."""
+    index = [[name, len(data), hashlib.sha256(data).hexdigest()] for name, data in members.items()]
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+        file.writestr("index.json", json.dumps({"members": index}))
+    return path
+
+
+def unpacked(data: bytes) -> list[list[Any]]:
+    return [json.loads(line) for line in zstandard.ZstdDecompressor().decompress(data).splitlines()]
+
+
+def changed(
+    members: Members, name: str, change: Callable[[list[list[Any]], list[str]], None]
+) -> None:
+    """Changes the rows of a member, given with the names of their columns."""
+    columns = json.loads(members["manifest.json"])["tables"][name.split("/")[1]]
+    rows = unpacked(members[name])
+    change(rows, columns)
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    members[name] = zstandard.ZstdCompressor().compress(text.encode())
+
+
+def told(members: Members, **manifest: Any) -> None:
+    members["manifest.json"] = json.dumps(
+        {**json.loads(members["manifest.json"]), **manifest}
+    ).encode()
+
+
+def at(name: str, column: str, value: Any) -> Callable[[Members], None]:
+    """Sets a value of the first row."""
+
+    def change(rows: list[list[Any]], columns: list[str]) -> None:
+        rows[0][columns.index(column)] = value
+
+    return lambda members: changed(members, f"rows/{name}/000000.jsonl.zst", change)
+
+
+def other_columns(members: Members) -> None:
+    tables = json.loads(members["manifest.json"])["tables"]
+    told(members, tables={**tables, "snapshots": [*tables["snapshots"], "mood"]})
+
+
+def a_bomb(members: Members) -> None:
+    members[STATISTICS] = zstandard.ZstdCompressor().compress(b" " * (MOST_CHUNK_BYTES + 1))
+
+
+def out_of_order(members: Members) -> None:
+    members[PROFILES] = members.pop(PROFILES)
+
+
+HOSTILE: dict[str, tuple[Callable[[Members], Any], str]] = {
+    "of another version": (lambda m: told(m, version=2), "version 2, this reads 1"),
+    "of something else": (lambda m: told(m, format="recipe"), "no archive of a run"),
+    "with a column of the future": (other_columns, "use a newer bifurk"),
+    "with a path that leads out": (lambda m: m.update({"../../evil": b""}), "no member"),
+    "with a bomb": (a_bomb, "unpacks to more than"),
+    "without its attempts": (lambda m: m.pop(ATTEMPTS), "not in the file"),
+    "out of order": (out_of_order, "not where it belongs"),
+    "without a blob": (lambda m: m.pop("blobs/000000000"), "is missing"),
+    "under a name that leads out": (
+        lambda m: told(m, run={"project": "p", "run": "../r"}), "not a slug",
+    ),
+    "with an attempt that leads out": (at("attempts", "slug", "../a"), "none that bifurk writes"),
+    "with a word for a number": (at("snapshots", "step", "ten"), "'ten' is no"),
+    "with a number beyond": (at("snapshots", "step", 1 << 63), "is no BigInteger"),
+    "with a state of its own": (at("snapshots", "state", "merry"), "none of its words"),
+    "with text no database takes": (at("tensors", "name", "a\0b"), "is no String"),
+    "with a key twice": (at("snapshots", "sequence", 1), "contradict each other"),
+    "with a blob outside": (at("parts", "blob_key", "../../etc/passwd"), "no blob of the archive"),
+    "with a spectrum cut off": (at("spectra", "singular_values", "AAAA"), "is cut off"),
+    "with no base64": (at("spectra", "singular_values", "!"), "not base64"),
+    "with a damaged memory": (at("detector_states", "state", "AAAA"), "memory of detectors"),
+    "with a tensor of another run": (at("tensor_stats", "tensor_id", 99), "not in the file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_is_none_of_ours_is_refused_and_leaves_nothing(
+    archive: Path, database: Database, tmp_path: Path, what: str
+) -> None:
+    spoil, problem = HOSTILE[what]
+    members = members_of(archive)
+    spoil(members)
+    check_refused(database, tmp_path, packed(tmp_path / "spoilt.bifurk", members), problem)
+
+
+def check_refused(database: Database, folder: Path, path: Path, problem: str) -> None:
+    before = everything(database)
+    with pytest.raises(BifurkError, match=re.escape(problem)):
+        bring(database, folder, path)
+    assert everything(database) == before
+    assert not list((folder / "blobs").rglob("*.part"))
+
+
+def test_a_damaged_file_is_refused(archive: Path, database: Database, tmp_path: Path) -> None:
+    whole = archive.read_bytes()
+    spoilt = tmp_path / "spoilt.bifurk"
+    for data, problem in (
+        (b"", "no whole archive"),
+        (whole[: len(whole) // 2], "no whole archive"),
+        (whole.replace(b"a part", b"a bark", 1), "is damaged"),
+    ):
+        spoilt.write_bytes(data)
+        check_refused(database, tmp_path, spoilt, problem)
+    members = members_of(archive)
+    check_refused(
+        database,
+        tmp_path,
+        packed(spoilt, members, compression=zipfile.ZIP_DEFLATED),
+        "is packed or encrypted",
+    )
+    packed(spoilt, members)
+    with zipfile.ZipFile(spoilt) as file:
+        index = file.read("index.json")
+    swapped = {**members, "blobs/000000000": b"another"}
+    with zipfile.ZipFile(spoilt, "w") as file:
+        for name, data in swapped.items():
+            file.writestr(name, data)
+        file.writestr("index.json", index)
+    check_refused(database, tmp_path, spoilt, "is not what the index says")
+
+
+def test_a_name_that_is_taken_is_said_and_another_can_be_given(
+    archive: Path, database: Database, tmp_path: Path
+) -> None:
+    first = bring(database, tmp_path, archive)
+    with pytest.raises(ConflictError, match="p/r is there already"):
+        bring(database, tmp_path, archive)
+    assert bring(database, tmp_path, archive, run="again") == first + 1
+    with pytest.raises(InvalidError, match="not a slug"):
+        bring(database, tmp_path, archive, project="..")
+
+
+def bring_and_die(url: str, folder: str, archive: str, transactions: int) -> None:
+    bring(DiesAfter(url, transactions), Path(folder), Path(archive))
+
+
+def test_an_import_that_is_killed_is_not_seen_and_goes(
+    archive: Path, database: Database, tmp_path: Path
+) -> None:
+    before = everything(database)
+    assert killed(bring_and_die, database.url, str(tmp_path), str(archive), 6)
+    with database.read() as session:
+        assert list_runs(session) == []
+        assert [one.runs for one in list_projects(session, after_id=0, limit=9)] == [0]
+    assert everything(database)["runs"] != before["runs"]
+    assert len(list((tmp_path / "blobs").rglob("*.part"))) == 5
+    bring(database, tmp_path, archive)
+    blobs = open_blobs(str(tmp_path / "blobs"))
+    now = everything_but_audit(database)
+    remove_due(database, blobs, now=0.0)
+    assert everything_but_audit(database) == now, "it may still be under way"
+    remove_due(database, blobs, now=1e11 + COMING_SECONDS, most_seconds=1e9)
+    with database.read() as session:
+        assert [one.run for one in list_runs(session)] == ["r"]
+    assert len(everything(database)["runs"]) == 1
+    assert len(list((tmp_path / "blobs").rglob("*.part"))) == 5
+
+
+def everything_but_audit(database: Database) -> dict[str, Any]:
+    return {name: rows for name, rows in everything(database).items() if name != "audit"}

@@ -1,0 +1,57 @@
+"""A removed run is out of sight at once, and gone in the end, whatever happens on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bifurk_service.errors import NotFoundError
+from bifurk_service.pipeline.removing import remove_due, remove_run
+from bifurk_service.store.blobs import open_blobs
+from bifurk_service.store.live import live_runs
+from bifurk_service.store.queries import list_runs, run_summary, search_runs
+from bifurk_service.store.removal import hide_run
+from bifurk_service.store.run_sizes import run_bytes
+from bifurk_service.store.runs import ensure_attempt
+from bifurk_service.store.snapshots import waiting_snapshots
+from tests.retention.conftest import Past
+from tests.retention.interrupted import DiesAfter, killed
+from tests.retention.long_past import everything
+
+EMPTY_OF = {"projects", "runs", "attempts", "events"}
+"""Of another run of the same name, which has sent nothing yet."""
+
+
+def remove_and_die(url: str, blobs: str, run_id: int, transactions: int) -> None:
+    database = DiesAfter(url, transactions)
+    remove_run(database, open_blobs(blobs), run_id, until=1e18)
+
+
+def test_a_removal_that_is_killed_is_completed(past: Past, tmp_path: Path) -> None:
+    run, database, blobs = past
+    with database.read() as session:
+        size = run_bytes(session, run.id)
+    assert run.thin(blobs, keep_bytes=size - 1) == 1
+    with database.write() as session:
+        hide_run(session, run.id)
+    with database.read() as session:
+        assert list_runs(session) == search_runs(session, limit=9) == []
+        assert live_runs(session, ended_after=-1.0) == []
+        assert waiting_snapshots(session, run.attempt, limit=9) == []
+        with pytest.raises(NotFoundError):
+            run_summary(session, run.id)
+    with database.write() as session:
+        new = ensure_attempt(session, project="p", run="r", attempt="first", now=0.0)
+        assert new.run_id != run.id, "its name is free at once"
+    for transactions in (2, 6):
+        assert killed(remove_and_die, database.url, str(tmp_path / "blobs"), run.id, transactions)
+    left = len(everything(database)["tensor_stats"])
+    assert left > 0
+    remove_due(database, blobs, now=0.0, most_seconds=0.0)
+    assert len(everything(database)["tensor_stats"]) < left, "a little at a time"
+    remove_due(database, blobs, now=0.0, most_seconds=1e9)
+    assert {name for name, rows in everything(database).items() if rows} == EMPTY_OF
+    assert not list((tmp_path / "blobs").rglob("*.part"))
+    with database.read() as session:
+        assert [one.id for one in list_runs(session)] == [new.run_id]
