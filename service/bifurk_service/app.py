@@ -25,6 +25,7 @@ from bifurk_service.api import (
     distributions,
     evidence,
     exports,
+    pins,
     pooling,
     profiles,
     replays,
@@ -58,6 +59,7 @@ from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.presence import Presence
+from bifurk_service.pipeline.thinning import Thinner
 from bifurk_service.pipeline.workers import Engine, Workers
 from bifurk_service.problems import DOCUMENTED, install_problem_handlers, problem_response
 from bifurk_service.request_log import RequestLog
@@ -71,6 +73,7 @@ from bifurk_service.store.tokens import Grant
 
 READING = (
     runs,
+    pins,
     series,
     profiles,
     distributions,
@@ -184,6 +187,7 @@ def _wire(
             jobs=lambda: pipeline.jobs,
             jobs_limit=lambda: pipeline.jobs_limit if runs_pipeline else 0,
             listeners=lambda: listeners.count,
+            runs_over_budget=lambda: thinner.over_budget,
         ),
         stored=stored,
     )
@@ -210,6 +214,8 @@ def _wire(
         baselines=lambda: policy.current.baselines,
     )
 
+    thinner = Thinner(pipelined, blobs, keep_bytes=settings.keep_bytes_per_run)
+
     def observe(outcome: str, seconds: float) -> None:
         metrics.snapshot_moved(outcome, seconds)
         if outcome == "judged":
@@ -218,6 +224,7 @@ def _wire(
     def chores() -> None:
         housekeeper.run(time.time())
         condense_due(pipelined)
+        thinner.run()
 
     workers = _engine(settings, make_executor)
     pipeline = Pipeline(

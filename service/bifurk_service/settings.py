@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     retention_days: float | None = Field(
         None, gt=0, description="Runs without news for this long are deleted; none: never."
     )
+    keep_bytes_per_run: int | None = Field(
+        None, ge=1, description="Bytes from which on a run's past is thinned; none: never."
+    )
     audit_days: float = Field(
         365.0, gt=0, description="How long the audit log goes back; older entries are deleted."
     )

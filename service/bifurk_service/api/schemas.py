@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bifurk_service.api.parameters import Text, storable
+from bifurk_service.domain import LARGEST
 
 Item = TypeVar("Item")
+THINNED: Final = (
+    "Where the past is thinned, first and last steps: of every stretch the least and the greatest "
+    "value are there, and some snapshots whole."
+)
 
 
 class Shape(BaseModel):
@@ -99,6 +104,11 @@ class RunDetailAnswer(RunAnswer):
     readiness: ReadinessAnswer
     scalars: list[str] = Field(description="Names of the scalars the run logs.")
     retention_days: float | None
+    keep_bytes: int | None = Field(
+        description="Bytes from which on its past is thinned; null: as the server's setting says."
+    )
+    stored_bytes: int = Field(description="What it takes, about: blobs and rows.")
+    thinned: list[list[int]] = Field(description=THINNED)
 
 
 class RunChange(BaseModel):
@@ -108,6 +118,9 @@ class RunChange(BaseModel):
     display_name: Text | None = Field(None, max_length=512)
     retention_days: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Null: as the server's setting says."
+    )
+    keep_bytes: int | None = Field(
+        None, ge=1, le=LARGEST, description="Null: as the server's setting says."
     )
 
 
@@ -141,6 +154,7 @@ class SeriesAnswer(Shape):
     stat: str
     steps: list[int]
     values: list[float | None]
+    thinned: list[list[int]] = Field(description=THINNED)
 
 
 class ScalarAnswer(Shape):

@@ -125,6 +125,11 @@ METRICS: Final[tuple[MetricRow, ...]] = (
                 "How many it hands out at once; 0 without a pipeline, or with its cluster away.",
             ),
             ("stream_listeners", "Who listens to this process's stream of events."),
+            (
+                "runs_over_budget",
+                "Runs larger than they may be although all is thinned that may be; told by the "
+                "process that thins.",
+            ),
             ("database_connections", "Connections to the database that this process uses."),
             (
                 "database_connections_limit",
