@@ -14,7 +14,7 @@ from bifurk_service.errors import InvalidError, StorageError
 from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.store import engine as engine_module
 from bifurk_service.store.engine import Database, alembic_config
-from bifurk_service.store.events import append_event
+from bifurk_service.store.events import OnlyInLineError, append_event
 from bifurk_service.store.models import Base, Event, Project, Run
 from tests.deploy.postgres import Postgres, running_postgres
 from tests.store.condensed import check, condensed_rows, spans_of
@@ -115,6 +115,30 @@ def test_a_writer_that_waits_too_long_says_to_try_again(
         add_project(other, "late")
     assert refused.value.retry_after_seconds
     assert projects(database) == []
+
+
+def test_parts_of_different_runs_are_taken_in_beside_each_other(
+    database: Database, other: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT_SECONDS", 0.1)
+    with database.write(beside="p/first") as session:
+        session.add(Project(slug="beside", created_at=0.0))
+        with other.write(beside="p/second") as second:
+            second.add(Project(slug="also", created_at=0.0))
+        with pytest.raises(StorageError, match="lock timeout"), other.write(beside="p/first"):
+            pytest.fail("two write to one run")
+        with pytest.raises(StorageError, match="lock timeout"):
+            add_project(other, "in-line")
+    with database.write(), pytest.raises(StorageError), other.write(beside="p/second"):
+        pytest.fail("it writes beside one who is in line")
+    assert projects(database) == ["also", "beside"]
+
+
+def test_events_are_written_in_line_only(database: Database) -> None:
+    with database.write(beside="p/r") as session, pytest.raises(OnlyInLineError):
+        append_event(session, run_id=1, kind="snapshot", data={}, now=0.0)
+    with database.write() as session:
+        assert not session.info
 
 
 def test_numbers_that_are_none_are_null_in_documents(database: Database) -> None:

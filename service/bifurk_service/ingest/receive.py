@@ -17,6 +17,7 @@ from bifurk.wire import Manifest, Part, PartTooLargeError, WireError, WireLimits
 from bifurk_service.errors import BusyError, InvalidError, TooLargeError, UnsupportedMediaError
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
+from bifurk_service.store.events import OnlyInLineError
 from bifurk_service.store.receipts import BlobReceipt, check_same, find_part, receive_part
 from bifurk_service.store.writers import check_writer
 
@@ -133,14 +134,23 @@ class Receiver:
         self._blobs.put(key, body)
         receipt = BlobReceipt(key=key, digest=digest, encoding=encoding, size_bytes=len(body))
         try:
-            with self._database.write() as session:
-                created = receive_part(session, part, receipt, writer=writer, now=time.time())
+            created = self._commit(part, receipt, writer)
         except BaseException:
             self._delete_unless_kept(key, manifest)
             raise
         if not created:
             self._blobs.delete(key)
         return created
+
+    def _commit(self, part: Part, receipt: BlobReceipt, writer: str | None) -> bool:
+        """Beside the parts of other runs; in line where it is news, such as a new attempt."""
+        run = f"{part.manifest.project}/{part.manifest.run}"
+        try:
+            with self._database.write(beside=run) as session:
+                return receive_part(session, part, receipt, writer=writer, now=time.time())
+        except OnlyInLineError:
+            with self._database.write() as session:
+                return receive_part(session, part, receipt, writer=writer, now=time.time())
 
     def _delete_unless_kept(self, key: str, manifest: Manifest) -> None:
         """A commit may have gone through and failed to say so; when in doubt the blob stays.

@@ -24,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from bifurk_service.errors import InvalidError, SetupError, StorageError
+from bifurk_service.store.events import BESIDE
 from bifurk_service.store.limits import Limits
 
 __all__ = ["Database", "Session", "alembic_config", "network_filesystem"]
@@ -36,6 +37,8 @@ MOST_CONNECTIONS: Final = 60
 ALL_IN_USE: Final = "every connection to the database is in use"
 WRITER_LOCK: Final = 0x626966_75726B
 """The one of PostgreSQL's advisory locks that every write holds."""
+RUN_LOCKS: Final = 0x626966
+"""The first half of those that are a run's each."""
 UPGRADE_LOCK: Final = WRITER_LOCK + 1
 """The one that whoever upgrades the schema holds."""
 UPGRADE_LOCK_SECONDS: Final = 2
@@ -59,6 +62,7 @@ class Database:
     instead of polling, and ``BEGIN IMMEDIATE`` keeps a reader from upgrading into a deadlock.
     PostgreSQL would admit many; an advisory lock lets one at a time in from all processes, so that
     what is read before it is written is still so, and ids are seen in the order they were given.
+    Parts of different runs are taken in beside each other.
 
     Args:
         url: SQLAlchemy's. limits: of connections to PostgreSQL.
@@ -95,21 +99,24 @@ class Database:
             raise StorageError(ALL_IN_USE, retry_after_seconds=5, reason="connections") from error
 
     @contextmanager
-    def write(self, *, in_line: bool = True) -> Iterator[Session]:
+    def write(self, *, in_line: bool = True, beside: str | None = None) -> Iterator[Session]:
         """A session whose work is committed at the end, or not at all.
 
         Args:
             in_line: whether it waits for the writers before it, as it must where ids are seen by
                 others in the order they were given, or what was read must still be so.
+            beside: a run, as project/name: nobody else writes to it meanwhile, and nobody who is in
+                line, but others may write beside to other runs. Events are written in line only.
 
         Raises:
             StorageError: the database could not take it (full disk, locked, gone).
             InvalidError: it holds what no column takes.
         """
-        with self._in_line() if in_line or self.of_one_process else nullcontext():
+        alone = self.of_one_process or (in_line and beside is None)
+        with self._in_line() if alone else nullcontext():
             try:
                 with self._sessions() as session, session.begin():
-                    self._begin_write(session, in_line=in_line)
+                    self._begin_write(session, in_line=in_line, beside=beside)
                     yield session
             except (OperationalError, InternalError) as error:
                 raise StorageError(
@@ -133,7 +140,7 @@ class Database:
         finally:
             self._writer.release()
 
-    def _begin_write(self, session: Session, *, in_line: bool) -> None:
+    def _begin_write(self, session: Session, *, in_line: bool, beside: str | None) -> None:
         if self.of_one_process:
             session.connection(execution_options={"bifurk_write": True})
             return
@@ -144,7 +151,13 @@ class Database:
                 f"'{STANDSTILL_SECONDS}s', true)"
             )
         )
-        if in_line:
+        if beside is not None:
+            session.info[BESIDE] = True
+            session.execute(text(f"SELECT pg_advisory_xact_lock_shared({WRITER_LOCK})"))
+            session.execute(
+                text(f"SELECT pg_advisory_xact_lock({RUN_LOCKS}, hashtext(:run))"), {"run": beside}
+            )
+        elif in_line:
             session.execute(text(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"))
 
     def upgrade(self) -> None:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.store.models import Event, Project, Run
 
+BESIDE: Final = "beside"
+"""What a session's ``info`` holds while others write beside it."""
+
+
+class OnlyInLineError(RuntimeError):
+    """An event was to be written beside others: who reads on by ids would miss one of theirs."""
+
 
 def append_event(
     session: Session, *, run_id: int, kind: str, data: dict[str, Any], now: float
 ) -> None:
-    """Adds an event; it is seen when the session commits."""
+    """Adds an event; it is seen when the session commits.
+
+    Raises:
+        OnlyInLineError: the session writes beside others; do it again in line.
+    """
+    if session.info.get(BESIDE):
+        raise OnlyInLineError(f"an event of kind {kind} is written by one writer at a time")
     session.add(Event(run_id=run_id, kind=kind, data=data, created_at=now))
 
 
