@@ -55,6 +55,7 @@ from bifurk_service.pages.turns import Turns, in_turn
 from bifurk_service.pipeline.cluster import check_cluster
 from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.pipeline.dispatch import SpectraSchedule
+from bifurk_service.pipeline.ear import Ear
 from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.notifying import Notifier
@@ -267,6 +268,8 @@ def _wire(
         runs_pipeline=runs_pipeline,
         token_uses=TokenUses(database),
     )
+    # A worker takes nothing in.
+    app.state.ear = Ear(pipelined) if stored else None
     app.state.answers = Answers(database)
     receiver = Receiver(
         database,
@@ -286,9 +289,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(house.presence.start)
         house.pipeline.start()
     house.notifier.start(telling=house.runs_pipeline)
+    ear: Ear | None = app.state.ear
+    if ear is not None:
+        ear.start()
     try:
         yield
     finally:
+        if ear is not None:
+            await run_in_threadpool(ear.stop)
         await run_in_threadpool(house.pipeline.stop)
         await run_in_threadpool(house.notifier.stop)
         await run_in_threadpool(house.presence.stop)

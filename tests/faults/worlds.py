@@ -6,8 +6,6 @@ import os
 import time
 from pathlib import Path
 
-from bifurk_service.pipeline.presence import Presence
-
 
 def moved_clock(file: str) -> None:
     """The wall clock is off by the seconds that stand in a file; the monotonic one is right."""
@@ -17,11 +15,6 @@ def moved_clock(file: str) -> None:
         return told() + float(Path(file).read_text())
 
     time.time = moved
-
-
-def short_leases(seconds: str) -> None:
-    """A process that says nothing for so long counts as gone; users have a quarter of a minute."""
-    Presence.__init__.__kwdefaults__["seconds"] = float(seconds)
 
 
 def slow_disk(seconds: str) -> None:

@@ -18,6 +18,7 @@ from bifurk_service.store.audit import THE_SERVICE, Action, record_act, trim_act
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.events import trim_events
+from bifurk_service.store.listening import anybody_listens
 from bifurk_service.store.models import Attempt
 from bifurk_service.store.queries import list_runs
 from bifurk_service.store.removal import hide_run
@@ -86,6 +87,9 @@ class Housekeeper:
 
     def _mark_lost(self, now: float) -> None:
         with self._database.read() as session:
+            if not anybody_listens(session):
+                self._listening.miss(now)
+                return
             running = running_attempts(session)
             # Only now: while the database is away nobody hears anything.
             self._listening.look(now)

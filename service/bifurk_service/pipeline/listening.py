@@ -6,7 +6,7 @@ from __future__ import annotations
 class Listening:
     """Since when silence counts: it begins anew whenever nobody was there, or the clock was moved.
 
-    A machine that was suspended, a process that was stopped, a database that was away: what
+    A machine that was suspended, a process that was stopped, a database or all servers away: what
     trainings would have said meanwhile was not heard, which is no silence of theirs. Nor is an hour
     that a clock was set forward by.
 
@@ -26,6 +26,10 @@ class Listening:
         if not 0.0 <= passed <= self._longest_gap_seconds:
             self._since = now
         self._looked_at = now
+
+    def miss(self, now: float) -> None:
+        """Notes that nobody takes in anything at this time."""
+        self._since = self._looked_at = now
 
     def silence_seconds(self, seen_at: float, now: float) -> float:
         """How long nothing was heard, of an attempt last heard of at ``seen_at``.

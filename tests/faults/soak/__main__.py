@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tests.faults.soak.checks import problems
+from tests.faults.soak.clustered import clustered
 from tests.faults.soak.monkey import NETWORK, Soak
 from tests.faults.soak.plan import draw_plan
 from tests.faults.soak.stacks import one_process, several_processes
@@ -18,6 +19,7 @@ from tests.faults.soak.undisturbed import settled, undisturbed
 
 STACKS = {
     "one": one_process,
+    "cluster": clustered,
     "several": lambda folder: several_processes(folder, workers=2),
 }
 

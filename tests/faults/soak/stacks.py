@@ -13,7 +13,6 @@ import psutil  # type: ignore[import-untyped]
 
 from bifurk_service.store.engine import Database
 from tests.client.loopback import free_port
-from tests.command import WORLD
 from tests.deploy.postgres import Postgres, running_postgres
 from tests.deploy.worker import Worker
 from tests.server import DEADLINE_SECONDS, Server
@@ -53,9 +52,10 @@ class OneProcess:
 
     victims: Final = [("server", "kill"), ("measuring", "kill")]
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
         self._port = free_port()
+        self._environment = environment
         self.server = self._start()
 
     @property
@@ -79,7 +79,7 @@ class OneProcess:
         self.server.stop()
 
     def _start(self) -> Server:
-        return Server(self.data_dir, api_environment(self._port))
+        return Server(self.data_dir, {**api_environment(self._port), **self._environment})
 
 
 class SeveralProcesses:
@@ -153,7 +153,7 @@ class SeveralProcesses:
             folder,
             {
                 **self._shared,
-                WORLD: f"tests.faults.worlds:short_leases:{LEASE_SECONDS}",
+                "BIFURK_LEASE_SECONDS": str(LEASE_SECONDS),
                 "BIFURK_MEASURE_WORKERS": MEASURE_WORKERS,
                 "BIFURK_BLOB_URL": str(self.data_dir / "blobs"),
             },
