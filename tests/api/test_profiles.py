@@ -101,7 +101,8 @@ def test_drift_is_told_from_another_run_too(anyone: Caller, layered: int) -> Non
     twin = anyone.run_id("layered", "twin")
     anyone.wait_until_judged(twin, 1)
     found = profile(anyone, layered, f"?step=0&against={twin}")
-    assert found["against"] == {"run_id": twin, "project": "layered", "run": "twin", "step": 0}
+    named = {"project": "layered", "run": "twin", "attempt": "first"}
+    assert found["against"] == {"run_id": twin, **named, "step": 0}
     assert found["against_drift"]["projection_std"] == pytest.approx(0, abs=1e-12)
     assert found["against_drift"]["moved"] == {"16": 0, "64": 0}
     assert profile(anyone, layered)["against"] is None
