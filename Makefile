@@ -14,7 +14,6 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help install demo serve test fuzz soak lint format dashboards versions bench clean system
 
@@ -62,6 +61,7 @@ bench: $(VENV)/.bench  ## every benchmark, peers side by side; prints tables (mi
 
 clean:  ## remove .venv, caches and what the demo left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bifurk-demo
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.python:
 	@echo '== creating $(VENV)'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,17 @@ from xdist.remote import Producer
 
 from tests.server import Server
 from tests.workers import ByUnit, longest_first
+
+gc.disable()
+"""While modules are imported and tests collected: millions of objects that all stay."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What is there now stays; the collections that tests ask for look at what came since."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,16 +15,23 @@ from typing import Any
 import urllib3
 
 from tests.command import Command
+from tests.database import migrated
 
 DEADLINE_SECONDS = 120.0
 POLL_SECONDS = 0.05
 
 
 class Server:
-    """`bifurk serve --port 0` in a folder of its own, until stopped or killed."""
+    """`bifurk serve --port 0` in a folder of its own, until stopped or killed.
+
+    The schema is there when it starts; what it does in an empty folder is left to the tests of the
+    command line, of the quickstart and of `bifurk open`.
+    """
 
     def __init__(self, data_dir: Path, environment: dict[str, str] | None = None) -> None:
         self.data_dir = data_dir
+        if "BIFURK_DATABASE_URL" not in (environment or {}):
+            migrated(data_dir)
         self.log = data_dir.parent / f"{data_dir.name}-{time.monotonic_ns()}.log"
         port = (environment or {}).pop("BIFURK_PORT", "0")
         self.process = Command(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bifurk_service.server import prepare_schema
 from bifurk_service.settings import Settings
 from bifurk_service.store.engine import Database
 from bifurk_service.store.tokens import create_token
 from tests.api.filling import Caller, Filled, fill
+from tests.database import migrated
 from tests.server import Server
 
 DAY_SECONDS = 86_400
@@ -69,7 +69,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 def make_tokens(data_dir: Path) -> dict[str, str]:
     """A token of each scope, one for another project, one that has expired, by name."""
     settings = Settings(data_dir=data_dir)
-    prepare_schema(settings)
+    migrated(data_dir)
     database = Database(settings.resolved_database_url)
     now = time.time()
     kinds: dict[str, tuple[str, str | None, float | None]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,15 +24,36 @@ def parts_of(ended: Ended, run: str) -> list[Part]:
     return [part for part in ended.left.parts if part.manifest.run == run]
 
 
+ONE_AFTER_THE_OTHER = """
+import runpy, sys
+for script in sys.argv[1:]:
+    print("=", script)
+    runpy.run_path(script, run_name="__main__")
+"""
+TOGETHER = ("zoo.py", "lit.py", "transformer.py")
+"""Scripts whose unwatched course is the same in one process as in one each, where torch is loaded
+once: each seeds itself."""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the scripts say without bifurk."""
+    launcher = Launcher(tmp_path_factory.mktemp("alone"))
+    paths = [str(SCRIPTS / script) for script in TOGETHER]
+    ended = launcher.as_it_is(sys.executable, "-c", ONE_AFTER_THE_OTHER, *paths)
+    assert ended.code == 0, ended.stderr
+    said = re.split(r"^= .*\n", ended.stdout, flags=re.MULTILINE)[1:]
+    return dict(zip(TOGETHER, said, strict=True))
+
+
 @pytest.mark.parametrize("script", ["transformer.py", "lit.py"])
 def test_trainers_train_as_without_and_names_are_the_models(
-    launcher: Launcher, script: str
+    launcher: Launcher, alone: dict[str, str], script: str
 ) -> None:
-    command = (sys.executable, str(SCRIPTS / script))
-    alone, watched = launcher.as_it_is(*command), launcher.watched(*command)
+    watched = launcher.watched(sys.executable, str(SCRIPTS / script))
     # transformers prints how long it took before these.
     own, weights = watched.stdout.splitlines()[-2:]
-    assert (watched.code, [own, weights]) == (0, alone.stdout.splitlines()[-2:])
+    assert (watched.code, [own, weights]) == (0, alone[script].splitlines()[-2:])
     assert all(names(part) == set(own.split()) for part in watched.left.parts)
     assert watched.left.steps == [0, 1, 2, 4, 8, 10]
     assert watched.left.state == "finished"
@@ -47,11 +69,12 @@ def test_a_plain_loop_is_watched_from_before_its_first_step(launcher: Launcher) 
     assert line.startswith("bifurk: watches Sequential as plain-")
 
 
-def test_two_networks_are_two_runs_each_with_its_own_names(launcher: Launcher) -> None:
+def test_two_networks_are_two_runs_each_with_its_own_names(
+    launcher: Launcher, alone: dict[str, str]
+) -> None:
     command = (sys.executable, str(SCRIPTS / "zoo.py"))
-    alone = launcher.as_it_is(*command)
     watched = launcher.watched(*command, options=["--every", "10", "--run", "gan"])
-    assert watched.stdout == alone.stdout
+    assert watched.stdout == alone["zoo.py"]
     of_generator, of_critic = (set(line.split()) for line in watched.stdout.splitlines()[:2])
     frozen = {"features.0.weight", "features.0.bias"}
     assert all(names(part) == of_critic - frozen for part in parts_of(watched, "gan"))
@@ -59,28 +82,23 @@ def test_two_networks_are_two_runs_each_with_its_own_names(launcher: Launcher) -
     assert watched.left.runs == {("default", "gan"), ("default", "gan-Generator")}
 
 
-@pytest.mark.parametrize(
-    ("argument", "code", "state"), [("--three", 3, "finished"), ("--fail", 1, "failed")]
-)
-def test_exit_codes_and_failures_are_the_scripts_own(
-    launcher: Launcher, argument: str, code: int, state: str
-) -> None:
-    command = (sys.executable, str(SCRIPTS / "plain.py"), argument)
-    watched = launcher.watched(*command)
-    assert watched.code == code
-    assert watched.left.state == state
-    assert ("RuntimeError: as asked" in watched.stderr) == (code == 1)
+def test_a_failure_is_the_scripts_own(launcher: Launcher) -> None:
+    watched = launcher.watched(sys.executable, str(SCRIPTS / "plain.py"), "--fail")
+    assert watched.code == 1
+    assert watched.left.state == "failed"
+    assert "RuntimeError: as asked" in watched.stderr
 
 
-def test_a_module_is_watched_and_the_sitecustomize_behind_ours_still_runs(
+def test_a_module_is_watched_to_its_own_exit_code_and_the_sitecustomize_behind_ours_still_runs(
     launcher: Launcher,
 ) -> None:
     theirs = launcher.folder / "theirs"
     theirs.mkdir()
     (theirs / "sitecustomize.py").write_text("import sys; sys.stdout.write('theirs\\n')\n")
     path = os.pathsep.join(map(str, (theirs, SCRIPTS)))
-    watched = launcher.watched(sys.executable, "-m", "plain", PYTHONPATH=path)
-    assert watched.code == 0
+    watched = launcher.watched(sys.executable, "-m", "plain", "--three", PYTHONPATH=path)
+    assert (watched.code, watched.left.state) == (3, "finished")
+    assert "RuntimeError" not in watched.stderr
     assert watched.stdout.startswith("theirs\n")
     assert all(part.manifest.run.startswith("plain-") for part in watched.left.parts)
     assert len(watched.left.parts) == 9

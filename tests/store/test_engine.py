@@ -19,8 +19,7 @@ from tests.database import fresh_database
 
 @pytest.fixture
 def database(tmp_path: Path):  # type: ignore[no-untyped-def]
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-    database.upgrade()
+    database = fresh_database(tmp_path)
     yield database
     database.close()
 
