@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from bifurk_service.errors import StorageError
-from bifurk_service.store.blobs import BlobStore, open_blobs
+from bifurk_service.store.blobs import BlobStore, FolderBlobs, open_blobs
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -61,3 +62,28 @@ def test_a_write_that_fails_leaves_nothing_and_says_so(
     with pytest.raises(StorageError, match="No space left on device"):
         blobs.put("a/1", b"x")
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+def test_a_blob_just_written_is_not_old_whatever_this_machine_s_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = FolderBlobs(tmp_path)
+    blobs.put("p/new.part", b"its receipt is still to come")
+    blobs.put("p/old.part", b"left by a crash")
+    os.utime(tmp_path / "p/old.part", (0, 0))
+    told = time.time
+    monkeypatch.setattr(time, "time", lambda: told() + 7200)
+    assert blobs.older_than(3600) == ["p/old.part"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["new.part", "old.part", "p"]
+
+
+def test_a_blob_that_goes_while_all_are_looked_through_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = FolderBlobs(tmp_path)
+    for name in ("a", "b"):
+        blobs.put(f"p/{name}.part", b"")
+    gone = tmp_path / "p/gone.part"
+    monkeypatch.setattr(Path, "rglob", lambda *_: [tmp_path / "p/a.part", gone])
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    assert blobs.older_than(-60) == ["p/a.part"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -115,12 +115,14 @@ class FolderBlobs:
                 return
 
     def older_than(self, seconds: float) -> list[str]:
-        """See ``BlobStore.older_than``."""
-        limit = time.time() - seconds
+        """See ``BlobStore.older_than``; by the clock that the folder's files are dated with."""
+        if not self._root.is_dir():
+            return []
+        limit = _time_of(self._root) - seconds
         return [
             path.relative_to(self._root).as_posix()
             for path in self._root.rglob("*")
-            if path.is_file() and path.stat().st_mtime < limit
+            if _written_before(path, limit)
         ]
 
 
@@ -200,6 +202,27 @@ def _translated(what: str, *, gone: bool = True) -> Iterator[None]:
         if gone and isinstance(error, FileNotFoundError):
             raise
         raise StorageError(f"{what}: {error}", retry_after_seconds=RETRY_SECONDS) from error
+
+
+def _time_of(folder: Path) -> float:
+    """Now, as a file written now is dated: a file server's clock may be another than this one's."""
+    probe = folder / f".{uuid4().hex}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return 0.0
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _written_before(path: Path, limit: float) -> bool:
+    """Of a file; one that is gone meanwhile is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return False
+    return S_ISREG(status.st_mode) and status.st_mtime < limit
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -68,10 +68,10 @@ def _judgements(found: Evidence, *, snapshots: int) -> Iterator[str]:
     for (run, sequence), (step, state, *_) in sorted(found.states.items()):
         if state != "judged":
             yield f"snapshot {sequence} of {run}, step {step}, is {state}"
-    judged = {key: count for key, count in found.events.items() if '"judged"' in key[2]}
-    for key, count in sorted(judged.items()):
-        if count != 1:
+    for key, count in sorted(found.events.items()):
+        if count != 1 and key[1] == "snapshot":
             yield f"told {count} times: {key}"
+    judged = [key for key in found.events if key[1] == "snapshot" and '"judged"' in key[2]]
     if len(judged) != len(CLIENTS) * snapshots:
         yield f"{len(judged)} judgements were told"
 

@@ -181,14 +181,14 @@ def _alerts(session: Session) -> Rows:
 
 
 def _events(session: Session) -> Rows:
-    """Of snapshots; those of alerts and attempts carry ids and are compared as such."""
+    """How often each was told; whose alert it was says its sentence."""
     query = select(Run.slug, Event.kind, Event.data).join(Run, Run.id == Event.run_id)
-    told = [
-        (run, kind, json.dumps(data, sort_keys=True))
-        for run, kind, data in session.execute(query)
-        if kind == "snapshot"
-    ]
-    return dict(Counter(told))
+    return dict(
+        Counter(
+            (run, kind, json.dumps({**data, "id": None}, sort_keys=True))
+            for run, kind, data in session.execute(query)
+        )
+    )
 
 
 def _keyed(session: Session, query: Select[Any], length: int) -> Iterator[Key]:
