@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from bifurk_service.store.engine import Database
-from tests.cluster.processes import Cluster
+from tests.cluster.processes import Cluster, stop_group
 from tests.faults.soak.stacks import OneProcess
 from tests.server import Server
 
@@ -45,15 +47,14 @@ class Clustered:
         if victim == "server":
             self._service.strike(victim, kind, seconds)
         elif victim == "scheduler":
-            self._cluster.scheduler.kill()
-            self._cluster.scheduler.wait()
+            self._cluster.kill_scheduler()
             time.sleep(seconds)
             self._cluster.start_scheduler()
             self._replace_workers()
         else:
-            self._workers[0].kill()
-            time.sleep(seconds)
-            self._replace_workers()
+            for process in self._cluster.worker_ids():
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
 
     def database(self) -> Database:
         return self._service.database()
@@ -63,10 +64,9 @@ class Clustered:
         self._cluster.stop()
 
     def _replace_workers(self) -> None:
-        """They end with their scheduler, and whatever runs them starts them again."""
+        """Nannies end with their scheduler, and whatever runs them starts them again."""
         for worker in self._workers:
-            worker.kill()
-            worker.wait()
+            stop_group(worker)
         self._workers = [self._cluster.start_worker() for _ in range(WORKERS)]
 
 
