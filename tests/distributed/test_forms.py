@@ -24,10 +24,9 @@ from tests.distributed.compared import (
     statistics,
     watch_whole,
 )
+from tests.distributed.forked import DEADLINE_SECONDS
 from tests.distributed.forms import FORMS, OVERFLOWS_AT, SNAPSHOTS, AdaptedNet, Net
 from tests.server import Server
-
-DEADLINE_SECONDS = 240.0
 
 ALL = [(ranks, form) for ranks, forms in FORMS.items() for form in forms]
 in_every_form = pytest.mark.parametrize(("ranks", "form"), ALL, ids=[form for _, form in ALL])
@@ -70,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
 def _train(folder: Path, server: Server) -> Trained:
     environment = {**os.environ, "BIFURK_URL": server.url, "PYTHONPATH": os.getcwd()}
     command = [sys.executable, "-m", "tests.distributed.train_forms", str(folder)]
-    ended = subprocess.run(command, check=False, env=environment, timeout=DEADLINE_SECONDS)
+    ended = subprocess.run(command, check=False, env=environment, timeout=3 * DEADLINE_SECONDS)
     logs = "\n".join(log.read_text() for log in sorted(folder.glob("?-?.log")))
     assert ended.returncode == 0, logs
     left = {

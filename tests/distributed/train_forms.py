@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 
 import bifurk.watching
+from tests.distributed.forked import train_as_ranks
 from tests.distributed.forms import (
     FORMS,
     Maker,
@@ -46,14 +45,7 @@ def train(make: Maker, mesh: DeviceMesh | None, *, run: str | None, folder: Path
     return left
 
 
-def one_of(folder: Path, ranks: int, rank: int) -> None:
-    """A process among ``ranks``: trains every form of their number."""
-    log = os.open(folder / f"{ranks}-{rank}.log", os.O_CREAT | os.O_WRONLY)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder / f'store{ranks}'}", rank=rank, world_size=ranks
-    )
+def train_every_form(folder: Path, ranks: int, rank: int) -> None:
     mesh = mesh_of(ranks)
     left: dict[str, Any] = {}
     for form, make in FORMS[ranks].items():
@@ -63,23 +55,12 @@ def one_of(folder: Path, ranks: int, rank: int) -> None:
             counts.append(collectives())
         left[form]["collectives"] = (counts[1] - counts[0], counts[2] - counts[1])
     torch.save(left, folder / f"{ranks}-{rank}.pt")
-    dist.destroy_process_group()
 
 
 def main() -> int:
-    """Forks all processes, so that torch is imported once."""
     folder = Path(sys.argv[1])
     warnings.simplefilter("ignore")
-    fork = multiprocessing.get_context("fork")
-    for ranks in FORMS:
-        processes = [fork.Process(target=one_of, args=(folder, ranks, r)) for r in range(ranks)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-        if any(process.exitcode for process in processes):
-            return 1
-    return 0
+    return int(any(any(train_as_ranks(train_every_form, folder, ranks)) for ranks in FORMS))
 
 
 if __name__ == "__main__":
