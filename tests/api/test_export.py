@@ -19,13 +19,13 @@ import bifurk_service
 from bifurk_service.api import exports
 from bifurk_service.app import create_app
 from bifurk_service.errors import BifurkError
-from bifurk_service.server import prepare_schema
 from bifurk_service.settings import Settings
 from bifurk_service.stats.registry import BY_NAME, STATISTICS
 from bifurk_service.store.engine import Database
 from bifurk_service.store.exporting import ExportSelection, export_rows
 from bifurk_service.store.series import find_tensors
 from tests.api.filling import SNAPSHOTS, Caller, Filled, broken_part
+from tests.database import migrated
 
 STEPS = [sequence * 10 for sequence in range(SNAPSHOTS)]
 
@@ -137,7 +137,7 @@ def test_what_is_missing_is_named(
 
 
 def test_a_server_without_pyarrow_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare_schema(Settings(data_dir=tmp_path))
+    migrated(tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.delitem(sys.modules, "bifurk_service.api.parquet", raising=False)
     monkeypatch.delattr("bifurk_service.api.parquet", raising=False)

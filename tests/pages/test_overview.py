@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from bifurk_service.app import create_app
 from bifurk_service.pages import overview
 from bifurk_service.pipeline.condensing import condense_due
-from bifurk_service.server import prepare_schema
 from bifurk_service.settings import Settings
+from tests.database import migrated
 from tests.written_run import WrittenRun
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[TestClient]:
     settings = Settings(data_dir=tmp_path, pipeline=False)
-    prepare_schema(settings)
+    migrated(settings.data_dir)
     app = create_app(settings)
     run = WrittenRun(app.state.services.database)
     run.judge(range(700))

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from alembic import command
 from sqlalchemy import inspect, select
 
+from bifurk_service.commands.doctor import Severity, stores
 from bifurk_service.errors import InvalidError, StorageError
 from bifurk_service.pipeline.condensing import condense_due
+from bifurk_service.settings import Settings
 from bifurk_service.store import engine as engine_module
 from bifurk_service.store.engine import Database, alembic_config
 from bifurk_service.store.events import OnlyInLineError, append_event
+from bifurk_service.store.examination import postgres_facts
 from bifurk_service.store.models import Base, Event, Project, Run
 from tests.deploy.postgres import Postgres, running_postgres
 from tests.store.condensed import check, condensed_rows, spans_of
@@ -169,3 +173,16 @@ def test_long_runs_are_condensed_as_on_sqlite(database: Database) -> None:
     assert condense_due(database, most_seconds=60) == 8
     check(run, spans_of(run))
     assert condensed_rows(database) == {1: 8, 2: 1}
+
+
+def test_the_doctor_sees_its_version_its_connections_and_its_schema(
+    database: Database, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=database.url)
+    found = {finding.check: finding for finding in stores.findings(settings)}
+    assert {one.severity for one in found.values()} == {Severity.OK}, found
+    facts = postgres_facts(database)
+    assert found["database"].found.startswith(f"PostgreSQL {facts.version}; ")
+    assert 1 <= facts.in_use < facts.limit
+    assert 1 < facts.of_a_process <= facts.limit
+    assert found["queue"].found == "nothing waits"
