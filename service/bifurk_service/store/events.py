@@ -25,9 +25,18 @@ def append_event(
     Raises:
         OnlyInLineError: the session writes beside others; do it again in line.
     """
-    if session.info.get(BESIDE):
-        raise OnlyInLineError(f"an event of kind {kind} is written by one writer at a time")
+    require_line(session)
     session.add(Event(run_id=run_id, kind=kind, data=data, created_at=now))
+
+
+def require_line(session: Session) -> None:
+    """Before anything is written whose ids are given in the order in which they are seen.
+
+    Raises:
+        OnlyInLineError: the session writes beside others.
+    """
+    if session.info.get(BESIDE):
+        raise OnlyInLineError("this is written by one writer at a time")
 
 
 def last_event_id(session: Session) -> int:

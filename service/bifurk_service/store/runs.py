@@ -9,7 +9,7 @@ from bifurk.wire import AttemptReport, LossReport, Manifest
 from bifurk_service.domain import AttemptState
 from bifurk_service.errors import ConflictError, NotFoundError
 from bifurk_service.store.alerts import resolve_kind
-from bifurk_service.store.events import append_event
+from bifurk_service.store.events import append_event, require_line
 from bifurk_service.store.logged import keep_last_words
 from bifurk_service.store.models import Attempt, Project, Run, Snapshot, StoredPart
 from bifurk_service.store.shown import is_shown
@@ -26,6 +26,7 @@ def ensure_run(session: Session, *, project: str, run: str, now: float) -> Run:
     """The run of these names, made with its project where they are new."""
     stored_project = session.scalar(select(Project).where(Project.slug == project))
     if stored_project is None:
+        require_line(session)
         stored_project = Project(slug=project, created_at=now)
         session.add(stored_project)
         session.flush()
@@ -33,6 +34,7 @@ def ensure_run(session: Session, *, project: str, run: str, now: float) -> Run:
         select(Run).where(Run.project_id == stored_project.id, Run.slug == run)
     )
     if stored_run is None:
+        require_line(session)
         stored_run = Run(project_id=stored_project.id, slug=run, created_at=now, updated_at=now)
         session.add(stored_run)
         session.flush()
@@ -53,6 +55,7 @@ def attempt_of(session: Session, run: Run, slug: str, *, now: float) -> Attempt:
     """A run's attempt of this name, made where it is new; the run has news now."""
     stored = session.scalar(select(Attempt).where(Attempt.run_id == run.id, Attempt.slug == slug))
     if stored is None:
+        require_line(session)
         stored = _new_attempt(run.id, slug, now)
         session.add(stored)
         session.flush()
