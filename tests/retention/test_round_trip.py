@@ -9,16 +9,21 @@ import pytest
 from sqlalchemy import select
 
 from bifurk_service.archives.bringing import Brought, bring_run
+from bifurk_service.pipeline.removing import remove_due
+from bifurk_service.pipeline.thinning import Thinner
 from bifurk_service.replay.evidence import evidence_of, verify
 from bifurk_service.store.audit import THE_SERVICE
 from bifurk_service.store.blobs import BlobStore, open_blobs
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import StoredAlert
+from bifurk_service.store.removal import hide_run
 from bifurk_service.store.series import find_tensors, statistic_series
 from tests.api.filling import SNAPSHOTS, broken_part
-from tests.deploy.postgres import running_postgres
+from tests.deploy.postgres import Postgres, running_postgres
 from tests.pipeline.house import House
 from tests.retention.compared import contents, write
+from tests.retention.conftest import Past
+from tests.retention.long_past import everything
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +49,19 @@ def bring(database: Database, blobs: BlobStore, path: Path, **names: str) -> Bro
     return bring_run(database, blobs, path, by=THE_SERVICE, **wanted)
 
 
-def test_to_postgres_and_back(house: House, tmp_path: Path) -> None:
-    first = write(house.database, house.blobs, RUN, tmp_path / "first.bifurk")
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Postgres]:
     with running_postgres() as cluster:
-        database = Database(cluster.bifurk("moved"))
-        blobs = open_blobs(str(tmp_path / "there"))
-        there = bring(database, blobs, first)
-        second = write(database, blobs, there.run_id, tmp_path / "second.bifurk")
-        database.close()
+        yield cluster
+
+
+def test_to_postgres_and_back(house: House, cluster: Postgres, tmp_path: Path) -> None:
+    first = write(house.database, house.blobs, RUN, tmp_path / "first.bifurk")
+    database = Database(cluster.bifurk("moved"))
+    blobs = open_blobs(str(tmp_path / "there"))
+    there = bring(database, blobs, first)
+    second = write(database, blobs, there.run_id, tmp_path / "second.bifurk")
+    database.close()
     back = House(tmp_path)
     here = bring(back.database, back.blobs, second)
     third = write(back.database, back.blobs, here.run_id, tmp_path / "third.bifurk")
@@ -90,3 +100,23 @@ def told_of(house: House, run_id: int) -> tuple[list[tuple[object, ...]], list[l
         ids = [tensor.id for tensor in find_tensors(session, run_id)]
         series = statistic_series(session, run_id, "std", ids)
         return told, [one.values.tolist() for one in series]
+
+
+def test_a_past_is_thinned_on_postgres_as_on_sqlite(
+    past: Past, cluster: Postgres, tmp_path: Path
+) -> None:
+    run, database, blobs = past
+    whole = write(database, blobs, run.id, tmp_path / "whole.bifurk")
+    there, there_blobs = Database(cluster.bifurk("thinned")), open_blobs(str(tmp_path / "there"))
+    run_id = bring(there, there_blobs, whole).run_id
+    for one, own_blobs in ((database, blobs), (there, there_blobs)):
+        Thinner(one, own_blobs, keep_bytes=1).run(most_seconds=1e9)
+    here = contents(write(database, blobs, run.id, tmp_path / "here.bifurk"))
+    assert len(here["tensor_stats"]) < len(contents(whole)["tensor_stats"]) / 3
+    moved = contents(write(there, there_blobs, run_id, tmp_path / "moved.bifurk"))
+    assert moved == here
+    with there.write() as session:
+        hide_run(session, run_id)
+    remove_due(there, there_blobs, now=0.0, most_seconds=1e9)
+    assert {name for name, rows in everything(there).items() if rows} == {"projects", "audit"}
+    there.close()

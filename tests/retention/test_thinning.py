@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from bifurk_service.errors import ConflictError
+from bifurk_service.errors import ConflictError, NotFoundError
 from bifurk_service.pipeline.thinning import Thinner
+from bifurk_service.replay.evidence import evidence_of
 from bifurk_service.replay.stored import replay_run
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.condensing import forget_condensed
@@ -189,3 +190,20 @@ def test_a_run_that_fits_or_has_no_budget_is_left_alone(past: Past) -> None:
         attempt = session.get_one(Attempt, run.attempt)
         attempt.source = "import"
     assert run.thin(blobs) == 0
+
+
+def test_evidence_is_made_behind_the_memory_that_was_put_away(past: Past) -> None:
+    run, database, blobs = past
+    run.thin(blobs)
+    with database.write() as session:
+        attempt = session.get_one(Attempt, run.attempt)
+        early, late = (an_alert(attempt, (10, 20), at) for at in (100, SNAPSHOTS + 5))
+        late.fingerprint = "another"
+        for alert in (early, late):
+            alert.tensors = [{"id": run.tensors[0]}]
+            session.add(alert)
+    with pytest.raises(ConflictError, match=f"before sequence {SNAPSHOTS} is thinned"):
+        evidence_of(database, early.id)
+    # The memory is taken up; of a detection that nobody made there is none.
+    with pytest.raises(NotFoundError, match="do not give alert"):
+        evidence_of(database, late.id)

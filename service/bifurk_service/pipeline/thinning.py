@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from bifurk_service.stats.table import STATISTIC_NAMES
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.block_extremes import (
     block_extremes,
@@ -15,6 +16,7 @@ from bifurk_service.store.block_extremes import (
     tensor_count,
 )
 from bifurk_service.store.engine import Database
+from bifurk_service.store.kept_extremes import STAGES
 from bifurk_service.store.run_sizes import budgets, run_bytes
 from bifurk_service.store.thinning import (
     Block,
@@ -22,6 +24,7 @@ from bifurk_service.store.thinning import (
     blobs_of,
     end_block,
     forget,
+    forget_superseded,
     going,
     mark_block,
     next_block,
@@ -34,6 +37,8 @@ MOST_SECONDS: Final = 0.5
 """Between two looks at what has arrived; a block that is begun is finished."""
 CHECK_SECONDS: Final = 60.0
 """How often a run that was within its bytes is measured again."""
+CELLS_AT_ONCE: Final = 4_000
+"""Statistics times tensors, whose shorter extremes go in one transaction: some 10 MB."""
 ROWS_AT_ONCE: Final = 2_000
 """That go in one transaction, where snapshots have no more each: a hundredth of a second."""
 
@@ -117,8 +122,16 @@ class Thinner:
             mark_block(session, block)
         while self._forget_some(block, most=max(1, ROWS_AT_ONCE // (1 + tensors))):
             pass
+        self._forget_superseded(block, at_once=max(1, CELLS_AT_ONCE // (1 + tensors)))
         with self._database.write() as session:
             end_block(session, block)
+
+    def _forget_superseded(self, block: Block, *, at_once: int) -> None:
+        if block.stage == STAGES[0]:
+            return
+        for first in range(0, len(STATISTIC_NAMES), at_once):
+            with self._database.write() as session:
+                forget_superseded(session, block, STATISTIC_NAMES[first : first + at_once])
 
     def _forget_some(self, block: Block, *, most: int) -> bool:
         with self._database.read() as session:

@@ -107,11 +107,20 @@ def keep_rows(
     )
 
 
-def forget_kept(session: Session, attempt_id: int, *, below: int, start: int, end: int) -> None:
+def forget_kept(
+    session: Session,
+    attempt_id: int,
+    statistics: Sequence[str],
+    *,
+    below: int,
+    start: int,
+    end: int,
+) -> None:
     """Deletes the rows of earlier stages in a block of a later one, which tells of them."""
     session.execute(
         delete(KeptExtremesRow).where(
             KeptExtremesRow.attempt_id == attempt_id,
+            KeptExtremesRow.statistic.in_(statistics),
             KeptExtremesRow.stage < below,
             _within(start, end),
         )

@@ -22,8 +22,8 @@ from bifurk_service.store.models import (
 )
 from bifurk_service.store.thinning import WHOLE
 
-ROW_BYTES: Final = 60 + 8 * len(STATISTIC_NAMES)
-"""Of one tensor at one snapshot: its statistics, key, index entry and what a row costs."""
+ROW_BYTES: Final = 100 + 10 * len(STATISTIC_NAMES)
+"""Of one tensor at one snapshot, with key and index entry: what 256,000 rows took on SQLite."""
 SNAPSHOT_BYTES: Final = 500
 """Of a snapshot without its statistics: its row, receipt and index entries, which always stay."""
 SPECTRUM_BYTES: Final = 1_200

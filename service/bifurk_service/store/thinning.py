@@ -198,25 +198,37 @@ def forget(session: Session, snapshots: Sequence[Snapshot]) -> None:
     session.execute(update(Snapshot).where(Snapshot.id.in_(ids)).values(thinned=GONE))
 
 
-def end_block(session: Session, block: Block) -> None:
-    """Notes that a block is done, and deletes what its extremes have made superfluous."""
-    stored = session.get_one(Thinning, block.attempt_id)
-    reached = list(stored.reached)
-    if reached[block.stage - 1] >= block.end:
-        return  # another process that took over has done it
-    reached[block.stage - 1] = block.end
-    stored.reached, stored.stage, stored.block = reached, None, None
-    forget_kept(session, block.attempt_id, below=block.stage, start=block.start, end=block.end)
+def forget_superseded(session: Session, block: Block, statistics: Sequence[str]) -> None:
+    """Deletes the shorter extremes of some statistics: the block's own tell of them from now on."""
+    forget_kept(
+        session,
+        block.attempt_id,
+        statistics,
+        below=block.stage,
+        start=block.start,
+        end=block.end,
+    )
     for level in range(1, block.stage):
         length = BINS * span(level)
         session.execute(
             delete(ExtremesRow).where(
                 ExtremesRow.attempt_id == block.attempt_id,
                 ExtremesRow.level == level,
+                ExtremesRow.statistic.in_(statistics),
                 ExtremesRow.block >= block.start // length,
                 ExtremesRow.block < block.end // length,
             )
         )
+
+
+def end_block(session: Session, block: Block) -> None:
+    """Notes that a block is done."""
+    stored = session.get_one(Thinning, block.attempt_id)
+    reached = list(stored.reached)
+    if reached[block.stage - 1] >= block.end:
+        return  # another process that took over has done it
+    reached[block.stage - 1] = block.end
+    stored.reached, stored.stage, stored.block = reached, None, None
 
 
 def memory_behind(session: Session, attempt_id: int) -> SavedState | None:
