@@ -113,7 +113,7 @@ def _report(
     now = time.time()
     with house.database.write() as session:
         stored = ensure_attempt(session, **address, now=now)
-        claim(stored, writer)
+        claim(session, stored, writer)
         apply_attempt_report(session, stored, report, now=now)
         answer = {"state": stored.state, **answers.about(session, stored)}
     house.pipeline.wake()

@@ -88,7 +88,7 @@ def receive_part(
     attempt = ensure_attempt(
         session, project=manifest.project, run=manifest.run, attempt=manifest.attempt, now=now
     )
-    claim(attempt, writer)
+    claim(session, attempt, writer)
     check_source(session, attempt.run_id)
     check_step(session, attempt, manifest)
     apply_manifest(session, attempt, manifest, now=now)

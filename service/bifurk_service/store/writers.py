@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from bifurk.wire import Manifest
@@ -21,8 +22,10 @@ class AttemptTakenError(ConflictError):
     title = "Attempt taken"
 
 
-def claim(attempt: Attempt, writer: str | None) -> None:
+def claim(session: Session, attempt: Attempt, writer: str | None) -> None:
     """Makes an attempt the writer's where it is nobody's; a request without a writer may be anyone.
+
+    Of two that come at once, on PostgreSQL, one waits for the other's commit and sees its name.
 
     Raises:
         AttemptTakenError: it is another's.
@@ -30,8 +33,14 @@ def claim(attempt: Attempt, writer: str | None) -> None:
     if writer is None:
         return
     if attempt.writer is None:
-        attempt.writer = writer
-    elif attempt.writer != writer:
+        nobodys = (Attempt.id == attempt.id) & Attempt.writer.is_(None)
+        session.execute(update(Attempt).where(nobodys).values(writer=writer))
+        session.refresh(attempt, ["writer"])
+    _check(attempt, writer)
+
+
+def _check(attempt: Attempt, writer: str) -> None:
+    if attempt.writer != writer:
         raise AttemptTakenError(
             f"attempt {attempt.slug} belongs to another process ({attempt.writer}, this one is "
             f"{writer}); each start of a training is an attempt of its own: leave BIFURK_ATTEMPT "
@@ -45,5 +54,5 @@ def check_writer(session: Session, manifest: Manifest, writer: str | None) -> No
     attempt = find_attempt(
         session, project=manifest.project, run=manifest.run, attempt=manifest.attempt
     )
-    if attempt is not None and attempt.writer is not None:
-        claim(attempt, writer)
+    if attempt is not None and attempt.writer is not None and writer is not None:
+        _check(attempt, writer)
