@@ -10,10 +10,14 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import event, insert, select, text
 
+from bifurk_service.pipeline.dispatch import Dispatch, SpectraSchedule
+from bifurk_service.pipeline.workers import Workers
 from bifurk_service.store import leases, live, profiles, queries, runs, series, snapshots
+from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Session
+from bifurk_service.store.leases import Lease
 from bifurk_service.store.models import Attempt, Snapshot, StoredPart
 from bifurk_service.store.spectra import nearest_singular_values
 from tests.database import fresh_database
@@ -89,6 +93,27 @@ def test_nor_once_the_database_has_counted_its_rows(stored: tuple[WrittenRun, Wr
         if long > MOST_TIMES * short + 20:
             grown[name] = (short, long)
     assert grown == {}
+
+
+def test_a_pipeline_with_its_hands_full_asks_nothing_of_the_database(
+    stored: tuple[WrittenRun, WrittenRun],
+) -> None:
+    database = stored[0].database
+    dispatch = Dispatch(
+        database,
+        open_blobs("memory://none"),
+        Workers(0),
+        spectra=SpectraSchedule(budget_seconds=1.0, vectors_every=10),
+        on_done=lambda: None,
+        observe=lambda _what, _seconds: None,
+        monotonic=lambda: 0.0,
+    )
+    with database.read() as session:
+        due = session.scalars(select(Snapshot).where(Snapshot.sequence == 20)).one()
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
+    dispatch.hand_out(due, Lease(attempt_id=due.attempt_id, holder=1, fence=1))
+    assert asked == []
 
 
 def instructions(run: WrittenRun, query: Query) -> int:

@@ -113,8 +113,7 @@ class Dispatch:
         alone = snapshot.tries > 0 or any(running.suspect for running in self._running.values())
         full = len(self._running) >= (min(1, self.limit) if alone else self.limit)
         waits = self._not_before.get(snapshot.id, 0.0) > self._monotonic()
-        waits = waits or self._needs_earlier_vectors(snapshot)
-        if snapshot.id in self._running or full or waits:
+        if snapshot.id in self._running or full or waits or self._needs_earlier_vectors(snapshot):
             return
         job = self._job(snapshot, lease)
         future = self._workers.measure(job)
