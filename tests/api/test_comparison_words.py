@@ -66,8 +66,8 @@ def parting(*tensors: PartedAnswer, **more: Any) -> PartingAnswer:
 
 def comparison(*tensors: ComparedTensorAnswer, **more: Any) -> ComparisonAnswer:
     fields: dict[str, Any] = {
-        "this": SideAnswer(run_id=1, project="demo", run="faulty", step=258),
-        "other": SideAnswer(run_id=2, project="demo", run="sound", step=258),
+        "this": SideAnswer(run_id=1, project="demo", run="faulty", attempt="first", step=258),
+        "other": SideAnswer(run_id=2, project="demo", run="sound", attempt="first", step=258),
         "only_this": [], "only_other": [], "parting": None, "sentences": [],
         **more,
     }  # fmt: skip
@@ -154,8 +154,8 @@ def test_two_steps_of_one_run_are_named_by_their_steps() -> None:
     run = {"run_id": 1, "project": "demo", "run": "sound"}
     found = comparison(
         compared(0, 0.2, 0.5),
-        this=SideAnswer(**run, step=100),
-        other=SideAnswer(**run, step=0),
+        this=SideAnswer(**run, attempt="first", step=100),
+        other=SideAnswer(**run, attempt="first", step=0),
     )
     assert sentences(found) == [
         "sound: step 100 against step 0, 1 tensor.",
@@ -169,8 +169,8 @@ def test_two_steps_of_one_run_are_named_by_their_steps() -> None:
 def test_runs_of_the_same_name_are_told_apart_by_their_project() -> None:
     found = comparison(
         compared(0, 0.0),
-        this=SideAnswer(run_id=1, project="a", run="gpt", step=5),
-        other=SideAnswer(run_id=2, project="b", run="gpt", step=5),
+        this=SideAnswer(run_id=1, project="a", run="gpt", attempt="first", step=5),
+        other=SideAnswer(run_id=2, project="b", run="gpt", attempt="first", step=5),
         only_this=["x"],
     )
     assert sentences(found)[0] == (
@@ -187,3 +187,14 @@ def test_many_layers_are_counted() -> None:
     assert sentences(found)[3].endswith(
         "layer 6 0.16, layer 5 0.15, layer 4 0.14, layer 3 0.13, 3 other layers less."
     )
+
+
+def test_two_attempts_of_one_run_are_named_by_both() -> None:
+    run = {"run_id": 1, "project": "demo", "run": "sound", "step": 8}
+    found = comparison(
+        compared(0, 0.2, 0.5),
+        this=SideAnswer(**run, attempt="a"),
+        other=SideAnswer(**run, attempt="a.2"),
+    )
+    first = sentences(found)[0]
+    assert first == "sound: step 8 of attempt a against step 8 of attempt a.2, 1 tensor."

@@ -36,10 +36,16 @@ def sentences(comparison: ComparisonAnswer) -> list[str]:
 def _names(this: SideAnswer, other: SideAnswer) -> tuple[str, str]:
     """Short and different: the step where the run is the same, the project where the name is."""
     if this.run_id == other.run_id:
-        return f"step {this.step}", f"step {other.step}"
+        return _place(this, other), _place(other, this)
     if this.run != other.run:
         return this.run, other.run
     return f"{this.project}/{this.run}", f"{other.project}/{other.run}"
+
+
+def _place(side: SideAnswer, other: SideAnswer) -> str:
+    """A step of a run; of which attempt, where the other's is of another."""
+    of = "" if side.attempt == other.attempt else f" of attempt {side.attempt}"
+    return f"step {side.step}{of}"
 
 
 def _compared(comparison: ComparisonAnswer, this: str, other: str) -> str:
@@ -51,7 +57,7 @@ def _compared(comparison: ComparisonAnswer, this: str, other: str) -> str:
         if names
     )
     if mine.run_id == theirs.run_id:
-        return f"{mine.run}: step {mine.step} against step {theirs.step}, {count}."
+        return f"{mine.run}: {this} against {other}, {count}."
     return (
         f"{this} (step {mine.step}) against {other} (step {theirs.step}): "
         f"{count} of the same name{alone}."
