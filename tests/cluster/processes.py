@@ -37,7 +37,8 @@ class Cluster:
     def start_scheduler(self) -> None:
         """Starts it, for the first time or again."""
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", str(self._port), "--no-dashboard"
+            *("scheduler", "--host", "127.0.0.1", "--port", str(self._port)),
+            *("--no-dashboard", "--dashboard-address", "127.0.0.1:0"),
         )
 
     def start_worker(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +45,7 @@ def test_a_training_measures_the_same_as_on_this_machine(
         settle(house)
     assert statistics(on_cluster) == statistics(here)
     assert spectra(on_cluster) == spectra(here) != []
+    assert compared_with_the_first(here) > 0
     assert stripped(on_cluster) == stripped(here)
 
 
@@ -140,14 +140,14 @@ def test_a_scheduler_that_died_is_waited_for_and_loses_nothing(
     house.receive(make_part(0))
     blob = waiting(house, cluster)
     house.pipeline.advance()
-    writer = blob.wait_for_reader()
+    blob.wait_for_reader()
     cluster.kill_scheduler()
     wait_for(lambda: engine.trouble == AWAY, "the loss")
     house.receive(make_part(1))
     house.pipeline.advance()
     assert house.states() == ["received", "received"]
     blob.release()
-    os.close(writer)
+    blob.let_go()
     cluster.start_scheduler()
     cluster.start_worker()
     wait_for_slots(engine, 1)
@@ -200,6 +200,13 @@ def statistics(house: House) -> list[tuple[Any, ...]]:
     with house.database.read() as session:
         rows = session.execute(select(TENSOR_STATS).order_by(*TENSOR_STATS.primary_key)).all()
     return [tuple(row) for row in rows]
+
+
+def compared_with_the_first(house: House) -> int:
+    """How many times singular vectors were."""
+    column = TENSOR_STATS.c.subspace_overlap_to_first
+    with house.database.read() as session:
+        return len(session.scalars(select(column).where(column.is_not(None))).all())
 
 
 def spectra(house: House) -> list[tuple[Any, ...]]:

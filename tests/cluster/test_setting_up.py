@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 
 from bifurk_service.app import create_app
 from bifurk_service.errors import SetupError
+from bifurk_service.pipeline.cluster import connection
+from bifurk_service.pipeline.cluster.engine import ClusterWorkers
 from bifurk_service.settings import Settings
 from bifurk_service.stats.spectra.grouping import grouped, spectrum_seconds
 from tests.cluster.processes import free_port
 from tests.parts import make_part, put_part
-from tests.server import Server
+from tests.server import Server, wait_for
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,17 @@ def test_a_scheduler_that_is_not_there_keeps_nobody_from_sending(
     }
     assert "bifurk_jobs_limit 0.0" in server.get("/metrics")
     assert server.get("/api/v1/runs/1")["snapshots"]["received"] == 1
+
+
+def test_a_stranger_at_its_port_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.5)
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        engine = ClusterWorkers(f"tcp://127.0.0.1:{stranger.getsockname()[1]}")
+        assert engine.count == 0
+        wait_for(lambda: engine.trouble == connection.AWAY, "the end of patience")
+        engine.close()
 
 
 def test_ten_thousand_small_tensors_are_few_tasks_and_large_ones_stay_alone() -> None:

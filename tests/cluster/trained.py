@@ -10,7 +10,8 @@ import torch
 from bifurk.wire import Part
 from tests.parts import make_part, make_tensor
 
-STEPS = 3
+STEPS = 6
+"""Singular vectors are looked at twice, and the second time compared with the first."""
 
 
 @cache

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from tests.server import wait_for
 
 
@@ -23,6 +25,7 @@ class WaitingBlob:
         self._processes = processes
         file.rename(self._aside)
         os.mkfifo(file)
+        self._writer: int | None = None
 
     def kill_reader(
         self,
@@ -35,25 +38,31 @@ class WaitingBlob:
         Args:
             then: called before anything else reads it. meanwhile: called until there is a reader.
         """
-        writer = self.wait_for_reader(meanwhile)
-        reader = wait_for(self._reader, "the worker that reads the part")
+        reader = self.wait_for_reader(meanwhile)
         then()
         os.kill(reader, signal.SIGKILL)
-        os.close(writer)
+        wait_for(lambda: not _lives(reader), "the worker's end")
 
     def wait_for_reader(self, meanwhile: Callable[[], object] = lambda: None) -> int:
-        """The end that a worker now waits for; closed, it would read an empty part."""
+        """The process that waits, from then on for the end that is held here."""
 
-        def opened() -> int | None:
+        def reader() -> int | None:
             meanwhile()
-            return self._opened()
+            if self._writer is None:
+                self._writer = self._opened()
+            return self._reader()
 
-        writer: int = wait_for(opened, "a worker that reads the part")
-        return writer
+        found: int = wait_for(reader, "a worker that reads the part")
+        return found
 
     def release(self) -> None:
         """Whoever opens it from now on finds the blob."""
         self._aside.replace(self._file)
+
+    def let_go(self) -> None:
+        """Whoever still waits at the pipe reads an empty part."""
+        if self._writer is not None:
+            os.close(self._writer)
 
     def _opened(self) -> int | None:
         try:
@@ -63,6 +72,13 @@ class WaitingBlob:
 
     def _reader(self) -> int | None:
         return next((pid for pid in self._processes() if str(self._file) in _open_files(pid)), None)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _open_files(pid: int) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -91,16 +90,7 @@ class FolderBlobs:
 
     def get(self, key: str) -> bytes:
         """See ``BlobStore.get``."""
-        try:
-            return (self._root / PurePosixPath(key)).read_bytes()
-        except FileNotFoundError:
-            if not self._root.is_dir():
-                raise StorageError(
-                    f"there is no folder of blobs {self._root} on {socket.gethostname()}; machines "
-                    "that share no folder need a BIFURK_BLOB_URL such as s3://BUCKET/PREFIX",
-                    retry_after_seconds=RETRY_SECONDS,
-                ) from None
-            raise
+        return (self._root / PurePosixPath(key)).read_bytes()
 
     def delete(self, key: str) -> None:
         """See ``BlobStore.delete``; folders left empty go too."""

@@ -15,6 +15,8 @@ import bifurk
 log = logging.getLogger("bifurk.service")
 
 CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 15.0
+"""A scheduler that is silent for so long, or somebody else at its port, is away."""
 RETRY_SECONDS: Final = 1.0
 RECONNECT_SECONDS: Final = 0.1
 LOOK_SECONDS: Final = 1.0
@@ -48,25 +50,29 @@ class Connection:
     async def keep(self) -> None:
         """Connects, looks on, and connects again, until cancelled."""
         while True:
-            client = Client(
-                self.address,
-                asynchronous=True,
-                timeout=CONNECT_SECONDS,
-                set_as_default=False,
-                direct_to_workers=True,
-                name="bifurk",
-            )
             try:
-                await client
-                self.client = client
-                await self._look_on(client)
-                self._say(AWAY, "it did not come back")
+                await self._connect()
             except Exception as error:  # noqa: BLE001 - whatever a scheduler or its stranger says
                 self._say(AWAY, f"{type(error).__name__}: {error}")
-            finally:
-                self.client, self.slots = None, 0
-                await _close(client)
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _connect(self) -> None:
+        client = Client(
+            self.address,
+            asynchronous=True,
+            timeout=CONNECT_SECONDS,
+            set_as_default=False,
+            direct_to_workers=True,
+            name="bifurk",
+        )
+        try:
+            await asyncio.wait_for(client, ANSWER_SECONDS)
+            self.client = client
+            await self._look_on(client)
+            self._say(AWAY, "it did not come back")
+        finally:
+            self.client, self.slots = None, 0
+            await _close(client)
 
     async def _look_on(self, client: Client) -> None:
         """Until the client has given up connecting again, which it tries by itself at first."""
@@ -76,7 +82,7 @@ class Connection:
                 self._say(AWAY, "the connection was lost")
                 await asyncio.sleep(RECONNECT_SECONDS)
                 continue
-            threads: Mapping[str, int] = await client.nthreads()
+            threads: Mapping[str, int] = await asyncio.wait_for(client.nthreads(), ANSWER_SECONDS)
             known = {worker: told for worker, told in known.items() if worker in threads}
             known |= await _releases(client, [one for one in threads if one not in known])
             self.slots = sum(threads.values())
@@ -114,7 +120,11 @@ async def _releases(client: Client, workers: list[str]) -> dict[str, str | None]
     """
     if not workers:
         return {}
-    told = await client.run(version, "bifurk", workers=workers, on_error="return")
+    asked = client.run(version, "bifurk", workers=workers, on_error="return")
+    try:
+        told = await asyncio.wait_for(asked, ANSWER_SECONDS)
+    except TimeoutError:
+        return {}
     return {
         worker: answer if isinstance(answer, str) else None
         for worker, answer in told.items()
