@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from bifurk_service.notify.followed import FollowedPolicy
 from bifurk_service.notify.messages import send
 from bifurk_service.notify.notice import Notice
 from bifurk_service.notify.sending import Outcome, Sender
+from bifurk_service.pipeline import notifying as notifying_module
 from bifurk_service.pipeline import telling
 from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.telling import GIVE_UP_SECONDS, Teller
@@ -48,6 +49,7 @@ class Desk:
         self.receiver = Receiver()
         self.clock = Clock()
         self.observed: list[str] = []
+        self.leads = True
         self.teller = self.new_teller(database, type)
 
     def new_teller(self, database: Database, type: str = "webhook") -> Teller:
@@ -65,6 +67,7 @@ class Desk:
             Sender(Destinations(private=True)),
             public_url="https://bifurk.example.org",
             observe=lambda _channel, outcome: self.observed.append(outcome),
+            may_send=lambda: self.leads,
             now=self.clock.now,
             monotonic=self.clock.now,
             draw=lambda: 0.5,
@@ -203,6 +206,16 @@ def test_before_its_time_nothing_is_tried(desk: Desk) -> None:
     assert len(desk.receiver.received) == 2
 
 
+def test_who_does_not_lead_any_more_sends_nothing(desk: Desk) -> None:
+    desk.put(desk.outbox.alert())
+    desk.leads = False
+    desk.teller.advance()
+    assert desk.receiver.received == []
+    desk.leads = True
+    desk.teller.advance()
+    assert desk.statuses == ["firing"]
+
+
 def test_a_receiver_that_asks_for_time_gets_it_from_every_message(desk: Desk) -> None:
     for _ in range(3):
         desk.put(desk.outbox.alert())
@@ -308,17 +321,38 @@ def test_alertmanager_is_told_again_until_the_end(database: Database) -> None:
 
 
 @contextmanager
-def notifying(database: Database, file: Path) -> Iterator[Notifier]:
+def notifying(
+    database: Database, file: Path, leads: Callable[[], bool] = lambda: True
+) -> Iterator[Notifier]:
     notifier = Notifier(
         database,
         FollowedPolicy(file),
         Sender(Destinations(private=True)),
         public_url="",
         observe=lambda _channel, _outcome: None,
+        leads=leads,
     )
     notifier.start()
     yield notifier
     notifier.stop()
+
+
+def test_of_two_who_could_tell_the_one_that_leads_does(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying_module, "FOLLOW_SECONDS", 0.05)
+    outbox, receiver, leader = Outbox(database), Receiver(), ["first"]
+    file = channels_file(tmp_path, ops=receiver)
+    first = notifying(database, file, lambda: leader == ["first"])
+    second = notifying(database, file, lambda: leader == ["second"])
+    with first, second:
+        outbox.put(outbox.alert(), "ops")
+        receiver.wait_for(1)
+        leader[0] = "second"
+        outbox.put(outbox.alert(), "ops")
+        assert len(receiver.wait_for(2)) == 2
+        leader[0] = "nobody"
+    receiver.close()
 
 
 def channels_file(folder: Path, **receivers: Receiver) -> Path:

@@ -93,9 +93,10 @@ def test_a_writer_that_stands_still_lets_the_others_by(
 def test_nobody_waits_for_ever_for_a_server_that_hangs_or_restarts(
     own: Postgres, start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
+    url = own.bifurk("hanging")
     server = start_server(
         tmp_path / "data",
-        BIFURK_DATABASE_URL=own.bifurk("hanging"),
+        BIFURK_DATABASE_URL=url,
         BIFURK_DATABASE_WAIT_SECONDS=str(WAIT_SECONDS),
         BIFURK_DATABASE_STATEMENT_SECONDS="1",
         BIFURK_LEASE_SECONDS="2",
@@ -122,6 +123,11 @@ def test_nobody_waits_for_ever_for_a_server_that_hangs_or_restarts(
     own.start()
     wait_for(lambda: put_part(server, broken_part(2))[0] == 201, "the part that was refused")
     caller.wait_until_judged(run, 3)
+    database = Database(url)
+    with database.read() as session:
+        lasts = "SELECT name FROM pipelines WHERE until > extract(epoch FROM clock_timestamp())"
+        assert len(session.scalars(text(lasts)).all()) == 1, "it is there again, and leads"
+    database.close()
 
 
 def answered(server: Server, *, count: int) -> list[tuple[int, str | None]]:
