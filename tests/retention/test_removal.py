@@ -8,11 +8,12 @@ import pytest
 
 from bifurk_service.errors import NotFoundError
 from bifurk_service.pipeline.removing import remove_due, remove_run
+from bifurk_service.store.baselines import judged_runs
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.live import live_runs
 from bifurk_service.store.queries import list_runs, run_summary, search_runs
 from bifurk_service.store.removal import hide_run
-from bifurk_service.store.run_sizes import run_bytes
+from bifurk_service.store.run_sizes import budgets, run_bytes
 from bifurk_service.store.runs import ensure_attempt
 from bifurk_service.store.snapshots import waiting_snapshots
 from tests.retention.conftest import Past
@@ -38,6 +39,8 @@ def test_a_removal_that_is_killed_is_completed(past: Past, tmp_path: Path) -> No
     with database.read() as session:
         assert list_runs(session) == search_runs(session, limit=9) == []
         assert live_runs(session, ended_after=-1.0) == []
+        assert judged_runs(session, "p") == []
+        assert budgets(session, default=1) == []
         assert waiting_snapshots(session, run.attempt, limit=9) == []
         with pytest.raises(NotFoundError):
             run_summary(session, run.id)

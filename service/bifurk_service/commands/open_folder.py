@@ -91,6 +91,7 @@ def _settings(data_dir: Path) -> Settings:
             "allowed_hosts": (),
             "pipeline": True,
             "retention_days": None,
+            "keep_bytes_per_run": None,
         }
     )
 

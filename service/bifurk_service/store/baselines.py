@@ -18,6 +18,7 @@ from bifurk_service.store.models import (
     StoredMark,
 )
 from bifurk_service.store.series import Stretch
+from bifurk_service.store.shown import is_shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ def judged_runs(session: Session, project: str) -> list[JudgedRun]:
         select(func.max(Attempt.id))
         .join(Run, Attempt.run_id == Run.id)
         .join(Project, Run.project_id == Project.id)
-        .where(Project.slug == project, Attempt.cursor >= 0)
+        .where(Project.slug == project, is_shown(), Attempt.cursor >= 0)
         .group_by(Attempt.run_id)
     )
     rows = session.execute(

@@ -20,6 +20,7 @@ from bifurk_service.store.models import (
     Tensor,
     Thinning,
 )
+from bifurk_service.store.shown import is_shown
 from bifurk_service.store.thinning import WHOLE
 
 ROW_BYTES: Final = 100 + 10 * len(STATISTIC_NAMES)
@@ -62,7 +63,8 @@ def run_bytes(session: Session, run_id: int) -> int:
 
 def budgets(session: Session, *, default: int | None) -> list[tuple[int, int]]:
     """Runs that may take no more than so many bytes: id and bytes, oldest first."""
-    rows = session.execute(select(Run.id, Run.keep_bytes).order_by(Run.id))
+    query = select(Run.id, Run.keep_bytes).where(is_shown()).order_by(Run.id)
+    rows = session.execute(query)
     allowed = [(run_id, default if own is None else own) for run_id, own in rows]
     return [(run_id, most) for run_id, most in allowed if most is not None]
 
