@@ -17,7 +17,7 @@ from tests.faults.soak.stacks import Stack, one_process, several_processes
 from tests.faults.soak.training import CLIENTS
 from tests.faults.soak.undisturbed import settled, undisturbed
 
-STEPS = 80
+STEPS = 75
 SNAPSHOTS = len(CLIENTS) * (STEPS + 1)
 SEED = 20261126
 FAULT_CHANCE = 0.08
