@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from bifurk_service.pipeline.dispatch import SpectraSchedule
 from bifurk_service.pipeline.leases import PATIENCE_SECONDS
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import (
@@ -27,7 +28,16 @@ from tests.api.filling import BROKEN_AT, broken_part
 from tests.pipeline.house import House
 
 ATTEMPTS = ("a", "b", "c")
-SNAPSHOTS = BROKEN_AT + 2
+SNAPSHOTS = BROKEN_AT + 1
+
+
+class AtOnce(Executor):
+    """Runs a job where it is handed out."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
 
 
 class Held(Executor):
@@ -54,13 +64,21 @@ def join(url: str, tmp_path: Path) -> Iterator[Callable[[], House]]:
     houses: list[House] = []
 
     def joined() -> House:
-        houses.append(House(tmp_path, Database(url)))
+        houses.append(simple(House(tmp_path, Database(url))))
         return houses[-1]
 
     yield joined
     for house in houses:
         house.pipeline.stop()
         house.database.close()
+
+
+def simple(house: House) -> House:
+    """Measures where it hands out, and of spectra as few as may be."""
+    house.executor = lambda _: AtOnce()
+    house.spectra = SpectraSchedule(budget_seconds=0.0, vectors_every=1_000)
+    house.pipeline = house.new_pipeline()
+    return house
 
 
 def silence(house: House) -> None:
@@ -117,7 +135,7 @@ def send(house: House, attempts: tuple[str, ...], sequences: range) -> None:
             house.receive(broken_part(sequence, run=f"run-{attempt}", attempt=attempt))
 
 
-def turns(*houses: House, rounds: int = 400) -> None:
+def turns(*houses: House, rounds: int = 60) -> None:
     """Rounds of each in turn until nothing waits."""
     for _ in range(rounds):
         for house in houses:
@@ -131,7 +149,7 @@ def turns(*houses: House, rounds: int = 400) -> None:
 def test_two_share_the_attempts_and_find_what_one_finds(
     join: Callable[[], House], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    alone = House(tmp_path_factory.mktemp("alone"))
+    alone = simple(House(tmp_path_factory.mktemp("alone")))
     send(alone, ATTEMPTS, range(SNAPSHOTS))
     turns(alone)
     expected = outcome(alone.database)
