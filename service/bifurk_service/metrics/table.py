@@ -127,8 +127,10 @@ METRICS: Final[tuple[MetricRow, ...]] = (
             ("stream_listeners", "Who listens to this process's stream of events."),
             (
                 "runs_over_budget",
-                "Runs larger than they may be although all is thinned that may be; told by the "
-                "process that thins.",
+                (
+                    "Runs larger than they may be although all is thinned that may be; told by the "
+                    "process that thins."
+                ),
             ),
             ("database_connections", "Connections to the database that this process uses."),
             (
