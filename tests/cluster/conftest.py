@@ -13,7 +13,7 @@ from tests.cluster.bucket import Bucket
 from tests.cluster.processes import Cluster, wait_for_slots
 from tests.pipeline.house import House
 
-SMALL_TASKS = 0.05
+SMALL_TASKS = 0.002
 """Seconds: the matrices of tests are small, and are to be several tasks nevertheless."""
 
 

@@ -26,7 +26,7 @@ from bifurk_service.pipeline.measuring import (
     inputs_beside_earlier,
     measure_parts,
 )
-from bifurk_service.pipeline.reading import read_parts
+from bifurk_service.pipeline.reading import BlobRef, read_parts
 from bifurk_service.pipeline.workers import WorkersAwayError
 from bifurk_service.stats.measure import MeasuredSpectra, measure_spectra, out_of_time
 from bifurk_service.stats.spectra.grouping import grouped, spectrum_seconds
@@ -91,8 +91,7 @@ def begin(sent: bytes, most_seconds: float) -> MeasureOutcome | Groups:
         sent: the job. most_seconds: how much one task's spectra should take, about.
     """
     job: MeasureJob = unpacked(sent)
-    parts = _parts(job)
-    inputs = inputs_of(parts)
+    parts, inputs = _last_read(job.blob_url, job.parts)
     groups = grouped(
         job.plan.ordered(list(inputs.tensors)), _matrices(inputs), most_seconds=most_seconds
     )
@@ -105,7 +104,7 @@ def begin(sent: bytes, most_seconds: float) -> MeasureOutcome | Groups:
 def describe_rest(sent: bytes) -> tuple[Described, MeasuredSpectra]:
     """Everything but spectra, and why tensors that are no matrices have none."""
     job: MeasureJob = unpacked(sent)
-    parts = _parts(job)
+    parts, _ = _last_read(job.blob_url, job.parts)
     inputs = inputs_beside_earlier(job, parts)
     matrices = _matrices(inputs)
     others = {name: one for name, one in inputs.tensors.items() if name not in matrices}
@@ -116,7 +115,8 @@ def describe_rest(sent: bytes) -> tuple[Described, MeasuredSpectra]:
 def spectra(sent: bytes, names: Sequence[str]) -> MeasuredSpectra:
     """The spectra of one group."""
     job: MeasureJob = unpacked(sent)
-    tensors = inputs_of(_parts(job)).tensors
+    _, inputs = _last_read(job.blob_url, job.parts)
+    tensors = inputs.tensors
     return measure_spectra({name: tensors[name] for name in names}, job.plan)
 
 
@@ -147,9 +147,8 @@ def _matrices(inputs: SnapshotInputs) -> dict[str, float]:
     }
 
 
-def _parts(job: MeasureJob) -> list[Part]:
-    """The parts of the snapshot that this worker had to do with last stay in its memory."""
-    return _last_parts(job.blob_url, job.parts)
-
-
-_last_parts = lru_cache(maxsize=1)(read_parts)
+@lru_cache(maxsize=1)
+def _last_read(blob_url: str, refs: tuple[BlobRef, ...]) -> tuple[list[Part], SnapshotInputs]:
+    """Of the snapshot that this worker had to do with last; it stays for the next task."""
+    parts = read_parts(blob_url, refs)
+    return parts, inputs_of(parts)
