@@ -105,7 +105,7 @@ def _stored(asked: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _memory(asked: argparse.Namespace) -> dict[str, Any]:
-    return sections.memory(parts=320 if asked.quick else 7_200, clients=4, load=Load(tensors=8))
+    return sections.memory(parts=320 if asked.quick else 7_200, clients=4, load=Load(tensors=4))
 
 
 def _workers(asked: argparse.Namespace) -> list[dict[str, Any]]:

@@ -132,7 +132,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--database", choices=DATABASES, default="SQLite")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--tensors", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=40.0, help="of each rate")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each rate")
     parser.add_argument("--shares", type=float, nargs="+", default=list(SHARES))
     asked = parser.parse_args()
     if asked.quick:

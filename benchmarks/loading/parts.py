@@ -7,6 +7,7 @@ to be measured, and nothing that a detector would have to tell of.
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -65,7 +66,7 @@ class Stamp:
 
     def __init__(self, load: Load) -> None:
         self.load = load
-        self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
+        self._own = threading.local()
         self._order = np.random.default_rng(7).permutation(VARIANTS * 64) % VARIANTS
         self._plain = [
             [_split(encode_plain(_part(load, variant, rank))) for rank in range(load.ranks)]
@@ -84,12 +85,18 @@ class Stamp:
         said = (run, str(step), str(sequence), str(step - EVERY) if sequence else "null")
         text = pieces[0] + "".join(a + b for a, b in zip(said, pieces[1:], strict=True))
         header = text.encode()
-        body = self._compressor.compress(len(header).to_bytes(8, "little") + header + data)
+        body = self._compressor().compress(len(header).to_bytes(8, "little") + header + data)
         return Stamped(
             path=f"/api/v1/projects/{PROJECT}/runs/{run}/attempts/first/snapshots/{step}/parts/{rank}",
             body=body,
             headers={"Content-Encoding": "zstd", "Content-Digest": content_digest(body)},
         )
+
+    def _compressor(self) -> zstandard.ZstdCompressor:
+        """One a thread: it keeps its tables from one body to the next, and shares them badly."""
+        if not hasattr(self._own, "compressor"):
+            self._own.compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
+        return self._own.compressor
 
 
 def _split(plain: bytes) -> tuple[list[str], bytes]:
