@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -87,3 +88,18 @@ def test_a_blob_that_goes_while_all_are_looked_through_is_passed_over(
     monkeypatch.setattr(Path, "rglob", lambda *_: [tmp_path / "p/a.part", gone])
     monkeypatch.setattr(Path, "is_file", lambda _: True)
     assert blobs.older_than(-60) == ["p/a.part"]
+
+
+@pytest.mark.parametrize(("number", "waits"), [(errno.ESTALE, True), (errno.EIO, False)])
+def test_a_folder_that_cannot_be_read_is_waited_for_and_a_broken_file_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, waits: bool
+) -> None:
+    def broken(_path: Path) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    blobs = open_blobs(str(tmp_path))
+    blobs.put("a/1", b"x")
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    with pytest.raises(StorageError if waits else OSError, match=os.strerror(number)) as raised:
+        blobs.get("a/1")
+    assert getattr(raised.value, "retry_after_seconds", None) == (30 if waits else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,15 @@ import fsspec
 from bifurk_service.errors import StorageError
 
 RETRY_SECONDS: Final = 30
+PASSING: Final = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EACCES", "EAGAIN", "EHOSTDOWN", "EHOSTUNREACH", "EINTR", "EMFILE", "ENETDOWN",
+        "ENETUNREACH", "ENFILE", "ENOMEM", "ENOTCONN", "EPERM", "ESTALE", "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+"""Why a file may not be readable now and be so later, or once somebody has seen to it."""
 BUCKETS: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "oci"})
 """Protocols whose first path element is a bucket, which is made by people."""
 
@@ -90,7 +100,14 @@ class FolderBlobs:
 
     def get(self, key: str) -> bytes:
         """See ``BlobStore.get``."""
-        return (self._root / PurePosixPath(key)).read_bytes()
+        try:
+            return (self._root / PurePosixPath(key)).read_bytes()
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            raise StorageError(
+                f"the blob could not be read: {error.strerror}", retry_after_seconds=RETRY_SECONDS
+            ) from error
 
     def delete(self, key: str) -> None:
         """See ``BlobStore.delete``; folders left empty go too."""
