@@ -66,7 +66,7 @@ class FlatPiece:
         # Between a forward pass and the backward one the flat parameter itself shows something
         # else: everything, gathered, perhaps in low precision.
         share: torch.Tensor = getattr(flat, "_local_shard", flat)
-        return share.detach()[self.offset : self.offset + self.length]
+        return share.detach().reshape(-1)[self.offset : self.offset + self.length]
 
 
 def is_flattened(parameter: torch.Tensor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -49,6 +49,11 @@ class Held:
     def values(self) -> torch.Tensor:
         """What lies in this process, without autograd; never communicates."""
         return local(self.source) if self.piece is None else self.piece.held(self.source)
+
+    def read_from(self, copy: torch.Tensor) -> Held:
+        """The same, its values read from a copy of what lies in this process."""
+        piece = None if self.piece is None else replace(self.piece, flat=copy, offset=0)
+        return replace(self, source=copy, piece=piece)
 
     def shard(self, rank: int) -> Shard:
         """What of the whole that is, and whether this process, of this rank, sends it.

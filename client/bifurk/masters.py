@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from bifurk.held import Held
@@ -44,9 +45,15 @@ def masters_of(held: Iterable[Held], optimizers: Sequence[Optimizer]) -> Masters
 
 
 def _is_copy(copy: torch.Tensor, parameter: torch.Tensor) -> bool:
+    if not (_has_values(copy) and _has_values(parameter)):
+        return False
     if copy.shape != parameter.shape or copy.dtype.itemsize <= parameter.dtype.itemsize:
         return False
     if is_distributed(copy) != is_distributed(parameter):
         return False
     ours, theirs = local(copy).detach(), local(parameter).detach()
     return ours.shape == theirs.shape and torch.equal(ours.to(theirs), theirs)
+
+
+def _has_values(tensor: torch.Tensor) -> bool:
+    return not is_lazy(tensor) and not tensor.is_meta and tensor.layout is torch.strided

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -202,7 +202,7 @@ def _named(model: torch.nn.Module, masters: Masters) -> Iterator[tuple[str, Held
         seen.add(name)
         reference = masters.get(id(held.parameter))
         master = None if reference is None else reference()
-        yield name, held if master is None else replace(held, source=master)
+        yield name, held if master is None else held.read_from(master)
 
 
 def _wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

@@ -69,3 +69,15 @@ def test_what_is_no_copy_is_not_taken_for_one(wrong: str) -> None:
     else:
         masters = [p.detach().clone().requires_grad_() for p in net.parameters()]
     assert {dtype for dtype, _ in sent(net, masters).values()} == {"bfloat16"}
+
+
+@pytest.mark.parametrize("unread", ["lazy", "meta"])
+def test_weights_without_values_have_no_copies(unread: str) -> None:
+    empty = nn.LazyLinear(5) if unread == "lazy" else nn.Linear(6, 5, device="meta")
+    net = nn.Sequential(empty, nn.Linear(5, 5)).to(COARSE)
+    shapes = ((5, 6), (5,), (5, 5), (5,))
+    found = sent(net, [torch.zeros(shape, requires_grad=True) for shape in shapes])
+    assert {name: dtype for name, (dtype, _) in found.items()} == {
+        "1.weight": "bfloat16",
+        "1.bias": "bfloat16",
+    }

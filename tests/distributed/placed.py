@@ -59,10 +59,12 @@ def sharded(whole: nn.Module, layout: Layout) -> nn.Module:
     return held
 
 
-def sent(model: nn.Module, **settings: Any) -> tuple[TensorPart, ...]:
+def sent(
+    model: nn.Module, *, trained: Sequence[torch.Tensor] | None = None, **settings: Any
+) -> tuple[TensorPart, ...]:
     """What this rank's client posts of a model before the first step, full values included."""
     transport = InMemoryTransport()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters() if trained is None else trained, lr=0.1)
     with bifurk.watch(
         model, optimizer, run="placed", attempt="first", payload="full", transport=transport,
         **settings,

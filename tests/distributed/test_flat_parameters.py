@@ -52,6 +52,22 @@ def test_the_ranges_of_all_ranks_make_up_the_whole(dtype: torch.dtype, originals
         assert_same(came, expected[name])
 
 
+def test_copies_of_ranges_are_read_in_the_place_of_the_flat_parameter() -> None:
+    expected = {tensor.name: tensor for tensor in sent(Weights(torch.bfloat16).float())}
+    pieces: dict[str, list[TensorPart]] = {}
+    for rank in range(RANKS):
+        with as_rank(rank, RANKS):
+            model = flattened(Weights(torch.bfloat16), originals=True)
+            copies = [one.detach().float() for one in model.parameters()]
+            for tensor in sent(model, trained=copies):
+                pieces.setdefault(tensor.name, []).append(tensor)
+    assert pieces.keys() == expected.keys()
+    for name, them in pieces.items():
+        came = assembled(them)
+        assert isinstance(came, TensorPart), came
+        assert_same(came, expected[name])
+
+
 @pytest.mark.usefixtures("_alone")
 @BOTH
 def test_parts_that_torch_does_not_tell_are_left_out_and_said_so(
