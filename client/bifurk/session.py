@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import sys
 import threading
 import time
 import weakref
@@ -32,6 +30,7 @@ from bifurk.neighbours import Neighbours
 from bifurk.news import News
 from bifurk.overhead import ThreadTime
 from bifurk.portrait import Portrait, as_html, as_text
+from bifurk.process_end import ProcessEnd
 from bifurk.recorder import Recorder
 from bifurk.reports import Reports
 from bifurk.step_hooks import StepHooks
@@ -86,7 +85,6 @@ class Session(Monitor):
         self._identity = identity
         self._config = config
         self._news = News(config.url)
-        self._error_before = _last_error()
         self._wall = Wall()
         # What the user calls stays up: a wrong argument is no fault of the watching, and closing
         # has to work when the rest has switched itself off.
@@ -213,7 +211,7 @@ class Session(Monitor):
         # A finaliser runs wherever the last reference was dropped: it may only queue.
         self._orphaned = weakref.finalize(clock, self._encoder.call, self._end_orphan)
         self._orphaned.atexit = False
-        atexit.register(self._at_exit)
+        self._process_end = ProcessEnd(self._at_exit)
         for target in self._config.forward if self._identity.speaks else ():
             self._calls.run(self._news.forward, target)
 
@@ -321,11 +319,10 @@ class Session(Monitor):
         delivered = self._delivery.flush(_left(deadline))
         return self._news.flush(_left(deadline)) and delivered and encoded
 
-    def _at_exit(self) -> None:
+    def _at_exit(self, error: BaseException | None = None) -> None:
         if not self._ours():
             return
-        error = _last_error()
-        self._calls.run(self._close, EXIT_SECONDS, None if error is self._error_before else error)
+        self._calls.run(self._close, EXIT_SECONDS, error)
         # Where another thread has begun to close, the interpreter waits for it as well.
         self._over.wait(EXIT_SECONDS)
 
@@ -366,7 +363,7 @@ class Session(Monitor):
         self._calls.run(self._tell_late_losses, _before_last_share(_left(deadline)))
         self._calls.run(self._delivery.close, _left(deadline))
         self._calls.run(self._news.close, _left(deadline))
-        atexit.unregister(self._at_exit)
+        self._process_end.remove()
 
     def _stop_watching(self) -> None:
         self._hooks.remove()
@@ -432,14 +429,3 @@ def _left(deadline: float) -> float:
 def _bounded(seconds: float) -> float:
     """What every wait accepts: "for ever" is the longest it can, and NaN does not wait."""
     return min(max(0.0, seconds), threading.TIMEOUT_MAX)
-
-
-def _last_error() -> BaseException | None:
-    """The last exception nobody caught, as the interpreter keeps it for debuggers.
-
-    At an interactive prompt it is some earlier line's, and says nothing about the run.
-    """
-    if hasattr(sys, "ps1"):
-        return None
-    error: BaseException | None = getattr(sys, "last_value", None)
-    return error

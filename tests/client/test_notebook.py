@@ -260,7 +260,7 @@ def test_an_error_in_a_cell_is_not_the_end_of_the_run(notebook: Notebook, when: 
         notebook.fail("1 / 0")
     assert isinstance(sys.last_value, ZeroDivisionError)
     notebook.run(TRAIN)
-    notebook["monitor"]._at_exit()
+    notebook["monitor"]._process_end._at_exit()
     assert [states for _, states in notebook.attempts()] == [["running", "finished"]]
 
 
