@@ -31,12 +31,14 @@ def as_optimizers(given: object) -> tuple[Optimizer, ...]:
     Warns where they have more parameter groups than learning rates can be recorded.
 
     Raises:
-        TypeError: something else was passed. ValueError: the sequence is empty.
+        TypeError: something else was passed, or the first one runs no hooks. ValueError: the
+            sequence is empty.
     """
     several = given if isinstance(given, Sequence) else (given,)
     optimizers = tuple(_unwrapped(optimizer) for optimizer in several)
     if not optimizers:
         raise ValueError("watch() needs at least one optimizer, got an empty sequence")
+    _check_hooks(optimizers[0])
     groups = sum(len(optimizer.param_groups) for optimizer in optimizers)
     if groups > MAX_RATES:
         _log.warning(
@@ -124,6 +126,16 @@ def _unwrapped(optimizer: object) -> Optimizer:
             f" got {type(optimizer).__name__}"
         )
     return optimizer
+
+
+def _check_hooks(optimizer: Optimizer) -> None:
+    try:
+        optimizer.register_step_pre_hook(lambda *_: None).remove()
+    except AttributeError:
+        raise TypeError(
+            f"{type(optimizer).__name__} runs no hooks, because it never calls Optimizer.__init__:"
+            " pass the optimizer that it wraps"
+        ) from None
 
 
 def _rate(rate: Any) -> float | torch.Tensor:

@@ -100,3 +100,16 @@ def test_a_wrapper_is_seen_through() -> None:
 def test_anything_else_is_refused() -> None:
     with pytest.raises(TypeError, match="got int"):
         as_optimizers(3)
+
+
+def test_one_that_runs_no_hooks_is_refused_before_anything_begins() -> None:
+    class Wrapper(torch.optim.Optimizer):
+        def __init__(self, inner: torch.optim.Optimizer) -> None:
+            self.inner, self.param_groups = inner, inner.param_groups
+
+    model = nn.Linear(2, 2)
+    wrapper = Wrapper(torch.optim.SGD(model.parameters()))
+    transport = InMemoryTransport()
+    with pytest.raises(TypeError, match=r"Wrapper runs no hooks.*pass the optimizer that it wraps"):
+        bifurk.watch(model, wrapper, run="r", transport=transport)
+    assert not transport.requests
