@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from inspect import currentframe
 from types import FrameType
@@ -16,6 +17,9 @@ Hook: TypeAlias = Callable[[Optimizer, Any, Any], None]
 
 _TORCH_MODULE: Final = Optimizer.__module__
 """Where the function lies that runs the hooks around ``step``."""
+_CHECKPOINT_MODULE: Final = "torch.distributed.checkpoint.state_dict"
+_MAKES_ROOM: Final = "_init_optim_state"
+"""Its function that steps a fresh optimizer without gradients, for a state to load into."""
 
 
 class StepHooks:
@@ -23,7 +27,8 @@ class StepHooks:
 
     torch wraps ``step`` of every class of which there was an instance, so that a subclass whose
     ``step`` calls ``super().step()`` runs the hooks twice, one pair inside the other: only the
-    outer pair counts. Steps that a CUDA graph records rather than takes do not count.
+    outer pair counts. Steps that a CUDA graph records rather than takes do not count, nor does the
+    one by which ``torch.distributed.checkpoint`` makes room for a state.
 
     Args:
         optimizer: hooked, and not kept alive. before: must not raise.
@@ -40,6 +45,7 @@ class StepHooks:
         # Not a mere depth: a step that raised never comes to its end, and would be counted in it
         # for good. That its frame has left the stack is certain.
         self._under_way: list[int] = []
+        self._makes_room = False
         self._handles = (
             optimizer.register_step_pre_hook(_untraced(self._enter)),
             optimizer.register_step_post_hook(_untraced(self._leave)),
@@ -50,8 +56,9 @@ class StepHooks:
         for handle in self._handles:
             handle.remove()
 
-    def _enter(self, _optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        if _recorded():
+    def _enter(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        self._makes_room = _makes_room(optimizer)
+        if self._makes_room or _recorded():
             return
         frame = _step_frame()
         if self._under_way:
@@ -61,7 +68,7 @@ class StepHooks:
             self._before()
 
     def _leave(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        if _recorded():
+        if self._makes_room or _recorded():
             return
         if len(self._under_way) > 1:
             self._forget_ended(currentframe())
@@ -84,6 +91,16 @@ def _step_frame() -> FrameType | None:
     while frame is not None and frame.f_globals.get("__name__") != _TORCH_MODULE:
         frame = frame.f_back
     return frame
+
+
+def _makes_room(optimizer: Optimizer) -> bool:
+    """Whether the step is taken for a checkpoint's sake: it changes no weight."""
+    if _CHECKPOINT_MODULE not in sys.modules or optimizer.state:
+        return False
+    frame = currentframe()
+    while frame is not None and frame.f_code.co_name != _MAKES_ROOM:
+        frame = frame.f_back
+    return frame is not None and frame.f_globals.get("__name__") == _CHECKPOINT_MODULE
 
 
 def _recorded() -> bool:

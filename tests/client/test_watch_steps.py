@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed.checkpoint.state_dict import (
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 
 import bifurk
 from bifurk.testing import InMemoryTransport
@@ -148,3 +153,23 @@ def test_an_adversary_that_is_frozen_while_the_first_optimizer_steps_is_watched(
     everything = [name for name, _ in model.named_parameters()]
     assert names[:3] == [everything] * 3
     assert "one.bias" not in names[3]
+
+
+def adam(model: torch.nn.Module) -> torch.optim.AdamW:
+    return torch.optim.AdamW(model.parameters(), lr=0.1)
+
+
+def test_the_step_that_makes_room_for_a_distributed_checkpoint_is_none(
+    transport: InMemoryTransport,
+) -> None:
+    model = SmallNet()
+    optimizer = adam(model)
+    train(model, optimizer, steps=6)
+    kept = copy.deepcopy(get_optimizer_state_dict(model, optimizer))
+    resumed = adam(model)
+    with watch(model, resumed, transport) as monitor:
+        set_optimizer_state_dict(model, resumed, kept)
+        assert not transport.parts()
+        train(model, resumed, steps=3)
+        assert monitor.step == 9
+    assert steps_of(transport.parts()) == [8]
