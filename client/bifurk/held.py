@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
@@ -12,7 +11,6 @@ import torch
 from bifurk.flat_parameters import FlatPiece, Pieces, flat_pieces
 from bifurk.shards import Shard, is_distributed, local, shard_of
 
-MODULE: Final = "torch.distributed.fsdp"
 Part: TypeAlias = tuple[str, torch.Tensor, torch.Tensor, FlatPiece | None]
 """Name, parameter, source and piece, as in ``Held``."""
 
@@ -116,13 +114,11 @@ def _sharded_behind(model: torch.nn.Module) -> dict[int, torch.Tensor]:
 
     What it shows is gathered, and after a step older than what was trained.
     """
-    kind = getattr(sys.modules.get(MODULE), "FSDPModule", None)
-    if kind is None:
-        return {}
     return {
         id(shown): one.sharded_param
         for module in model.modules()
-        if isinstance(module, kind)
+        # The class has had three names so far, in two places.
+        if hasattr(type(module), "_get_fsdp_state")
         for one in _managed(module)
         for stand_in in STAND_INS
         if (shown := getattr(one, stand_in, None)) is not None
@@ -134,5 +130,5 @@ def _managed(module: Any) -> list[Any]:
         state = module._get_fsdp_state()  # noqa: SLF001 - torch has no public way to it
         groups = getattr(state, "_fsdp_param_groups", None) or [state._fsdp_param_group]  # noqa: SLF001
         return [one for group in groups if group is not None for one in group.fsdp_params]
-    except AttributeError:
+    except (AttributeError, AssertionError, ValueError):
         return []

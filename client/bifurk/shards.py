@@ -17,6 +17,8 @@ from bifurk.wire import Placement
 
 MODULES: Final = ("torch.distributed.tensor", "torch.distributed._tensor")
 """Where torch keeps ``DTensor``: since 2.5, and before. Imported by whoever has made one."""
+BEFORE_STRIDES: Final = "torch.distributed._tensor"
+"""Where the class was defined as long as there were no strided shards."""
 
 
 class UnreadableShardError(Exception):
@@ -121,6 +123,8 @@ def _cuts(parameter: Any) -> list[tuple[int, int]]:
         if kind not in ("Shard", "_StridedShard"):
             raise UnreadableShardError(f"placed as {kind}")
         dim = placement.dim % parameter.dim()
+        if cut_later[dim] > 1 and not _tells_order(parameter):
+            raise UnreadableShardError("cut twice along one axis: this torch tells no order")
         if kind == "Shard":
             plain.insert(0, (axis, dim))
         elif placement.split_factor == cut_later[dim]:
@@ -129,3 +133,8 @@ def _cuts(parameter: Any) -> list[tuple[int, int]]:
             raise UnreadableShardError("strided over rows that are no block")
         cut_later[dim] *= parameter.device_mesh.size(axis)
     return [*plain, *strided]
+
+
+def _tells_order(parameter: torch.Tensor) -> bool:
+    """Whether strided shards say so; before, ``fully_shard`` over tensor parallel said nothing."""
+    return not type(parameter).__module__.startswith(BEFORE_STRIDES)

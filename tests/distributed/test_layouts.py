@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 from torch.distributed.tensor.placement_types import Placement
 from torch.distributed.tensor.placement_types import _StridedShard as Strided
@@ -21,6 +22,7 @@ from bifurk.selection import select
 from bifurk.shards import shard_of
 from bifurk.sharing import Sender
 from bifurk.sketch import KEYS
+from bifurk.wire import Placement as PiecePlacement
 from bifurk.wire import TensorPart
 from bifurk_service.stats.shards import assembled
 from bifurk_service.stats.value import NoValue
@@ -138,6 +140,30 @@ def test_what_is_no_block_is_left_out_and_said_so(
         tensors = sent(whole)
     assert [tensor.name for tensor in tensors] == ["small", "gain", "row"]
     assert f"a distributed tensor {told}: large" in caplog.text
+
+
+def test_before_torch_told_of_strides_an_axis_cut_twice_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(DTensor, "__module__", "torch.distributed._tensor.api")
+    with as_rank(0, 4):
+        model = sharded(Weights(torch.float32), LAYOUTS["rows and columns"])
+        selection = select(model, sender=Sender(rank=0))
+    assert [tensor.name for tensor in selection.tensors] == ["large", "gain", "row"]
+    (reason,) = selection.left_out
+    assert reason == "a distributed tensor cut twice along one axis: this torch tells no order"
+
+
+def test_what_stands_gathered_is_not_read_wherever_torch_keeps_the_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with as_rank(0, 2):
+        model = fully_shard(nn.Linear(6, 5))
+        model.unshard()
+        monkeypatch.delattr("torch.distributed.fsdp.FSDPModule")
+        assert not isinstance(model.weight, DTensor)
+        weight, _ = select(model, sender=Sender(rank=0)).tensors
+    assert weight.placement == PiecePlacement(offset=(0, 0), local_shape=(3, 6))
 
 
 def test_ranks_that_share_the_sending_send_everything_once_and_alike() -> None:
