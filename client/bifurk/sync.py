@@ -177,11 +177,15 @@ class _Errand:
         self._refuse(path, f"refused ({response.status}): {problem_text(response)}")
 
     def _exchange(self, request: Request, transport: Transport) -> Response:
-        """Tries until there is an answer that settles the request."""
+        """Tries until an answer settles the request, or for as long as there is patience.
+
+        What is refused as damaged to the last is refused: the rest must not wait for it.
+        """
         end = time.monotonic() + self._patience_seconds
         backoff = Backoff()
         while True:
             asked = 0.0
+            refused: Response | None = None
             try:
                 response = transport.send(request, deadline_seconds=REQUEST_SECONDS)
             except TransportError as error:
@@ -191,8 +195,12 @@ class _Errand:
                     return response
                 problem = f"status {response.status}: {problem_text(response)}"
                 asked = retry_after_seconds(response)
+                if verdict(response.status) is Verdict.REJECTED:
+                    refused = response
             pause = backoff.next_seconds(at_least=asked)
             if time.monotonic() + pause > end:
+                if refused is not None:
+                    return refused
                 raise SyncStoppedError(f"the server does not take it now: {problem}")
             time.sleep(pause)
 

@@ -16,7 +16,7 @@ from bifurk.record import frames, write_record
 from bifurk.spool import Spool, open_spool, records
 from bifurk.sync import Summary, sync
 from bifurk.testing import FailingTransport, InMemoryTransport
-from bifurk.transport import Request, TransportError
+from bifurk.transport import Request, Response, TransportError
 from tests.client.loopback import Loopback, answers, hangs, serving
 
 
@@ -282,6 +282,19 @@ class TestPatience:
         assert (summary.sent, summary.left, summary.exit_code) == (0, 2, 2)
         assert summary.stopped is not None
         assert len(records(folder)) == 2
+
+    def test_what_arrives_damaged_every_time_holds_up_nothing_else(self, tmp_path: Path) -> None:
+        folder = record(tmp_path / "a", "1", "2")
+        again = Response(status=422, headers={"retry-after": "1"}, body=b'{"detail": "digest"}')
+        transport = InMemoryTransport([again])
+        said: list[str] = []
+        summary = sync(
+            tmp_path, connect=lambda _: transport, report=said.append, patience_seconds=0.2
+        )
+        assert summary == Summary(sent=1, refused=1, left=0)
+        assert transport.requests == [part("1"), part("2")]
+        assert any("refused (422): digest" in line for line in said)
+        assert len(records(folder)) == 1
 
 
 def test_files_of_other_kinds_are_left_alone(tmp_path: Path) -> None:
