@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from bifurk.identity import Identity
+
+MOST_TOLD: Final = 16
+"""Of other jobs in the log: who has read of so many knows of it."""
 
 _log = logging.getLogger("bifurk")
 
 
 class Neighbours:
-    """Says once of each in the log; on the sender's thread.
+    """Says once of each in the log, of the first ``MOST_TOLD``; on the sender's thread.
 
     Args:
         identity: whose run it is.
@@ -28,6 +31,8 @@ class Neighbours:
         if not isinstance(beside, list):
             return
         for attempt in beside:
+            if len(self._told) >= MOST_TOLD:
+                return
             if isinstance(attempt, str) and attempt.isprintable() and attempt not in self._told:
                 self._told.add(attempt)
                 _log.warning(
