@@ -8,18 +8,19 @@ those of the step before.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import torch
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from bifurk.by_identity import ByIdentity
 from bifurk.held import Held
 from bifurk.shards import is_distributed, local
 
-Masters: TypeAlias = Mapping[int, "weakref.ref[torch.Tensor]"]
-"""By id of a model's parameter the copy that is trained for it."""
+Masters: TypeAlias = ByIdentity[torch.Tensor, "weakref.ref[torch.Tensor]"]
+"""By a model's parameter the copy that is trained for it; neither is kept alive."""
 
 
 def masters_of(held: Iterable[Held], optimizers: Sequence[Optimizer]) -> Masters:
@@ -30,18 +31,20 @@ def masters_of(held: Iterable[Held], optimizers: Sequence[Optimizer]) -> Masters
     Args:
         held: the model's parameters, in its order. optimizers: of which each trains any of them.
     """
+    masters: Masters = ByIdentity()
     stepped = [p for one in optimizers for group in one.param_groups for p in group["params"]]
     known = {id(parameter) for parameter in stepped}
     own = [one for one in held if one.parameter.requires_grad]
     names = {id(one.parameter) for one in own}
     unstepped = [one.parameter for one in own if id(one.parameter) not in known]
     copies = [parameter for parameter in stepped if id(parameter) not in names]
-    if not copies or len(copies) != len(unstepped):
-        return {}
+    if len(copies) != len(unstepped):
+        return masters
     pairs = list(zip(unstepped, copies, strict=True))
-    if not all(_is_copy(copy, parameter) for parameter, copy in pairs):
-        return {}
-    return {id(parameter): weakref.ref(copy) for parameter, copy in pairs}
+    if all(_is_copy(copy, parameter) for parameter, copy in pairs):
+        for parameter, copy in pairs:
+            masters[parameter] = weakref.ref(copy)
+    return masters
 
 
 def _is_copy(copy: torch.Tensor, parameter: torch.Tensor) -> bool:

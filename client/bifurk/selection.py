@@ -147,7 +147,7 @@ def select(
     left_out: dict[str, list[str]] = {}
     misfits: list[str] = []
     averages = _averages(model)
-    for name, held in _named(model, masters or {}):
+    for name, held in _named(model, masters):
         if not _wanted(name, include, exclude):
             continue
         reason = obstacle(name, held, trained, spread=sender is not None)
@@ -192,7 +192,7 @@ def _averages(model: torch.nn.Module) -> frozenset[int]:
     return frozenset(id(parameter) for copy in copies for parameter in copy.parameters())
 
 
-def _named(model: torch.nn.Module, masters: Masters) -> Iterator[tuple[str, Held]]:
+def _named(model: torch.nn.Module, masters: Masters | None) -> Iterator[tuple[str, Held]]:
     """Each parameter with the name it is known by; its values from its master, where it has one."""
     seen: set[str] = set()
     for held in held_in(model):
@@ -200,7 +200,7 @@ def _named(model: torch.nn.Module, masters: Masters) -> Iterator[tuple[str, Held
         if name in seen:
             name = held.name
         seen.add(name)
-        reference = masters.get(id(held.parameter))
+        reference = None if masters is None else masters.get(held.parameter)
         master = None if reference is None else reference()
         yield name, held if master is None else held.read_from(master)
 

@@ -81,3 +81,15 @@ def test_weights_without_values_have_no_copies(unread: str) -> None:
         "1.weight": "bfloat16",
         "1.bias": "bfloat16",
     }
+
+
+def test_a_parameter_in_the_place_of_another_has_not_its_copy() -> None:
+    """New ones take over the ids of those they replace."""
+    net = model()
+    masters = copies(net)
+    optimizer = torch.optim.SGD(masters, lr=0.1)
+    transport = InMemoryTransport()
+    with bifurk.watch(net, optimizer, transport=transport):
+        net.load_state_dict({k: v + 1 for k, v in net.state_dict().items()}, assign=True)
+        optimizer.step()
+    assert {t.dtype for t in transport.parts()[-1].tensors} == {"bfloat16"}
