@@ -91,9 +91,9 @@ def put_body(server: Server, path: str, body: bytes, **headers: str) -> tuple[in
     return server.request("PUT", path, body=body, headers=sent)
 
 
-def put_part(server: Server, part: Part) -> tuple[int, Any]:
+def put_part(server: Server, part: Part, **headers: str) -> tuple[int, Any]:
     """Sends one part as the client does."""
-    return put_body(server, address(part.manifest), encode(part))
+    return put_body(server, address(part.manifest), encode(part), **headers)
 
 
 __all__ = ["LossReport", "Mark", "address", "make_part", "make_tensor", "put_body", "put_part"]

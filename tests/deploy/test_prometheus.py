@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ from tests.deploy.postgres import Postgres, running_postgres
 from tests.deploy.prometheus import Prometheus, found, promtool
 from tests.deploy.tokens import bearer, create_token
 from tests.notify.receiver import Receiver
+from tests.parts import make_part, put_part
 from tests.server import Server, wait_for
 
 STEPS = 12
@@ -122,7 +125,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             postgres=postgres,
             token=admin,
         )
-        with _trained(watched, folder):
+        with _trained(watched, folder), _busy(watched):
             watched.report_losses("lossy", spool_full=3)
             yield watched
         for one in (prometheus, alertmanager, server):
@@ -163,6 +166,28 @@ def _trained(watched: Watched, folder: Path) -> Iterator[None]:
         train(monitor, model, optimizer)
         assert monitor.flush(deadline_seconds=30)
         yield
+
+
+@contextmanager
+def _busy(watched: Watched) -> Iterator[None]:
+    """Snapshots of another run and requests that are turned away go on: rates are of what moves."""
+    over = threading.Event()
+
+    def live() -> None:
+        for sequence in itertools.count():
+            part = make_part(sequence, full=False, run="busy")
+            put_part(watched.server, part, **bearer(watched.token))
+            watched.server.request("GET", "/api/v1/runs")
+            if over.wait(1.0):
+                return
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_the_target_is_up(watched: Watched) -> None:

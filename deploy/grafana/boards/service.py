@@ -82,7 +82,7 @@ def _pipeline() -> list[timeseries.Panel]:
             "How long the oldest waits",
             [
                 ("bifurk_waiting_age_seconds", "{{state}} snapshot"),
-                ("bifurk_notifications_age_seconds", "message to {{channel}}"),
+                ("max(bifurk_notifications_age_seconds) or vector(0)", "message"),
             ],
         ).unit(units.Seconds),
         lines(
@@ -102,7 +102,9 @@ def _requests() -> list[timeseries.Panel]:
     every = "$__rate_interval"
     answered = f"sum by (status) (rate(bifurk_requests_total[{every}]))"
     refused = f"sum by (reason) (rate(bifurk_requests_refused_total[{every}])) > 0"
-    slow = f"sum by (le, route) (rate(bifurk_request_seconds_bucket[{every}]))"
+    by_route = f"sum by (le, route) (rate(bifurk_request_seconds_bucket[{every}]))"
+    # Of routes that nobody asks it is no number, which a comparison leaves out.
+    slow = f"histogram_quantile(0.95, {by_route}) >= 0"
     return [
         lines("Requests per second", [(answered, "{{status}}")]),
         lines("Requests turned away per second", [(refused, "{{reason}}")]).description(
@@ -110,7 +112,7 @@ def _requests() -> list[timeseries.Panel]:
         ),
         lines(
             "Seconds to answer, 95 % (the five slowest routes)",
-            [(f"topk(5, histogram_quantile(0.95, {slow}))", "{{route}}")],
+            [(f"topk(5, {slow})", "{{route}}")],
         ).unit(units.Seconds),
         lines(
             "In use",
