@@ -97,7 +97,8 @@ class Recorder:
             ranks=ranks,
         )
         self._step_given = config.start_step is not None
-        self._last_snapshot_step: int | None = None
+        # Also of one that could not be taken: all ranks have to come to the same.
+        self._last_due_step: int | None = None
         self._last_grid_step: int | None = None
         self._next_sequence = 0
         self._grid_snapshots = 0
@@ -164,7 +165,7 @@ class Recorder:
         if not isinstance(step, int) or step < 0:
             raise ValueError(f"set_step() takes a whole number of at least 0, got {step!r}")
         self._step_given = True
-        last = self._last_snapshot_step
+        last = self._last_due_step
         if last is not None and step < last and self._reached is None:
             if self.may_go_back:
                 self._reached = self._end_here()
@@ -184,7 +185,7 @@ class Recorder:
     def leave(self) -> Reached:
         """Ends the attempt that the training went back from; the next snapshot is another's."""
         reached, self._reached = self._reached or self._end_here(), None
-        self._last_snapshot_step = self._last_grid_step = None
+        self._last_due_step = self._last_grid_step = None
         return reached
 
     def due(self) -> bool:
@@ -202,7 +203,7 @@ class Recorder:
     def take(self) -> Taken | None:
         """The snapshot of the present step; None when it cannot be taken, which is counted."""
         with self.overhead.stall():
-            last = self._last_snapshot_step
+            last = self._last_due_step
             if last is not None and self.step <= last:
                 return None
             off_grid = not self._cadence.due(self.step)
@@ -264,6 +265,7 @@ class Recorder:
 
     def _read_weights(self, *, off_grid: bool) -> Snapshot | None:
         sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
+        self._last_due_step = self.step
         allowed = self._cadence.full_allowed
         turn = allowed and not off_grid and self._grid_snapshots % self._config.full_every == 0
         self._grid_snapshots += not off_grid
@@ -279,7 +281,7 @@ class Recorder:
 
     def _taken(self, snapshot: Snapshot, *, off_grid: bool) -> Taken:
         optimizers = self._live_optimizers()
-        previous_step, self._last_snapshot_step = self._last_grid_step, self.step
+        previous_step = self._last_grid_step
         if not off_grid:
             self._last_grid_step = self.step
         return Taken(

@@ -10,6 +10,7 @@ import torch
 
 import bifurk
 from bifurk import lineage
+from bifurk.capture import Capture
 from bifurk.session import Session
 from bifurk.testing import InMemoryTransport
 from bifurk.wire import Manifest, decode_attempt
@@ -171,3 +172,19 @@ def test_training_is_the_same_to_the_bit_with_a_way_back_and_without_a_watch() -
         return [*before, *between, *after]
 
     assert losses(watched=True) == losses(watched=False)
+
+
+def test_ranks_go_back_alike_whichever_of_them_was_too_busy_for_a_snapshot(
+    transport: InMemoryTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, optimizer = new_training()
+    with watch(model, optimizer, transport) as monitor:
+        train(model, optimizer, steps=3)
+        with monkeypatch.context() as busy:
+            busy.setattr(Capture, "take", lambda *_, **__: None)
+            train(model, optimizer, steps=3)
+        monitor.set_step(3)
+        train(model, optimizer, steps=1)
+    assert [m.step for m in manifests(transport, "a")] == [0, 1, 2]
+    assert [(m.step, m.sequence) for m in manifests(transport, "a.2")] == [(4, 0)]
+    assert states(transport, "a")[-1].loss_report.lost_sequences == ((3, 3),)
