@@ -24,7 +24,7 @@ class LoadHooks:
 
     def __init__(self, optimizer: Optimizer, *, went_back: Callable[[int], None]) -> None:
         self._went_back = went_back
-        self._before = 0
+        self._before: int | None = None
         self._handles = (
             optimizer.register_load_state_dict_pre_hook(self._note),
             optimizer.register_load_state_dict_post_hook(self._compare),
@@ -39,13 +39,13 @@ class LoadHooks:
         self._before = _count(optimizer)
 
     def _compare(self, optimizer: Optimizer) -> None:
-        fallen = self._before - _count(optimizer)
-        if fallen > 0:
-            self._went_back(fallen)
+        before, after = self._before, _count(optimizer)
+        if before is not None and after is not None and after < before:
+            self._went_back(before - after)
 
 
-def _count(optimizer: Optimizer) -> int:
+def _count(optimizer: Optimizer) -> int | None:
     # Whatever stands in a foreign state must not stop its loading.
     with suppress(Exception):
         return own_step([optimizer])
-    return 0
+    return None

@@ -188,3 +188,14 @@ def test_ranks_go_back_alike_whichever_of_them_was_too_busy_for_a_snapshot(
     assert [m.step for m in manifests(transport, "a")] == [0, 1, 2]
     assert [(m.step, m.sequence) for m in manifests(transport, "a.2")] == [(4, 0)]
     assert states(transport, "a")[-1].loss_report.lost_sequences == ((3, 3),)
+
+
+def test_a_state_whose_count_cannot_be_read_is_no_way_back(transport: InMemoryTransport) -> None:
+    model, optimizer = new_training()
+    with watch(model, optimizer, transport) as monitor:
+        train(model, optimizer, steps=5)
+        unreadable = copy.deepcopy(optimizer.state_dict())
+        for state in unreadable["state"].values():
+            state["step"] = torch.tensor(float("nan"))
+        optimizer.load_state_dict(unreadable)
+        assert monitor.step == 5
