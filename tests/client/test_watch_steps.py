@@ -173,3 +173,15 @@ def test_the_step_that_makes_room_for_a_distributed_checkpoint_is_none(
         train(model, resumed, steps=3)
         assert monitor.step == 9
     assert steps_of(transport.parts()) == [8]
+
+
+def test_saving_a_distributed_checkpoint_of_an_optimizer_without_a_state_is_no_step(
+    transport: InMemoryTransport,
+) -> None:
+    model, optimizer = new_model(torch.optim.SGD)
+    with watch(model, optimizer, transport) as monitor:
+        for steps in (2, 4):
+            train(model, optimizer, steps=2)
+            optimizer.zero_grad()
+            get_optimizer_state_dict(model, optimizer)
+            assert monitor.step == steps
