@@ -19,11 +19,11 @@ class LoadHooks:
 
     Args:
         optimizer: hooked, and not kept alive.
-        went_back: given by how many steps the count has fallen; must not raise.
+        moved: given by how many steps the count has risen, or fallen below 0; must not raise.
     """
 
-    def __init__(self, optimizer: Optimizer, *, went_back: Callable[[int], None]) -> None:
-        self._went_back = went_back
+    def __init__(self, optimizer: Optimizer, *, moved: Callable[[int], None]) -> None:
+        self._moved = moved
         self._before: int | None = None
         self._handles = (
             optimizer.register_load_state_dict_pre_hook(self._note),
@@ -40,8 +40,8 @@ class LoadHooks:
 
     def _compare(self, optimizer: Optimizer) -> None:
         before, after = self._before, _count(optimizer)
-        if before is not None and after is not None and after < before:
-            self._went_back(before - after)
+        if before is not None and after is not None:
+            self._moved(after - before)
 
 
 def _count(optimizer: Optimizer) -> int | None:

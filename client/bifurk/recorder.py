@@ -108,6 +108,7 @@ class Recorder:
         self.step = config.start_step or 0
         self._steps_done = 0
         self._reached: Reached | None = None
+        self._fallen = 0
         self.may_go_back = True
         """Whether another attempt can begin where the training goes back."""
         self._read_own_step()
@@ -152,6 +153,7 @@ class Recorder:
         """
         self.step += steps
         self._steps_done += steps
+        self._fallen = 0
         if steps < 1:
             return False
         return self._cadence.due(self.step) or self._is_asked_for()
@@ -164,7 +166,7 @@ class Recorder:
         """
         if not isinstance(step, int) or step < 0:
             raise ValueError(f"set_step() takes a whole number of at least 0, got {step!r}")
-        self._step_given = True
+        self._step_given, self._fallen = True, 0
         last = self._last_due_step
         if last is not None and step < last and self._reached is None:
             if self.may_go_back:
@@ -173,9 +175,24 @@ class Recorder:
                 _log.warning("step set back to %d: no snapshots until it has passed %d", step, last)
         self.step = step
 
-    def go_back(self, steps: int) -> None:
-        """Counts so many steps as not done: a checkpoint from before them was loaded."""
-        self.set_step(max(0, self.step - steps))
+    def load(self, steps: int) -> None:
+        """A checkpoint was loaded from so many steps later; of below 0 from before.
+
+        A later one only takes back what was gone back since the last step: an earlier one was
+        looked at.
+        """
+        if steps < 0:
+            before, fallen = self.step, self._fallen
+            self.set_step(max(0, before + steps))
+            self._fallen = fallen + before - self.step
+            return
+        risen = min(steps, self._fallen)
+        self.step, self._fallen = self.step + risen, self._fallen - risen
+        reached = self._reached
+        if reached is not None and self.step == reached.step:
+            self._reached = None
+            self.scalars.restore(reached.scalars)
+            self.marks.restore(reached.marks)
 
     @property
     def went_back(self) -> bool:

@@ -11,6 +11,7 @@ import logging
 import math
 import threading
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from bifurk.wire import ScalarSummary
@@ -54,6 +55,11 @@ class ScalarLog:
             taken, self._interval = self._interval, Interval()
         return taken
 
+    def restore(self, taken: Interval) -> None:
+        """Puts a taken interval back; of a name that was logged since, what came since stays."""
+        with self._lock:
+            self._interval = taken.followed_by(self._interval)
+
     def _refuse(self, name: str, problem: str) -> None:
         if name not in self._refused and len(self._refused) < MAX_NAMES:
             self._refused.add(name)
@@ -79,6 +85,12 @@ class Interval:
         else:
             series.add_on_device(number)
         return None
+
+    def followed_by(self, later: Interval) -> Interval:
+        """The names of both; of one in both the later values."""
+        both = Interval()
+        both._series = dict(islice({**self._series, **later._series}.items(), MAX_NAMES))
+        return both
 
     def summaries(self) -> dict[str, ScalarSummary]:
         """One summary a name; waits for the device where values lie on one."""

@@ -207,7 +207,7 @@ class Session(Monitor):
         running = self._reports.request()
         self._encoder.call(lambda: self._calls.run(self._tell, running))
         self._hooks = StepHooks(clock, before=self._before_step, after=self._after_step)
-        self._loads = LoadHooks(clock, went_back=self._went_back)
+        self._loads = LoadHooks(clock, moved=self._moved)
         # A finaliser runs wherever the last reference was dropped: it may only queue.
         self._orphaned = weakref.finalize(clock, self._encoder.call, self._end_orphan)
         self._orphaned.atexit = False
@@ -227,10 +227,10 @@ class Session(Monitor):
         if self._wall.run(self._recorder.begin):
             self._wall.run(self._take_snapshot)
 
-    def _went_back(self, steps: int) -> None:
-        """A checkpoint was loaded from so many steps before."""
+    def _moved(self, steps: int) -> None:
+        """A checkpoint was loaded from so many steps later; of below 0 from before."""
         if self._begun and self._awake():
-            self._wall.run(self._recorder.go_back, steps)
+            self._wall.run(self._recorder.load, steps)
 
     def _begin_next_attempt(self) -> None:
         """The training has gone back: what is ended is told, what follows is a life of its own."""

@@ -199,3 +199,27 @@ def test_a_state_whose_count_cannot_be_read_is_no_way_back(transport: InMemoryTr
             state["step"] = torch.tensor(float("nan"))
         optimizer.load_state_dict(unreadable)
         assert monitor.step == 5
+
+
+@pytest.mark.parametrize("behind", [8, 13])
+def test_a_look_at_an_earlier_checkpoint_is_no_way_back(
+    transport: InMemoryTransport, behind: int
+) -> None:
+    model, optimizer = new_training()
+    with watch(model, optimizer, transport) as monitor:
+        train(model, optimizer, steps=behind)
+        earlier = copy.deepcopy(optimizer.state_dict())
+        train(model, optimizer, steps=14 - behind, monitor=monitor)
+        monitor.log(here=1.0)
+        monitor.mark("before")
+        latest = copy.deepcopy(optimizer.state_dict())
+        optimizer.load_state_dict(earlier)
+        assert monitor.step == behind
+        monitor.log(validation=2.0)
+        optimizer.load_state_dict(latest)
+        assert monitor.step == 14
+        train(model, optimizer, steps=2)
+    assert [m.step for m in manifests(transport, "a")] == [0, 1, 2, 4, 8, 12, 16]
+    last = manifests(transport, "a")[-1]
+    assert {"here", "validation", "loss"} == set(last.scalars)
+    assert [mark.kind for mark in last.marks] == ["before"]
