@@ -54,7 +54,7 @@ class Monitor(ABC):
         """Sets the number of optimizer steps done so far, at least 0.
 
         Behind a snapshot that was already taken, the next step begins another attempt of the
-        run: an attempt never goes back.
+        run: an attempt never goes back. Not if it is set again to that snapshot, or beyond.
         """
 
     @abstractmethod

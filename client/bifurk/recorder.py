@@ -161,6 +161,8 @@ class Recorder:
     def set_step(self, step: int) -> None:
         """Sets the count of steps done so far; behind a snapshot, this attempt has ended.
 
+        Not if the count is set again, before the next step, to that snapshot or beyond.
+
         Raises:
             ValueError: it is no whole number of at least 0.
         """
@@ -174,6 +176,7 @@ class Recorder:
             else:
                 _log.warning("step set back to %d: no snapshots until it has passed %d", step, last)
         self.step = step
+        self._go_on_if_back()
 
     def load(self, steps: int) -> None:
         """A checkpoint was loaded from so many steps later; of below 0 from before.
@@ -188,11 +191,7 @@ class Recorder:
             return
         risen = min(steps, self._fallen)
         self.step, self._fallen = self.step + risen, self._fallen - risen
-        reached = self._reached
-        if reached is not None and self.step == reached.step:
-            self._reached = None
-            self.scalars.restore(reached.scalars)
-            self.marks.restore(reached.marks)
+        self._go_on_if_back()
 
     @property
     def went_back(self) -> bool:
@@ -208,6 +207,13 @@ class Recorder:
     def due(self) -> bool:
         """Whether the present step is a snapshot of the grid."""
         return self._cadence.due(self.step)
+
+    def _go_on_if_back(self) -> None:
+        reached, last = self._reached, self._last_due_step
+        if reached is not None and last is not None and self.step >= last:
+            self._reached = None
+            self.scalars.restore(reached.scalars)
+            self.marks.restore(reached.marks)
 
     def _end_here(self) -> Reached:
         return Reached(

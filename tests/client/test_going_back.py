@@ -223,3 +223,18 @@ def test_a_look_at_an_earlier_checkpoint_is_no_way_back(
     last = manifests(transport, "a")[-1]
     assert {"here", "validation", "loss"} == set(last.scalars)
     assert [mark.kind for mark in last.marks] == ["before"]
+
+
+def test_whose_optimizer_begins_anew_says_where_it_is_and_goes_on(
+    transport: InMemoryTransport,
+) -> None:
+    model, optimizer = new_training()
+    fresh = copy.deepcopy(optimizer.state_dict())
+    with watch(model, optimizer, transport) as monitor:
+        for reached in (5, 10, 16):
+            train(model, optimizer, steps=6)
+            optimizer.load_state_dict(fresh)
+            monitor.set_step(reached)
+    assert {part.manifest.attempt for part in transport.parts()} == {"a"}
+    assert steps_of(transport.parts()) == [0, 1, 2, 4, 8, 12, 16]
+    assert monitor.step == 16
