@@ -18,9 +18,10 @@ from bifurk.identity import Rank, choose_attempt, fresh_run, fresh_writer
 
 KEY: Final = "bifurk/attempt"
 
-_writers = itertools.count()
 _watches = itertools.count()
 """Numbers the watches of this process, so that a second one is a second attempt."""
+_writers = itertools.count()
+"""Numbers the writers of this process, which a watch has under given names as well."""
 
 
 class NoSharedStoreError(ValueError):
