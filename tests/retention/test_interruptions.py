@@ -12,6 +12,7 @@ import pytest
 from bifurk_service.pipeline.thinning import Thinner
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database, Session
+from bifurk_service.store.thinning import begin_block, next_block
 from tests.retention.conftest import Past
 from tests.retention.interrupted import DiesAfter, killed
 from tests.retention.long_past import everything
@@ -81,3 +82,15 @@ def test_thinning_stopped_behind_every_transaction_comes_to_the_same(
     assert stumbles > 20
     monkeypatch.undo()
     assert everything(database) == everything(past.database)
+
+
+def test_a_block_that_another_process_has_done_meanwhile_is_not_begun_again(past: Past) -> None:
+    with past.database.read() as session:
+        block = next_block(session, past.run.id)
+    assert block is not None
+    past.run.thin(past.blobs)
+    before = everything(past.database)
+    with past.database.write() as session:
+        assert not begin_block(session, block)
+    assert everything(past.database) == before
+    assert past.run.thin(past.blobs) == 0

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from bifurk_service.errors import ConflictError, NotFoundError
+from bifurk_service.pipeline import thinning
 from bifurk_service.pipeline.thinning import Thinner
 from bifurk_service.replay.evidence import evidence_of
 from bifurk_service.replay.stored import replay_run
 from bifurk_service.store.blobs import open_blobs
+from bifurk_service.store.block_extremes import keep_extremes
 from bifurk_service.store.condensing import forget_condensed
+from bifurk_service.store.engine import Session
 from bifurk_service.store.models import (
     Attempt,
     ProfileValue,
@@ -27,12 +31,13 @@ from bifurk_service.store.models import (
 from bifurk_service.store.pins import pin, unpin
 from bifurk_service.store.run_sizes import run_bytes
 from bifurk_service.store.snapshots import neighbours
-from bifurk_service.store.thinning import LAST_WHOLE
+from bifurk_service.store.thinning import LAST_WHOLE, Block
 from tests.database import fresh_database
 from tests.retention.conftest import Past
 from tests.retention.long_past import SNAPSHOTS, LongPast, count
 from tests.store.condensed import spans_of
 
+LATE_ONE = 5
 THINNED = SNAPSHOTS - LAST_WHOLE
 """The first sequence that is left alone, as the number of snapshots is one of whole blocks."""
 
@@ -106,6 +111,23 @@ def test_alerts_checkpoints_and_pins_stay_whole(past: Past) -> None:
     check_extremes(run, bin_snapshots=64)
     with database.write() as session:
         unpin(session, run.id, by_hand)
+
+
+def test_what_comes_late_while_a_block_is_thinned_stays_whole(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, database, blobs = past
+    of_late = (Snapshot.attempt_id == run.attempt) & (Snapshot.sequence == LATE_ONE)
+    with database.write() as session:
+        session.execute(update(Snapshot).where(of_late).values(state="received"))
+
+    def keep_then_measure(session: Session, block: Block, found: Mapping[str, bytes]) -> None:
+        keep_extremes(session, block, found)
+        session.execute(update(Snapshot).where(of_late).values(state="late"))
+
+    monkeypatch.setattr(thinning, "keep_extremes", keep_then_measure)
+    run.thin(blobs, keep_bytes=run_size(run) - 1)
+    assert run.whole()[:9] == [0, LATE_ONE, *range(8, 64, 8)]
 
 
 def an_alert(attempt: Attempt, onset: tuple[int, int], detected: int) -> StoredAlert:

@@ -28,6 +28,7 @@ from bifurk_service.store.thinning import (
     going,
     mark_block,
     next_block,
+    settled,
     unfinished_block,
 )
 
@@ -109,17 +110,19 @@ class Thinner:
     def _thin(self, block: Block) -> None:
         """Each transaction is small; what a crash interrupts is done again, and comes the same."""
         with self._database.write() as session:
-            begin_block(session, block)
+            if not begin_block(session, block):
+                return
         with self._database.read() as session:
             groups = statistics_at_once(session, block)
             tensors = tensor_count(session, block)
+            among = settled(session, block)
         for statistics in groups:
             with self._database.read() as session:
                 found = block_extremes(session, block, statistics)
             with self._database.write() as session:
                 keep_extremes(session, block, found)
         with self._database.write() as session:
-            mark_block(session, block)
+            mark_block(session, block, among)
         while self._forget_some(block, most=max(1, ROWS_AT_ONCE // (1 + tensors))):
             pass
         self._forget_superseded(block, at_once=max(1, CELLS_AT_ONCE // (1 + tensors)))

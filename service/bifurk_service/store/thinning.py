@@ -95,10 +95,16 @@ def next_block(session: Session, run_id: int) -> Block | None:
     return None
 
 
-def begin_block(session: Session, block: Block) -> None:
-    """Notes that a block is under way, and the memory that replays begin with behind it."""
+def begin_block(session: Session, block: Block) -> bool:
+    """Notes that a block is under way, and the memory that replays begin with behind it.
+
+    Returns:
+        Whether it is still to be done: another process that took over may have.
+    """
     memory = session.get_one(DetectorState, block.attempt_id)
     stored = session.get(Thinning, block.attempt_id)
+    if stored is not None and stored.reached[block.stage - 1] >= block.end:
+        return False
     if stored is None:
         stored = Thinning(attempt_id=block.attempt_id, reached=[0] * len(STAGES), sequence=-1)
         session.add(stored)
@@ -106,14 +112,27 @@ def begin_block(session: Session, block: Block) -> None:
     if stored.sequence < block.end - 1:
         stored.definition, stored.sequence = memory.definition, memory.sequence
         stored.state = memory.state
+    return True
 
 
-def mark_block(session: Session, block: Block) -> int:
-    """Marks what is to go of a block; returns how many snapshots that is."""
+def settled(session: Session, block: Block) -> set[int]:
+    """Ids of the block's snapshots of which nothing more comes, to be read before its extremes."""
+    query = select(Snapshot.id).where(_in(block), Snapshot.state.in_((JUDGED, LATE, FAILED)))
+    return set(session.scalars(query))
+
+
+def mark_block(session: Session, block: Block, among: set[int]) -> int:
+    """Marks what is to go of a block; returns how many snapshots that is.
+
+    Args:
+        session: to write with. block: whose extremes are stored.
+        among: ids of those that the extremes tell of; what another process measures meanwhile,
+            because it came late, is not among them.
+    """
     attempt = session.get_one(Attempt, block.attempt_id)
     # Those around the block too: an alert beyond its end keeps what stands before it.
     rows = session.execute(
-        select(Snapshot.id, Snapshot.sequence, Snapshot.step, Snapshot.thinned, Snapshot.state)
+        select(Snapshot.id, Snapshot.sequence, Snapshot.step, Snapshot.thinned)
         .where(
             Snapshot.attempt_id == attempt.id,
             Snapshot.sequence >= block.start - AROUND,
@@ -130,10 +149,7 @@ def mark_block(session: Session, block: Block) -> int:
     ids = [
         row.id
         for row, stay in zip(rows, stays, strict=True)
-        if not stay
-        and row.thinned == WHOLE
-        and row.state in (JUDGED, LATE, FAILED)
-        and row.id not in checkpoints
+        if not stay and row.thinned == WHOLE and row.id in among and row.id not in checkpoints
     ]
     for first in range(0, len(ids), AT_ONCE):
         chosen = Snapshot.id.in_(ids[first : first + AT_ONCE])
