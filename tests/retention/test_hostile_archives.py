@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import re
 import zipfile
@@ -10,16 +12,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
+from sqlalchemy import func, select
 
+from bifurk_service.archives import bringing
 from bifurk_service.archives.bringing import bring_run
 from bifurk_service.archives.form import MOST_CHUNK_BYTES
+from bifurk_service.detect.judge import Judge
 from bifurk_service.errors import BifurkError, ConflictError, InvalidError
 from bifurk_service.pipeline.removing import remove_due
 from bifurk_service.store.audit import THE_SERVICE
-from bifurk_service.store.blobs import open_blobs
+from bifurk_service.store.blobs import FolderBlobs, open_blobs
 from bifurk_service.store.engine import Database
+from bifurk_service.store.models import Snapshot, StoredPart
 from bifurk_service.store.queries import list_projects, list_runs
 from bifurk_service.store.removal import COMING_SECONDS
 from tests.database import fresh_database
@@ -31,6 +38,7 @@ Members = dict[str, bytes]
 PROFILES = "rows/profiles/000000.jsonl.zst"
 ATTEMPTS = "rows/attempts/000000.jsonl.zst"
 STATISTICS = "rows/tensor_stats/000000.jsonl.zst"
+AFTER_THINNINGS = ("rows/detector_states/000000.jsonl.zst",)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +123,36 @@ def out_of_order(members: Members) -> None:
     members[PROFILES] = members.pop(PROFILES)
 
 
+def thinned(**values: Any) -> Callable[[Members], None]:
+    """Adds how far the attempt is thinned."""
+
+    def change(members: Members) -> None:
+        columns = json.loads(members["manifest.json"])["tables"]["thinnings"]
+        memory = base64.b64encode(Judge("r").snapshot()).decode()
+        row = {"attempt_id": 1, "reached": [64, 0, 0], "stage": None, "block": None}
+        row |= {"definition": "", "sequence": 99, "state": memory, **values}
+        line = json.dumps([row[one] for one in columns]).encode()
+        later = {name: members.pop(name) for name in list(members) if name in AFTER_THINNINGS}
+        members["rows/thinnings/000000.jsonl.zst"] = zstandard.ZstdCompressor().compress(line)
+        members.update(later)
+
+    return change
+
+
+def an_array_for_memory(members: Members) -> None:
+    array = io.BytesIO()
+    np.save(array, np.zeros(2))
+    at("detector_states", "state", base64.b64encode(array.getvalue()).decode())(members)
+
+
+def a_packed_memory(members: Members) -> None:
+    packed_memory = io.BytesIO()
+    with np.load(io.BytesIO(Judge("r").snapshot())) as arrays:
+        np.savez_compressed(packed_memory, **arrays)
+    memory = base64.b64encode(packed_memory.getvalue()).decode()
+    at("detector_states", "state", memory)(members)
+
+
 HOSTILE: dict[str, tuple[Callable[[Members], Any], str]] = {
     "of another version": (lambda m: told(m, version=2), "version 2, this reads 1"),
     "of something else": (lambda m: told(m, format="recipe"), "no archive of a run"),
@@ -138,6 +176,16 @@ HOSTILE: dict[str, tuple[Callable[[Members], Any], str]] = {
     "with no base64": (at("spectra", "singular_values", "!"), "not base64"),
     "with a damaged memory": (at("detector_states", "state", "AAAA"), "memory of detectors"),
     "with a tensor of another run": (at("tensor_stats", "tensor_id", 99), "not in the file"),
+    "with a number that no float holds": (at("snapshots", "coverage", 10**400), "is no Double"),
+    "with a time that no float holds": (
+        lambda m: told(m, run={**json.loads(m["manifest.json"])["run"], "created_at": 10**400}),
+        "none that bifurk writes",
+    ),
+    "with a loss beyond": (at("attempts", "lost_sequences", [[0, 1 << 63]]), "none that bifurk"),
+    "with a stage of its own": (thinned(stage=9, block=0), "none that bifurk writes"),
+    "thinned to beyond": (thinned(reached=[1 << 63, 0, 0]), "none that bifurk writes"),
+    "with an array for a memory": (an_array_for_memory, "memory of detectors"),
+    "with a memory that is a bomb": (a_packed_memory, "memory of detectors"),
 }  # fmt: skip
 
 
@@ -196,6 +244,53 @@ def test_a_name_that_is_taken_is_said_and_another_can_be_given(
     assert bring(database, tmp_path, archive, run="again") == first + 1
     with pytest.raises(InvalidError, match="not a slug"):
         bring(database, tmp_path, archive, project="..")
+
+
+def test_an_archive_of_a_version_that_knew_less_comes_in(
+    archive: Path, database: Database, tmp_path: Path
+) -> None:
+    members = members_of(archive)
+    for table, column in (
+        ("snapshots", "thinned"),
+        ("snapshots", "spectra_skipped"),
+        ("parts", "stale_key"),
+        ("attempts", "condensed"),
+    ):
+        leave_out(members, table, column)
+    bring(database, tmp_path, packed(tmp_path / "older.bifurk", members))
+    with database.read() as session:
+        assert set(session.scalars(select(Snapshot.thinned))) == {0}
+        assert set(session.scalars(select(StoredPart.stale_key))) == {None}
+
+
+def leave_out(members: Members, table: str, column: str) -> None:
+    tables = json.loads(members["manifest.json"])["tables"]
+
+    def change(rows: list[list[Any]], columns: list[str]) -> None:
+        for row in rows:
+            del row[columns.index(column)]
+
+    changed(members, f"rows/{table}/000000.jsonl.zst", change)
+    known = [one for one in tables[table] if one != column]
+    told(members, tables={**tables, table: known})
+
+
+def test_blobs_come_a_few_at_a_time_each_before_its_row(
+    archive: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_row = []
+
+    def note(folder: FolderBlobs, key: str, data: bytes) -> None:
+        put(folder, key, data)
+        with database.read() as session:
+            rows = session.scalar(select(func.count()).select_from(StoredPart))
+        without_row.append(len(without_row) + 1 - (rows or 0))
+
+    put = FolderBlobs.put
+    monkeypatch.setattr(FolderBlobs, "put", note)
+    monkeypatch.setattr(bringing, "PARTS_AT_ONCE", 2)
+    bring(database, tmp_path, archive)
+    assert without_row == [1, 2, 1, 2, 1]
 
 
 def bring_and_die(url: str, folder: str, archive: str, transactions: int) -> None:

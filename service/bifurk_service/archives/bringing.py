@@ -31,6 +31,8 @@ from bifurk_service.store.whole_runs import (
 
 MOST_LAST_ROWS: Final = 200_000
 """Alerts, their histories and directives, which come in the last transaction."""
+PARTS_AT_ONCE: Final = 16
+"""Whose blobs come before their rows do: long before a blob without a row counts as nobody's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +112,9 @@ class _Bringing:
                 if sum(len(one) for _, one in last) > MOST_LAST_ROWS:
                     raise InvalidError(f"more than {MOST_LAST_ROWS} alerts, changes and directives")
                 continue
-            if name == "parts":
-                self._bring_blobs(rows)
-            with self._database.write() as session:
-                bring_in(session, self._coming, name, rows, now=self._clock())
+            at_once = PARTS_AT_ONCE if name == "parts" else len(rows)
+            for first in range(0, len(rows), max(1, at_once)):
+                self._bring(name, rows[first : first + at_once])
         project, run = self._row["project"], self._row["run"]
         with self._database.write() as session:
             for name, rows in last:
@@ -130,6 +131,12 @@ class _Bringing:
         return Brought(
             run_id=self._coming.run_id, project=project, run=run, rows=count, blobs=self._blobs
         )
+
+    def _bring(self, name: str, rows: list[Row]) -> None:
+        if name == "parts":
+            self._bring_blobs(rows)
+        with self._database.write() as session:
+            bring_in(session, self._coming, name, rows, now=self._clock())
 
     def _bring_blobs(self, parts: list[Row]) -> None:
         """Each under a new key, safe on the disk before its row names it."""

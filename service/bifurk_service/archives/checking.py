@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -11,7 +10,8 @@ from bifurk_service.domain import LARGEST, AlertState, AttemptState, Severity
 from bifurk_service.errors import InvalidError
 from bifurk_service.stats.statistic import Nature
 from bifurk_service.store.imports import IMPORT
-from bifurk_service.store.kept_extremes import BINS, CELL
+from bifurk_service.store.kept_extremes import BINS, CELL, STAGES, span
+from bifurk_service.store.row_values import is_number
 from bifurk_service.store.runs import CLIENT
 from bifurk_service.store.snapshots import FAILED, JUDGED, LATE, MEASURED, RECEIVED
 
@@ -83,7 +83,7 @@ def _is_attempt(row: dict[str, Any]) -> bool:
     except ValueError:
         return False
     return all(
-        isinstance(one, list) and len(one) == 2 and all(isinstance(at, int) for at in one)
+        isinstance(one, list) and len(one) == 2 and all(map(_is_place, one))
         for one in row["lost_sequences"]
     )
 
@@ -91,15 +91,16 @@ def _is_attempt(row: dict[str, Any]) -> bool:
 def _is_run(row: dict[str, Any]) -> bool:
     name, days, most = row["display_name"], row["retention_days"], row["keep_bytes"]
     return (
-        _is_number(row["created_at"])
+        is_number(row["created_at"])
         and (name is None or (isinstance(name, str) and len(name) <= 512 and "\0" not in name))
-        and (days is None or (_is_number(days) and days > 0))
+        and (days is None or (is_number(days) and days > 0))
         and (most is None or (isinstance(most, int) and 0 < most <= LARGEST))
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_place(value: Any) -> bool:
+    """Whether a value is a sequence, a step or a size."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 
 def _is_alert(row: dict[str, Any]) -> bool:
@@ -107,11 +108,17 @@ def _is_alert(row: dict[str, Any]) -> bool:
 
 
 def _is_shape(row: dict[str, Any]) -> bool:
-    return all(isinstance(one, int) and 0 <= one <= LARGEST for one in row["shape"])
+    return all(map(_is_place, row["shape"]))
 
 
 def _is_thinning(row: dict[str, Any]) -> bool:
-    return len(row["reached"]) == 3 and all(isinstance(one, int) for one in row["reached"])
+    stage, block = row["stage"], row["block"]
+    is_under_way = stage in STAGES and block is not None and block % (BINS * span(stage)) == 0
+    return (
+        len(row["reached"]) == len(STAGES)
+        and all(map(_is_place, row["reached"]))
+        and ((stage is None and block is None) or (is_under_way and 0 <= block < LARGEST // 2))
+    )
 
 
 def _is_snapshot(row: dict[str, Any]) -> bool:
@@ -119,7 +126,7 @@ def _is_snapshot(row: dict[str, Any]) -> bool:
         row["step"] >= 0
         and row["sequence"] >= 0
         and row["thinned"] in (0, 1, 2)
-        and all(one is None or _is_number(one) for one in row["learning_rates"])
+        and all(one is None or is_number(one) for one in row["learning_rates"])
     )
 
 

@@ -21,7 +21,7 @@ from bifurk_service.archives.form import (
 )
 from bifurk_service.errors import InvalidError
 from bifurk_service.store.row_values import decoded, parsed
-from bifurk_service.store.whole_runs import REFERENCES, Row, table_of
+from bifurk_service.store.whole_runs import NOT_TAKEN_ALONG, REFERENCES, Row, table_of
 
 
 class ArchiveReader:
@@ -69,7 +69,9 @@ class ArchiveReader:
                 raise InvalidError(f"{name} is not where it belongs")
             last = tables.index(table)
             columns = [table_of(table).c[one] for one in self.manifest["tables"][table]]
-            yield table, decoded(columns, self._unpacked(name), name)
+            left_out = _left_out(table, {one.name for one in columns})
+            rows = decoded(columns, self._unpacked(name), name)
+            yield table, [{**left_out, **row} for row in rows]
 
     def blob(self, name: str) -> bytes:
         """One blob, as it was stored."""
@@ -160,6 +162,15 @@ class ArchiveReader:
                 return stream.read(most_bytes)
         except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
             raise InvalidError(f"{name} is damaged: {error}") from error
+
+
+def _left_out(table: str, told: set[str]) -> Row:
+    """What an older version did not know of, as a row has it that says nothing of it."""
+    return {
+        one.name: getattr(one.default, "arg", None)
+        for one in table_of(table).columns
+        if one.name not in NOT_TAKEN_ALONG | told
+    }
 
 
 def _check_columns(name: Any, columns: Any) -> None:

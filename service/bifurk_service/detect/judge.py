@@ -248,7 +248,7 @@ def with_tensor_ids(state: bytes, ids: Mapping[int, int]) -> bytes:
     try:
         memory = json.loads(_as_text(arrays.get(_MEMORY)))
         memory["tensors"] = [ids[one] for one in memory["tensors"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ForeignStateError(f"a state without its tensors: {error!r}") from error
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{**arrays, _MEMORY: _as_bytes(json.dumps(memory))})
@@ -299,9 +299,15 @@ def _ask(
 def _read(state: bytes) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(state), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            members = archive.zip.infolist()
+            # None that it writes is packed, so that no few bytes unpack to many.
+            is_own = all(one.compress_type == zipfile.ZIP_STORED for one in members)
+            arrays = {name: archive[name] for name in archive.files} if is_own else {}
+    except (OSError, ValueError, EOFError, TypeError, MemoryError, zipfile.BadZipFile) as error:
         raise ForeignStateError(f"{len(state)} bytes that are no state") from error
+    if not is_own:
+        raise ForeignStateError(f"{len(state)} bytes that are no state: its arrays are packed")
+    return arrays
 
 
 def _as_bytes(text: str) -> NDArray[np.uint8]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -85,7 +85,13 @@ def _fits(kind: TypeEngine[Any], value: Any) -> bool:
     if isinstance(kind, String):
         fits = isinstance(value, str) and (kind.length is None or len(value) <= kind.length)
         return fits and not _UNSTORABLE.search(value)
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number that float64 holds; none of NaN, infinities and booleans is."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def _document(value: Any, where: str) -> Any:
