@@ -42,6 +42,7 @@ class House:
         )
         self.clock = ManualClock()
         self.spectra = SpectraSchedule(budget_seconds=60.0, vectors_every=3)
+        self.chores_done: list[float] = []
         self.executor: Callable[[int], Executor] = ThreadPoolExecutor
         self.policy: Ruler = Policy()
         self.presence: Presence
@@ -56,7 +57,7 @@ class House:
             self.presence,
             part_timeout_seconds=60.0,
             spectra=self.spectra,
-            chores=lambda: None,
+            chores=lambda: self.chores_done.append(self.clock.now()),
             observe=lambda _outcome, _seconds: None,
             policy=self.policy,
             monotonic=self.clock.now,

@@ -221,6 +221,19 @@ def test_blobs_without_a_receipt_are_swept(house: House) -> None:
     house.run_until("judged")
 
 
+def test_chores_are_done_while_blobs_cannot_be_listed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(seconds: float) -> list[str]:
+        raise StorageError(f"no bucket, asked for what is {seconds} s old")
+
+    monkeypatch.setattr(house.blobs, "older_than", away)
+    house.presence.give_sign()
+    with pytest.raises(StorageError):
+        house.pipeline._do_chores()
+    assert house.chores_done == [house.clock.now()]
+
+
 def test_a_server_that_runs_for_months_sweeps_what_crashes_of_others_leave(house: House) -> None:
     house.receive(make_part(0))
     house.run_until("judged")

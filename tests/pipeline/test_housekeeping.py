@@ -185,6 +185,20 @@ def test_a_run_past_its_retention_is_deleted_and_the_log_says_so(
     assert logged(database) == []
 
 
+def test_a_run_that_is_heard_of_between_the_look_and_the_removal_stays(
+    database: Database, housekeeper: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.write() as session:
+        finished(session)
+        session.scalars(select(Run)).one().retention_days = 0.1
+    before_the_next_write(database, monkeypatch, heard_of)
+    housekeeper(started_at=0.0).run(BACK_AT)
+    assert state_or_none(database) == "finished"
+    assert logged(database) == []
+    with database.read() as session:
+        assert [run.slug for run in session.scalars(select(Run))] == ["run"]
+
+
 def state_or_none(database: Database) -> str | None:
     with database.read() as session:
         return session.scalar(select(Attempt.state))

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bifurk_service.errors import NotFoundError
+from bifurk_service.errors import NotFoundError, StorageError
 from bifurk_service.pipeline.removing import remove_due, remove_run
+from bifurk_service.pipeline.sweeping import sweep_orphans
 from bifurk_service.store.baselines import judged_runs
-from bifurk_service.store.blobs import open_blobs
+from bifurk_service.store.blobs import FolderBlobs, open_blobs
 from bifurk_service.store.live import live_runs
+from bifurk_service.store.models import Run
 from bifurk_service.store.queries import list_runs, run_summary, search_runs
 from bifurk_service.store.removal import hide_run
 from bifurk_service.store.run_sizes import budgets, run_bytes
@@ -22,6 +24,45 @@ from tests.retention.long_past import everything
 
 EMPTY_OF = {"projects", "runs", "attempts", "events"}
 """Of another run of the same name, which has sent nothing yet."""
+
+
+class Stubborn(FolderBlobs):
+    """Of which some cannot be deleted."""
+
+    stuck = ""
+
+    def delete(self, key: str) -> None:
+        if key.startswith(self.stuck):
+            raise StorageError(f"the blob {key} could not be deleted: Device or resource busy")
+        super().delete(key)
+
+
+def test_blobs_that_cannot_be_deleted_keep_nobody_waiting(past: Past, tmp_path: Path) -> None:
+    run, database, _ = past
+    blobs = Stubborn(tmp_path / "blobs")
+    with database.write() as session:
+        other = ensure_attempt(session, project="p", run="other", attempt="first", now=0.0).run_id
+    assert run.thin(blobs) == 0
+    assert run.whole()[9] == 9, "its rows stay where its blobs do"
+    for run_id in (run.id, other):
+        with database.write() as session:
+            hide_run(session, run_id)
+    remove_due(database, blobs, now=0.0, most_seconds=1e9)
+    with database.read() as session:
+        assert session.get(Run, run.id) is not None
+        assert session.get(Run, other) is None
+    for key in ("a.part", "b.part", "c.part"):
+        blobs.put(key, b"of nobody")
+    blobs.stuck = "b"
+    assert sweep_orphans(database, blobs, older_than_seconds=-1) == 2
+    assert (tmp_path / "blobs/b.part").exists()
+
+
+def test_a_run_that_has_come_to_its_end_meanwhile_is_not_removed(past: Past) -> None:
+    run, database, blobs = past
+    before = everything(database)
+    assert remove_run(database, blobs, run.id, until=1e18)
+    assert everything(database) == before
 
 
 def remove_and_die(url: str, blobs: str, run_id: int, transactions: int) -> None:

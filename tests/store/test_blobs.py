@@ -43,6 +43,12 @@ def test_deleting_twice_is_no_error(blobs: BlobStore) -> None:
         blobs.get("a/1")
 
 
+def test_what_cannot_be_deleted_is_said(tmp_path: Path) -> None:
+    (tmp_path / "blobs/a/1").mkdir(parents=True)
+    with pytest.raises(StorageError, match="the blob a/1 could not be deleted: "):
+        open_blobs(str(tmp_path / "blobs")).delete("a/1")
+
+
 def test_folders_left_empty_go_and_others_stay(tmp_path: Path) -> None:
     blobs = open_blobs(str(tmp_path / "blobs"))
     blobs.put("project/run/1", b"x")

@@ -131,7 +131,13 @@ class Housekeeper:
             expired = expired_runs(session, default_days=self._retention_days, now=now)
         for run_id in expired:
             with self._database.write() as session:
-                self._delete(session, run_id, now)
+                self._delete_if_expired(session, run_id, now)
+
+    def _delete_if_expired(self, session: Session, run_id: int, now: float) -> None:
+        """Asked again where it is written: something of it may have come meanwhile."""
+        days = self._retention_days
+        if expired_runs(session, default_days=days, now=now, run_id=run_id):
+            self._delete(session, run_id, now)
             log.info("run %s is past its retention and deleted", run_id)
 
     def _delete(self, session: Session, run_id: int, now: float) -> None:

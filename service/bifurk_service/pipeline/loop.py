@@ -170,10 +170,10 @@ class Pipeline:
         if not self._presence.leads():
             self._next_sweep = -math.inf
             return
+        self._chores()  # first: silence is told although the blobs cannot be listed
         if now >= self._next_sweep:
             sweep_orphans(self._database, self._blobs)
             self._next_sweep = now + SWEEP_SECONDS
-        self._chores()
 
     def advance(self) -> None:
         """One round: keeps what workers returned, judges what is next, hands out what waits.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
+from bifurk_service.errors import StorageError
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
 from bifurk_service.store.removal import forget_parts, next_blobs, remove_rows, runs_to_remove
+
+log = logging.getLogger("bifurk.service")
 
 MOST_SECONDS: Final = 0.5
 """Between two looks at what has arrived."""
@@ -22,13 +26,19 @@ def remove_due(
     most_seconds: float = MOST_SECONDS,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Goes on with every removal that is not complete (now: seconds since 1970 UTC)."""
+    """Goes on with every removal that is not complete (now: seconds since 1970 UTC).
+
+    A run with a blob that cannot be deleted keeps no other waiting.
+    """
     until = monotonic() + most_seconds
     with database.read() as session:
         due = runs_to_remove(session, now=now)
     for run_id in due:
-        if not remove_run(database, blobs, run_id, until=until, monotonic=monotonic):
-            return
+        try:
+            if not remove_run(database, blobs, run_id, until=until, monotonic=monotonic):
+                return
+        except StorageError as error:
+            log.warning("run %s is not removed yet: %s", run_id, error.detail)
 
 
 def remove_run(

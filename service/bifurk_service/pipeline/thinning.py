@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from bifurk_service.errors import StorageError
 from bifurk_service.stats.table import STATISTIC_NAMES
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.block_extremes import (
@@ -94,7 +95,15 @@ class Thinner:
         return limit == most_bytes and self._monotonic() < then
 
     def _thin_next(self, run_id: int, most_bytes: int) -> bool:
-        """Whether a block was thinned."""
+        """Whether a block was thinned; a run whose blobs cannot go keeps no other waiting."""
+        try:
+            return self._is_thinned(run_id, most_bytes)
+        except StorageError as error:
+            log.warning("run %s is not thinned now: %s", run_id, error.detail)
+            self._look_later(run_id, most_bytes)
+            return False
+
+    def _is_thinned(self, run_id: int, most_bytes: int) -> bool:
         with self._database.read() as session:
             block = unfinished_block(session, run_id)
             if block is None:
@@ -102,10 +111,13 @@ class Thinner:
                 block = next_block(session, run_id) if size > most_bytes else None
                 self._tell(run_id, size, most_bytes, is_stuck=size > most_bytes and block is None)
         if block is None:
-            self._next_look[run_id] = (most_bytes, self._monotonic() + CHECK_SECONDS)
+            self._look_later(run_id, most_bytes)
             return False
         self._thin(block)
         return True
+
+    def _look_later(self, run_id: int, most_bytes: int) -> None:
+        self._next_look[run_id] = (most_bytes, self._monotonic() + CHECK_SECONDS)
 
     def _thin(self, block: Block) -> None:
         """Each transaction is small; what a crash interrupts is done again, and comes the same."""

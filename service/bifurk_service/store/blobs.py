@@ -112,7 +112,13 @@ class FolderBlobs:
     def delete(self, key: str) -> None:
         """See ``BlobStore.delete``; folders left empty go too."""
         target = self._root / PurePosixPath(key)
-        target.unlink(missing_ok=True)
+        try:
+            target.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"the blob {key} could not be deleted: {error.strerror}",
+                retry_after_seconds=RETRY_SECONDS,
+            ) from error
         for folder in target.parents:
             if folder == self._root or not folder.is_relative_to(self._root):
                 return

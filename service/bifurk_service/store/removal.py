@@ -34,6 +34,7 @@ from bifurk_service.store.models import (
     Token,
 )
 from bifurk_service.store.runs import delete_run, get_run
+from bifurk_service.store.shown import is_shown
 from bifurk_service.store.snapshots import FAILED, MEASURED, RECEIVED
 
 GOING: Final = ".removed-"
@@ -81,12 +82,13 @@ def runs_to_remove(session: Session, *, now: float) -> list[int]:
 
 
 def next_blobs(session: Session, run_id: int) -> tuple[list[int], list[str]]:
-    """Some of a run's parts, and the keys of their blobs; empty where none are left."""
+    """Some of a hidden run's parts, and the keys of their blobs; empty where none are left."""
     rows = session.execute(
         select(StoredPart.id, StoredPart.blob_key, StoredPart.stale_key)
         .join(Snapshot, Snapshot.id == StoredPart.snapshot_id)
         .join(Attempt, Attempt.id == Snapshot.attempt_id)
-        .where(Attempt.run_id == run_id)
+        .join(Run, Run.id == Attempt.run_id)
+        .where(Run.id == run_id, ~is_shown())
         .limit(SNAPSHOTS_AT_ONCE)
     ).all()
     return [row[0] for row in rows], [key for row in rows for key in row[1:] if key]
@@ -98,7 +100,13 @@ def forget_parts(session: Session, part_ids: list[int]) -> None:
 
 
 def remove_rows(session: Session, run_id: int) -> bool:
-    """Deletes some of a hidden run's rows, in the end the run; whether there is more to do."""
+    """Deletes some of a hidden run's rows, in the end the run; whether there is more to do.
+
+    One that was brought in to its end meanwhile is hidden no more, and stays.
+    """
+    run = session.scalar(select(Run).where(Run.id == run_id, ~is_shown()))
+    if run is None:
+        return False
     attempts = select(Attempt.id).where(Attempt.run_id == run_id)
     for table, most in _LARGE.items():
         if _delete_some(session, table, table.c.attempt_id.in_(attempts), most):
@@ -110,12 +118,10 @@ def remove_rows(session: Session, run_id: int) -> bool:
     snapshots = Snapshot.__table__
     if _delete_some(session, snapshots, snapshots.c.attempt_id.in_(attempts), SNAPSHOTS_AT_ONCE):
         return True
-    run = session.get(Run, run_id)
-    if run is not None:
-        project_id, was_coming = run.project_id, run.slug.startswith(COMING)
-        delete_run(session, run_id)
-        if was_coming:
-            _delete_if_empty(session, project_id)
+    project_id, was_coming = run.project_id, run.slug.startswith(COMING)
+    delete_run(session, run_id)
+    if was_coming:
+        _delete_if_empty(session, project_id)
     return False
 
 

@@ -218,15 +218,19 @@ def delete_run(session: Session, run_id: int) -> list[str]:
     return keys
 
 
-def expired_runs(session: Session, *, default_days: float | None, now: float) -> list[int]:
-    """Runs without news for longer than their retention."""
+def expired_runs(
+    session: Session, *, default_days: float | None, now: float, run_id: int | None = None
+) -> list[int]:
+    """Runs, or one run, without news for longer than their retention."""
     query = select(Run.id, Run.updated_at, Run.retention_days).where(is_shown())
+    if run_id is not None:
+        query = query.where(Run.id == run_id)
     rows = session.execute(query)
     expired = []
-    for run_id, updated_at, own_days in rows:
+    for one, updated_at, own_days in rows:
         days = own_days if own_days is not None else default_days
         if days is not None and now - updated_at > days * 86_400:
-            expired.append(run_id)
+            expired.append(one)
     return expired
 
 
