@@ -6,6 +6,7 @@ import os
 import time
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from bifurk_service.store.leases import Lease
 from bifurk_service.store.models import TENSOR_STATS, Attempt, AttemptLease, Snapshot, StoredPart
 from bifurk_service.store.runs import delete_run
 from tests.parts import make_part
-from tests.pipeline.house import House
+from tests.pipeline.house import ROUNDS, House
 
 
 def test_a_part_that_comes_while_its_snapshot_is_measured_stops_nothing(house: House) -> None:
@@ -82,6 +83,36 @@ def test_an_attempt_that_cannot_be_judged_holds_up_no_other(
     monkeypatch.setattr(loop_module.AttemptJudge, "judge", fails)
     house.run_until("judged", "failed")
     assert house.states() == ["failed", "judged", "judged"]
+
+
+def test_a_run_whose_folder_takes_nothing_holds_up_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = house.blobs.put
+
+    def refuses(key: str, data: bytes) -> None:
+        if key.startswith("tests/run/"):
+            raise StorageError("the blob could not be written: Permission denied")
+        put(key, data)
+
+    house.receive(make_part(0))
+    for sequence in range(3):
+        house.receive(make_part(sequence, run="other"))
+    monkeypatch.setattr(house.blobs, "put", refuses)
+    wait_for_states(house, ["received", "judged", "judged", "judged"])
+    monkeypatch.undo()
+    house.run_until("judged")
+
+
+def wait_for_states(house: House, wanted: list[str]) -> None:
+    for _ in range(ROUNDS):
+        with suppress(StorageError):
+            house.pipeline.advance()
+        if house.states() == wanted:
+            return
+        house.clock.advance(1.0)
+        time.sleep(0.005)
+    raise AssertionError(f"still {house.states()}")
 
 
 def test_a_deleted_run_leaves_nothing_to_the_next(house: House) -> None:

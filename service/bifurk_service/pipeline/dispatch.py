@@ -39,6 +39,8 @@ from bifurk_service.store.spectra import keep_spectra, spectra_plan
 log = logging.getLogger("bifurk.service")
 
 RETRY_SECONDS: Final = 2.0
+PUT_AGAIN_SECONDS: Final = 5.0
+"""After a stripped part could not be written."""
 MOST_TRIES: Final = 3
 """A part that has taken its worker down this often is given up and shown as failed."""
 PASSING: Final = (BrokenExecutor, CancelledError, OSError, MemoryError)
@@ -240,10 +242,19 @@ class Dispatch:
         try:
             outcome = running.future.result()
         except NOT_ITS_FAULT as error:
-            self._put_back(snapshot_id, error)
+            after = getattr(error, "retry_after_seconds", None) or RETRY_SECONDS
+            self._put_back(snapshot_id, error, after=after)
             return
         except PASSING as error:
             self._count_try(snapshot_id, error, running.lease)
+            return
+        with self._database.write(in_line=False) as session:
+            check_held(session, running.lease)
+        try:
+            self._put_stripped(outcome, running.lease)
+        except StorageError as error:
+            # Measured again then: what waits here would keep the other attempts from being so.
+            self._put_back(snapshot_id, error, after=PUT_AGAIN_SECONDS)
             return
         self._keep(outcome, running.lease)
         self._not_before.pop(snapshot_id, None)
@@ -251,11 +262,11 @@ class Dispatch:
         log.debug("measured in %.3g s", seconds)
         self._observe("measured", seconds)
 
-    def _keep(self, outcome: MeasureOutcome, lease: Lease) -> None:
-        with self._database.write(in_line=False) as session:
-            check_held(session, lease)
+    def _put_stripped(self, outcome: MeasureOutcome, lease: Lease) -> None:
         for key, stripped in outcome.stripped.items():
             self._blobs.put(stripped_key(key, lease.fence), stripped)
+
+    def _keep(self, outcome: MeasureOutcome, lease: Lease) -> None:
         with self._database.write() as session:
             check_held(session, lease)
             snapshot = session.get(Snapshot, outcome.snapshot_id)
@@ -269,9 +280,8 @@ class Dispatch:
             sizes = {key: len(stripped) for key, stripped in outcome.stripped.items()}
             keep_stripped(session, snapshot, sizes, fence=lease.fence)
 
-    def _put_back(self, snapshot_id: int, error: WorkersAwayError | StorageError) -> None:
-        """It waits, and this was no try."""
-        after = getattr(error, "retry_after_seconds", None) or RETRY_SECONDS
+    def _put_back(self, snapshot_id: int, error: Exception, *, after: float) -> None:
+        """It waits for so many seconds, and this was no try."""
         self._not_before[snapshot_id] = self._monotonic() + after
         log.warning("snapshot %s waits: %s", snapshot_id, error)
 
