@@ -84,13 +84,23 @@ class Client:
             if pause > 0:
                 stop.wait(pause)
 
+    def _put(self, request: Stamped) -> urllib3.BaseHTTPResponse:
+        """Once more where a connection that lay idle was closed meanwhile, as the client does."""
+        try:
+            return self._put_once(request)
+        except urllib3.exceptions.ProtocolError:
+            return self._put_once(request)
+
+    def _put_once(self, request: Stamped) -> urllib3.BaseHTTPResponse:
+        return self._http.request(
+            "PUT", self._url + request.path, body=request.body, headers=request.headers
+        )
+
     def _deliver(self, request: Stamped, stop: threading.Event | None) -> bool:
         first_try = time.perf_counter()
         while stop is None or not stop.is_set():
             started = time.perf_counter()
-            answer = self._http.request(
-                "PUT", self._url + request.path, body=request.body, headers=request.headers
-            )
+            answer = self._put(request)
             now = time.perf_counter()
             if answer.status in (200, 201):
                 self._backoff.reset()

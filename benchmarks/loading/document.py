@@ -32,10 +32,10 @@ def costs_of(load: Found, database: str) -> Costs:
     costs = costs_from(load["tensors"], database)
     one = load["workers"][0]
     seconds = one["cpu_ms"] / 1e3 / SPECTRA_A_SNAPSHOT
-    return replace(costs, spectrum_seconds=seconds, spectrum_shape=(512, 512))
+    return replace(costs, spectrum_seconds=seconds, spectrum_shape=(1_536, 1_536))
 
 
-SPECTRA_A_SNAPSHOT: Final = 6
+SPECTRA_A_SNAPSHOT: Final = 2
 
 
 def tables(load: Found, simulation: Found) -> dict[str, str]:
@@ -194,7 +194,7 @@ def _simulation(simulation: Found) -> str:
 
 
 def _fleets(load: Found) -> str:
-    costs = costs_of(load, "PostgreSQL")
+    costs = costs_of(load, load["tensors"][-1]["database"])
     rows = []
     for name, fleet in FLEETS:
         found = needs(fleet, costs)
@@ -219,11 +219,11 @@ def _refused(row: Found) -> str:
 
 
 def _ms(value: float) -> str:
-    return f"{value / 1e3:.1f} s" if value >= 1e4 else f"{value:.3g} ms"
+    return f"{value / 1e3:.3g} s" if value >= 1e3 else f"{value:.3g} ms"
 
 
 def _seconds(value: float) -> str:
-    return f"{1e3 * value:.2g} ms"
+    return f"{1e3 * value:.3g} ms"
 
 
 def _bytes(value: float) -> str:

@@ -15,6 +15,7 @@ from loading.places import Place, place
 from loading.stored import lengthen
 from loading.watched import counted, delays, ids_of
 
+from bifurk_service.pipeline.leases import PATIENCE_SECONDS
 from bifurk_service.pipeline.sweeping import sweep_orphans
 from bifurk_service.store.backlog import waiting_by_state
 from bifurk_service.store.blobs import open_blobs
@@ -210,28 +211,32 @@ def _slope(parts: np.ndarray, mib: np.ndarray) -> Row:
 
 
 def two_workers(*, runs: int, snapshots: int, load: Load) -> list[Row]:
-    """Parts that lie ready on PostgreSQL, measured and judged by one worker, then by two."""
+    """Parts that lie ready on PostgreSQL, for one worker, then for two that share the runs.
+
+    Measured from when all have come, and shares have been settled, until a few are left.
+    """
     found = []
     stamp = Stamp(load)
     for workers in (1, 2):
         with place("PostgreSQL", BIFURK_SPECTRA_VECTORS_EVERY="1000") as there:
             server = there.serve(BIFURK_PIPELINE="false")
-            for number in range(runs):
-                client = Client(server.url, stamp, f"run-{number}")
-                for _ in range(snapshots):
-                    client.send_next()
             there.work(workers)
-            used, started = there.used(), time.perf_counter()
-            _until_quiet(there, most_seconds=600)
-            elapsed = time.perf_counter() - started
-            spent = there.used().since(used)
+            clients = [Client(server.url, stamp, f"run-{number}") for number in range(runs)]
+            for _ in range(snapshots):
+                for client in clients:
+                    client.send_next()
+            time.sleep(PATIENCE_SECONDS)
             with there.database() as stored:
-                done = counted(stored)
+                before, used, started = counted(stored), there.used(), time.perf_counter()
+                _until_quiet(there, most_seconds=600, left=2 * runs)
+                elapsed, done = time.perf_counter() - started, counted(stored)
+            spent = there.used().since(used)
+        judged = done.judged - before.judged
         found.append(
             {
-                "workers": workers, "runs": runs, "snapshots": done.judged, "failed": done.failed,
-                "seconds": elapsed, "per_s": done.judged / elapsed,
-                "cpu_ms": 1e3 * spent.workers / max(1, done.judged),
+                "workers": workers, "runs": runs, "snapshots": judged, "failed": done.failed,
+                "seconds": elapsed, "per_s": judged / elapsed,
+                "cpu_ms": 1e3 * spent.workers / max(1, judged),
             }
         )  # fmt: skip
     return found
@@ -255,8 +260,11 @@ def counted_waiting(database: Database) -> int:
 
 def _rest(url: str, run_id: int, *, points: int) -> float:
     http, seconds = urllib3.PoolManager(), []
-    asked = [f"stat={stat}&role=mlp.up&points={points}" for stat in ("std", "update_ratio")]
-    asked += [f"stat={stat}&layer=0&points={points}" for stat in ("l2_norm", "cosine_to_first")]
+    asked = [
+        f"stat={stat}&{which}&layer=0&points={points}"
+        for stat in ("std", "update_ratio")
+        for which in ("role=mlp.up", "role=mlp.down")
+    ]
     for turn in range(REST_ROUNDS):
         path = f"{url}/api/v1/runs/{run_id}/series?{asked[turn % len(asked)]}"
         started = time.perf_counter()
