@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
-import multiprocessing.util
 import os
 import sys
 from collections.abc import Sequence
@@ -20,12 +18,9 @@ from bifurk.integrations.first_step import BeforeSteps
 
 if TYPE_CHECKING:
     from bifurk.attaching.owners import Owners
-    from bifurk.monitor import Monitor
 
 MOST_TRAININGS: Final = 8
 """Watched in one process: what begins ever new ones (an inner loop, a search) is not."""
-EXIT_SECONDS: Final = 5.0
-"""How long the end of a process may wait for the network; the rest stays on disk."""
 MOST_SEARCHES: Final = 32
 """For the owners of an optimizer: each looks at everything there is in the process."""
 OF_BIFURK: Final = tuple(
@@ -94,7 +89,6 @@ class Attachment:
         monitor = watch_unasked(_as_one(owners.modules), [optimizer, *others], run=run)
         if monitor is None:
             return
-        _close_at_the_end_of(monitor)
         self._runs.add(run)
         for module in owners.modules:
             for parameter in module.parameters():
@@ -135,12 +129,6 @@ def _warn_of(owners: Owners, optimizer: Optimizer) -> None:
         )
     if owners.orphans:
         say(f"{owners.orphans} tensors that {_class(optimizer)} trains are in no module")
-
-
-def _close_at_the_end_of(monitor: Monitor) -> None:
-    """A process of ``multiprocessing`` ends without what the interpreter does at its exit."""
-    if multiprocessing.parent_process() is not None:
-        multiprocessing.util.Finalize(None, monitor.close, args=(EXIT_SECONDS,), exitpriority=0)
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:
