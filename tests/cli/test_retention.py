@@ -11,30 +11,30 @@ from tests.server import Server
 
 
 def test_how_long_and_how_much_of_a_run_is_kept(bifurk: Run, server: Server) -> None:
-    Caller(server).report("keeping", "run")
+    Caller(server).report("keeping", "kept")
     at = ("--url", server.url)
-    kept = bifurk("runs", "keep", "keeping/run", "--days", "30", "--bytes", "5000000", *at)
+    kept = bifurk("runs", "keep", "keeping/kept", "--days", "30", "--bytes", "5000000", *at)
     assert kept.returncode == 0, kept.stderr
     facts = [line.split("  ", 1) for line in kept.stdout.splitlines()]
     told = {name.strip(): value.strip() for name, value in facts}
     assert told == {"size": "about 0 B", "kept for days": "30.0", "kept within": "5.0 MB"}
-    back = bifurk("runs", "keep", "keeping/run", "--days", "default", *at)
+    back = bifurk("runs", "keep", "keeping/kept", "--days", "default", *at)
     assert "kept for days" not in back.stdout
     assert "5.0 MB" in back.stdout
     for wrong in (["--days", "long"], []):
-        refused = bifurk("runs", "keep", "keeping/run", *wrong, *at)
+        refused = bifurk("runs", "keep", "keeping/kept", *wrong, *at)
         assert refused.returncode == 2
-    assert bifurk("runs", "keep", "keeping/run", "--bytes", "0", *at).returncode == 1
+    assert bifurk("runs", "keep", "keeping/kept", "--bytes", "0", *at).returncode == 1
 
-    pinned = bifurk("runs", "pin", "keeping/run", "--from", "10", "--to", "20", *at)
+    pinned = bifurk("runs", "pin", "keeping/kept", "--from", "10", "--to", "20", *at)
     assert pinned.stdout.endswith("steps 10 to 20 stay whole\n")
     number = pinned.stdout.split()[1].rstrip(":")
-    assert f"pin {number}" in bifurk("runs", "show", "keeping/run", *at).stdout
-    assert bifurk("runs", "unpin", "keeping/run", number, *at).returncode == 0
-    again = bifurk("runs", "unpin", "keeping/run", number, *at)
+    assert f"pin {number}" in bifurk("runs", "show", "keeping/kept", *at).stdout
+    assert bifurk("runs", "unpin", "keeping/kept", number, *at).returncode == 0
+    again = bifurk("runs", "unpin", "keeping/kept", number, *at)
     assert again.returncode == 1
     assert f"has no pin {number}" in again.stderr
-    backwards = bifurk("runs", "pin", "keeping/run", "--from", "20", "--to", "10", *at)
+    backwards = bifurk("runs", "pin", "keeping/kept", "--from", "20", "--to", "10", *at)
     assert backwards.returncode == 1
     assert "from 20 to 10 there is no step" in backwards.stderr
 

@@ -86,6 +86,7 @@ class Training:
             project="tests",
             run="run",
             every=1,
+            overhead_budget=None,
             spool_dir=spool,
         )
 
