@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+import math
+from itertools import accumulate
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ScalarSelect, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from bifurk_service.domain import AttemptState
 from bifurk_service.store.models import Attempt, Snapshot
@@ -17,18 +18,22 @@ def live_together(session: Session, run_id: int) -> list[Attempt]:
     An attempt that crashed counts as running until it is found silent: see ``trained_beside``.
     """
     query = (
-        select(Attempt)
+        select(Attempt, _taken(Attempt.id), _taken(Attempt.id, newest=True))
         .where(Attempt.run_id == run_id, Attempt.state == AttemptState.RUNNING.value)
         .order_by(Attempt.id)
     )
-    running = list(session.scalars(query))
-    together = {
-        attempt_id
-        for earlier, later in combinations(running, 2)
-        if trained_beside(session, earlier.id, later.id)
-        for attempt_id in (earlier.id, later.id)
-    }
-    return [attempt for attempt in running if attempt.id in together]
+    training = [row for row in session.execute(query) if row[1] is not None]
+    firsts = [first for _, first, _ in training]
+    lasts = [last for _, _, last in training]
+    newest_before = accumulate(lasts, max, initial=-math.inf)
+    first_after = [*accumulate(reversed(firsts), min, initial=math.inf)][-2::-1]
+    return [
+        attempt
+        for (attempt, first, last), before, after in zip(
+            training, newest_before, first_after, strict=False
+        )
+        if before > first or last > after
+    ]
 
 
 def beside(session: Session, attempt: Attempt) -> list[str]:
@@ -44,13 +49,15 @@ def trained_beside(session: Session, earlier_id: int, later_id: int) -> bool:
 
     By the trainings' own clocks: what a crash left is sent after its successor has begun.
     """
-    last = _taken(session, earlier_id, newest=True)
-    first = _taken(session, later_id, newest=False)
+    query = select(_taken(earlier_id, newest=True), _taken(later_id))
+    last, first = session.execute(query).one()
     return last is not None and first is not None and last > first
 
 
-def _taken(session: Session, attempt_id: int, *, newest: bool) -> float | None:
+def _taken(
+    attempt_id: int | InstrumentedAttribute[int], *, newest: bool = False
+) -> ScalarSelect[float]:
     """When an attempt's first or newest snapshot was taken, seconds since 1970."""
     order = Snapshot.sequence.desc() if newest else Snapshot.sequence
     own = select(Snapshot.wall_clock).where(Snapshot.attempt_id == attempt_id)
-    return session.scalar(own.order_by(order).limit(1))
+    return own.order_by(order).limit(1).scalar_subquery()
