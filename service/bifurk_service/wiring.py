@@ -25,9 +25,10 @@ from bifurk_service.pages.gardens import ColumnCache
 from bifurk_service.pages.turns import Turns
 from bifurk_service.pipeline.cluster import check_cluster
 from bifurk_service.pipeline.condensing import condense_due
-from bifurk_service.pipeline.dispatch import SpectraSchedule
+from bifurk_service.pipeline.duties import do_each
 from bifurk_service.pipeline.ear import Ear
 from bifurk_service.pipeline.housekeeping import Housekeeper
+from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.presence import Presence
@@ -103,9 +104,7 @@ def wire(
             notifier.wake()
 
     def chores() -> None:
-        housekeeper.run(time.time())
-        condense_due(pipelined)
-        thinner.run()
+        do_each(lambda: housekeeper.run(time.time()), lambda: condense_due(pipelined), thinner.run)
 
     workers = _engine(settings, make_executor)
     pipeline = Pipeline(

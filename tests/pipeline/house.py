@@ -14,7 +14,7 @@ from bifurk.wire import Part, WireLimits, content_digest, encode
 from bifurk_service.domain import AttemptState
 from bifurk_service.ingest.receive import PartAddress, Receiver
 from bifurk_service.notify.rules import Policy, Ruler
-from bifurk_service.pipeline.dispatch import SpectraSchedule
+from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.loop import Pipeline
 from bifurk_service.pipeline.presence import Presence
 from bifurk_service.pipeline.workers import Engine, Workers

@@ -20,6 +20,7 @@ from bifurk_service.errors import ConflictError, StorageError
 from bifurk_service.ingest.receive import Receiver
 from bifurk_service.notify.rules import Policy
 from bifurk_service.pipeline import loop as loop_module
+from bifurk_service.pipeline import stale_blobs
 from bifurk_service.pipeline.judging import AttemptJudge, SupersededError
 from bifurk_service.pipeline.sweeping import sweep_orphans
 from bifurk_service.store.blobs import BlobStore
@@ -226,6 +227,59 @@ def test_stale_blobs_but_the_newest_go_although_workers_are_busy(house: House) -
     assert [part.stale_key is None for part in parts] == [True] * 7 + [False]
     kept = [part.blob_key for part in parts] + [part.stale_key for part in parts if part.stale_key]
     assert sorted(blob_files(house.blobs)) == sorted(kept)
+
+
+def test_stale_blobs_that_cannot_go_hold_nothing_up_and_go_later(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    delete = house.blobs.delete
+
+    def refuses(key: str) -> None:
+        if key.startswith("tests/run/"):
+            raise StorageError("the blob could not be deleted: away")
+        delete(key)
+
+    monkeypatch.setattr(house.blobs, "delete", refuses)
+    for sequence in range(3):
+        house.receive(make_part(sequence))
+        house.receive(make_part(sequence, run="other"))
+    house.run_until("judged")
+    house.pipeline.advance()
+    assert len(blobs_of(house, "run")) == 3 + 3, "each as it came, and stripped"
+    assert len(blobs_of(house, "other")) == 3 + 1, "the last as it came is for the next"
+    assert [one.message for one in caplog.records if "tried again" in one.message] == [
+        "what is replaced stays for now, and is tried again: the blob could not be deleted: away"
+    ]
+    monkeypatch.undo()
+    house.clock.advance(stale_blobs.AGAIN_SECONDS)
+    house.pipeline.advance()
+    assert len(blobs_of(house, "run")) == 3 + 1
+
+
+def test_a_blob_store_that_is_away_and_slow_to_say_so_is_asked_once_in_a_while(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def away(key: str) -> None:
+        asked.append(key)
+        house.clock.advance(stale_blobs.MOST_SECONDS)
+        raise StorageError("the blob could not be deleted: timed out")
+
+    monkeypatch.setattr(house.blobs, "delete", away)
+    for sequence in range(4):
+        house.receive(make_part(sequence))
+    house.run_until("judged")
+    house.pipeline.advance()
+    assert len(asked) == 1
+    monkeypatch.undo()
+    house.clock.advance(stale_blobs.AGAIN_SECONDS)
+    house.pipeline.advance()
+    assert len(blobs_of(house, "run")) == 4 + 1
+
+
+def blobs_of(house: House, run: str) -> list[str]:
+    return [key for key in blob_files(house.blobs) if key.startswith(f"tests/{run}/")]
 
 
 def test_a_second_judge_of_the_same_attempt_changes_nothing(house: House) -> None:

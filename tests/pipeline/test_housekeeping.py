@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from bifurk_service.domain import AttemptState
 from bifurk_service.errors import StorageError
+from bifurk_service.pipeline.baselines import BaselineKeeper
 from bifurk_service.pipeline.housekeeping import DAY_SECONDS, Housekeeper
 from bifurk_service.store.audit import acts
 from bifurk_service.store.blobs import open_blobs
@@ -113,7 +114,7 @@ def test_a_database_that_was_away_is_no_silence_of_the_training(
     with monkeypatch.context() as away:
         away.setattr(database, "read", no_database)
         for now in look_for(HEARD_AT, 2 * PATIENCE_SECONDS):
-            with pytest.raises(StorageError):
+            with pytest.raises(ExceptionGroup):
                 keeper.run(now)
     keeper.run(back_at)
     assert (state(database), alerts(database)) == ("running", [])
@@ -168,6 +169,27 @@ def test_a_run_deleted_between_the_look_and_the_verdict_is_no_error(
     before_the_next_write(database, monkeypatch, lambda session: delete_run(session, 1))
     housekeeper(started_at=0.0).run(BACK_AT)
     assert alerts(database) == []
+
+
+def test_a_duty_that_fails_keeps_no_other_from_being_done(
+    database: Database, housekeeper: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    with database.write() as session:
+        session.scalars(select(Run)).one().retention_days = 1.0
+    monkeypatch.setattr(Housekeeper, "_mark_lost", fails)
+    monkeypatch.setattr("bifurk_service.pipeline.housekeeping.remove_due", fails)
+    monkeypatch.setattr("bifurk_service.pipeline.housekeeping.trim_events", fails)
+    looked_at: list[float] = []
+    monkeypatch.setattr(BaselineKeeper, "run", lambda _, now: looked_at.append(now))
+    now = BACK_AT + 2 * DAY_SECONDS
+    with pytest.raises(ExceptionGroup) as failed:
+        housekeeper(started_at=0.0).run(now)
+    assert len(failed.value.exceptions) == 3
+    assert logged(database) == [("bifurk", "run_deleted", "tests/run", "past its retention")]
+    assert looked_at == [now]
 
 
 def test_a_run_past_its_retention_is_deleted_and_the_log_says_so(

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from bifurk.wire import Part
 from bifurk_service.domain import AlertState
-from bifurk_service.pipeline.dispatch import SpectraSchedule
+from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.stats.measure import OUT_OF_TIME
 from bifurk_service.stats.spectra.plan import vectors_due
 from bifurk_service.store.models import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from bifurk_service.pipeline.dispatch import SpectraSchedule
+from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.leases import PATIENCE_SECONDS
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import (

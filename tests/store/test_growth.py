@@ -12,7 +12,8 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import event, insert, select, text
 
-from bifurk_service.pipeline.dispatch import Dispatch, SpectraSchedule
+from bifurk_service.pipeline.dispatch import Dispatch
+from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.store import leases, live, profiles, queries, runs, series, snapshots
 from bifurk_service.store.blobs import open_blobs

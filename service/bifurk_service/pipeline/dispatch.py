@@ -12,29 +12,22 @@ from typing import Final
 
 from bifurk_service.errors import StorageError
 from bifurk_service.logs import bound, fields
-from bifurk_service.pipeline.leases import Leases
+from bifurk_service.pipeline.jobs import SpectraSchedule, job_of, needs_earlier_vectors
 from bifurk_service.pipeline.measuring import MeasureJob, MeasureOutcome
-from bifurk_service.pipeline.reading import BlobRef
 from bifurk_service.pipeline.workers import Engine, WorkersAwayError, WorkersLostError
-from bifurk_service.stats.spectra.plan import vectors_due
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
 from bifurk_service.store.leases import Lease, LeaseLostError, check_held
 from bifurk_service.store.measurements import keep_measured
-from bifurk_service.store.models import Snapshot, StoredPart
+from bifurk_service.store.models import Snapshot
 from bifurk_service.store.snapshots import (
     FAILED,
     RECEIVED,
     finish_snapshot,
-    forget_stale_blobs,
     keep_stripped,
-    neighbours,
-    parts_of,
-    received_before,
-    stale_blobs,
     stripped_key,
 )
-from bifurk_service.store.spectra import keep_spectra, spectra_plan
+from bifurk_service.store.spectra import keep_spectra
 
 log = logging.getLogger("bifurk.service")
 
@@ -47,19 +40,6 @@ PASSING: Final = (BrokenExecutor, CancelledError, OSError, MemoryError)
 """What may be over the next time: a lost worker, a full table of files, a slow disk."""
 NOT_ITS_FAULT: Final = (WorkersAwayError, StorageError)
 """What keeps any snapshot from being measured, and is waited for however long it takes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpectraSchedule:
-    """How much the spectra of one snapshot may cost.
-
-    Attributes:
-        budget_seconds: after which no further one is begun.
-        vectors_every: one snapshot in so many has its singular vectors looked at.
-    """
-
-    budget_seconds: float
-    vectors_every: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +95,13 @@ class Dispatch:
         alone = snapshot.tries > 0 or any(running.suspect for running in self._running.values())
         full = len(self._running) >= (min(1, self.limit) if alone else self.limit)
         waits = self._not_before.get(snapshot.id, 0.0) > self._monotonic()
-        if snapshot.id in self._running or full or waits or self._needs_earlier_vectors(snapshot):
+        if snapshot.id in self._running or full or waits:
             return
-        job = self._job(snapshot, lease)
+        if needs_earlier_vectors(self._database, snapshot, every=self._spectra.vectors_every):
+            return
+        job = job_of(
+            self._database, snapshot, lease, blob_url=self._blobs.url, spectra=self._spectra
+        )
         future = self._workers.measure(job)
         future.add_done_callback(lambda _: self._on_done())
         self._running[snapshot.id] = _Running(
@@ -138,15 +122,6 @@ class Dispatch:
     def limit(self) -> int:
         """How many may be: one that is measured a worker, and the next."""
         return 2 * self._workers.count
-
-    def _needs_earlier_vectors(self, snapshot: Snapshot) -> bool:
-        """Subspaces are compared with the first ones, which must be known by then."""
-        every = self._spectra.vectors_every
-        if not vectors_due(snapshot.sequence, every):
-            return False
-        with self._database.read() as session:
-            earlier = received_before(session, snapshot)
-        return any(vectors_due(sequence, every) for sequence in earlier)
 
     def collect(self) -> None:
         """Keeps what workers have returned.
@@ -194,45 +169,14 @@ class Dispatch:
                 finish_snapshot(session, snapshot, FAILED, now=time.time())
         self._observe("failed", 0.0)
 
-    def delete_stale_blobs(self, leases: Leases, *, of_nobody: bool) -> None:
-        """Deletes what stripped parts have replaced, except what a worker may be reading.
-
-        A worker of a process that has lost the attempt finds the stripped part instead, and what it
-        returns is not kept.
-
-        Args:
-            leases: of the attempts that are this process's.
-            of_nobody: whether attempts that nobody holds are taken for it.
-        """
-        with self._database.read() as session:
-            stale = stale_blobs(session, None if of_nobody else leases.held)
-        if of_nobody:
-            leases.take({blob.attempt_id for blob in stale} - leases.held)
-        read_now = {
+    @property
+    def read_now(self) -> frozenset[str]:
+        """The keys of blobs that workers may be reading."""
+        return frozenset(
             ref.key
             for running in self._running.values()
             for ref in (*running.job.parts, *running.job.previous, *running.job.first)
-        }
-        for attempt_id in {blob.attempt_id for blob in stale} & leases.held:
-            free = {
-                blob.part_id: blob.key
-                for blob in stale
-                if blob.attempt_id == attempt_id and blob.key not in read_now
-            }
-            with suppress(LeaseLostError):
-                self._delete(free, leases.of(attempt_id))
-
-    def _delete(self, blobs: Mapping[int, str], lease: Lease) -> None:
-        """Forgotten first: what a crash leaves between the two is swept as an orphan."""
-        if not blobs:
-            return
-        with self._database.write() as session:
-            check_held(session, lease)
-            still_stale = {blob.part_id for blob in stale_blobs(session, [lease.attempt_id])}
-            gone = [part_id for part_id in blobs if part_id in still_stale]
-            forget_stale_blobs(session, gone)
-        for part_id in gone:
-            self._blobs.delete(blobs[part_id])
+        )
 
     def close(self) -> None:
         """Waits for what runs; what it returns is measured again by the next server."""
@@ -300,46 +244,8 @@ class Dispatch:
         if given_up:
             self.give_up(snapshot_id, f"given up after {MOST_TRIES} tries: {error!r}", lease)
 
-    def _job(self, snapshot: Snapshot, lease: Lease) -> MeasureJob:
-        with self._database.write() as session:
-            check_held(session, lease)
-            stored = session.get_one(Snapshot, snapshot.id)
-            previous, first = neighbours(session, stored)
-            parts, before, at_first = (
-                parts_of(session, other.id) if other is not None else []
-                for other in (stored, previous, first)
-            )
-        with self._database.read() as session:
-            plan = spectra_plan(
-                session,
-                snapshot,
-                budget_seconds=self._spectra.budget_seconds,
-                vectors_every=self._spectra.vectors_every,
-            )
-        return MeasureJob(
-            snapshot_id=snapshot.id,
-            blob_url=self._blobs.url,
-            parts=tuple(map(_as_kept, parts)),
-            previous=tuple(map(_as_sent, before)),
-            first=tuple(map(_as_kept, at_first)),
-            steps_since_previous=None if previous is None else snapshot.step - previous.step,
-            plan=plan,
-        )
-
 
 def _tries_after(tries: int, error: BaseException) -> int:
     """Workers lost at the first try may be another snapshot's fault: alone it will be certain."""
     lost = error.times if isinstance(error, WorkersLostError) else 1
     return tries + lost if tries else min(lost, MOST_TRIES - 1)
-
-
-def _as_kept(part: StoredPart) -> BlobRef:
-    return BlobRef(key=part.blob_key, encoding=part.encoding)
-
-
-def _as_sent(part: StoredPart) -> BlobRef:
-    """With its full values, as long as they are there."""
-    kept = _as_kept(part)
-    if part.stale_key is None or part.stale_encoding is None:
-        return kept
-    return BlobRef(key=part.stale_key, encoding=part.stale_encoding, fallback=kept)

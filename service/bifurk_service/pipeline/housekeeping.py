@@ -11,6 +11,7 @@ from bifurk_service.domain import AttemptState
 from bifurk_service.notify.baselines import Baseline
 from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.baselines import BaselineKeeper
+from bifurk_service.pipeline.duties import do_each
 from bifurk_service.pipeline.listening import Listening
 from bifurk_service.pipeline.removing import remove_due
 from bifurk_service.pipeline.reporting import report_alert
@@ -76,14 +77,23 @@ class Housekeeper:
         self._policy = policy
 
     def run(self, now: float) -> None:
-        """Everything that is due at this time (seconds since 1970 UTC)."""
-        self._mark_lost(now)
-        self._delete_expired(now)
-        remove_due(self._database, self._blobs, now=now)
+        """Everything that is due at this time (seconds since 1970 UTC), each whatever fails.
+
+        Raises:
+            Exception: what the only duty that failed has raised; of several a group of theirs.
+        """
+        do_each(
+            lambda: self._mark_lost(now),
+            lambda: self._delete_expired(now),
+            lambda: remove_due(self._database, self._blobs, now=now),
+            lambda: self._trim(now),
+            lambda: self._baselines.run(now),
+        )
+
+    def _trim(self, now: float) -> None:
         with self._database.write() as session:
             trim_events(session, before=now - EVENT_SECONDS)
             trim_acts(session, before=now - self._audit_seconds)
-        self._baselines.run(now)
 
     def _mark_lost(self, now: float) -> None:
         with self._database.read() as session:

@@ -18,12 +18,14 @@ from bifurk_service.pipeline.dispatch import (
     MOST_TRIES,
     RETRY_SECONDS,
     Dispatch,
-    SpectraSchedule,
 )
+from bifurk_service.pipeline.duties import do_each, singly
+from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.judging import AttemptJudge, pass_over
 from bifurk_service.pipeline.leases import Leases
 from bifurk_service.pipeline.order import in_order
 from bifurk_service.pipeline.presence import Presence
+from bifurk_service.pipeline.stale_blobs import StaleBlobs
 from bifurk_service.pipeline.sweeping import sweep_orphans
 from bifurk_service.pipeline.workers import Engine
 from bifurk_service.store.blobs import BlobStore
@@ -88,6 +90,7 @@ class Pipeline:
         self._monotonic = monotonic
         self._presence = presence
         self._leases = Leases(database, presence, monotonic=monotonic)
+        self._stale_blobs = StaleBlobs(database, blobs, monotonic=monotonic)
         self._next_sweep = -math.inf
         self._judges: dict[int, AttemptJudge] = {}
         self._troubles: dict[int, int] = {}
@@ -153,24 +156,28 @@ class Pipeline:
         """Whether it went well; this thread ends for nothing."""
         try:
             duty()
-        except StorageError as error:
-            log.warning("the pipeline waits for storage: %s", error.detail)
-        except Exception:
-            log.exception("the pipeline met an error and goes on")
-        else:
-            return True
-        return False
+        except Exception as error:  # noqa: BLE001 - told, one line a trouble
+            _tell(error)
+            return False
+        return True
 
     def _do_chores(self) -> None:
         now = self._monotonic()
         if now < self._next_chores:
             return
         self._next_chores = now + CHORES_SECONDS
-        self._give_back(self._leases.idle(IDLE_LEASE_SECONDS))
+        do_each(
+            lambda: self._give_back(self._leases.idle(IDLE_LEASE_SECONDS)),
+            lambda: self._lead(now),
+        )
+
+    def _lead(self, now: float) -> None:
         if not self._presence.leads():
             self._next_sweep = -math.inf
             return
-        self._chores()  # first: silence is told although the blobs cannot be listed
+        do_each(self._chores, lambda: self._sweep(now))
+
+    def _sweep(self, now: float) -> None:
         if now >= self._next_sweep:
             sweep_orphans(self._database, self._blobs)
             self._next_sweep = now + SWEEP_SECONDS
@@ -183,7 +190,9 @@ class Pipeline:
         """
         mine = self._leases.look()
         self._judges = {a: judge for a, judge in self._judges.items() if a in self._leases.held}
-        self._dispatch.delete_stale_blobs(self._leases, of_nobody=self._presence.leads())
+        self._stale_blobs.delete(
+            self._leases, of_nobody=self._presence.leads(), read_now=self._dispatch.read_now
+        )
         self._dispatch.collect()
         self._first_seen = {a: self._first_seen.get(a, {}) for a in mine}
         for attempt_id in mine:
@@ -287,3 +296,14 @@ class Pipeline:
             judge = AttemptJudge(self._database, lease, self._policy)
             self._judges[lease.attempt_id] = judge
         return judge
+
+
+def _tell(error: Exception) -> None:
+    """Storage that is away once, however many duties met it; of a fault all that is known."""
+    troubles = list(singly(error))
+    away = [one.detail for one in troubles if isinstance(one, StorageError)]
+    for detail in dict.fromkeys(away):
+        log.warning("the pipeline waits for storage: %s", detail)
+    for one in troubles:
+        if not isinstance(one, StorageError):
+            log.error("the pipeline met an error and goes on", exc_info=one)
