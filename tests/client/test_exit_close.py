@@ -65,6 +65,17 @@ def test_encoding_that_takes_the_whole_deadline_leaves_time_to_tell_the_end(
     assert monitor._ledger.report().dropped == {"unencoded_at_close": 3}
 
 
+@pytest.mark.parametrize(
+    ("code", "state"), [(None, "finished"), (0, "finished"), (3, "failed"), ("no data", "failed")]
+)
+def test_a_monitor_in_a_with_sees_the_code_of_an_exit(code: object, state: str) -> None:
+    transport = InMemoryTransport()
+    _, monitor = watched(transport, steps=1)
+    with pytest.raises(SystemExit), monitor:
+        raise SystemExit(code)
+    assert transport.states()[-1]["state"] == state
+
+
 class Refusing(InMemoryTransport):
     """Answers nothing until opened, and then no part is to its liking."""
 

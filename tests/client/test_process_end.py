@@ -89,6 +89,31 @@ def test_a_child_that_an_error_ends_has_failed_of_it(
     assert said[child] == [["running"], *PARTS, ["failed", "exception", "ValueError"]]
 
 
+AT_EXIT = """
+import gc, sys
+from bifurk.process_end import ProcessEnd
+
+def ended(error):
+    left = [one for one in gc.get_objects() if isinstance(one, SystemExit)]
+    print([error, *sys.exc_info(), *left])
+
+sys.excepthook = lambda *error: print("heard of", error)
+end = ProcessEnd(ended)
+raise SystemExit(3)
+"""
+
+
+def test_python_tells_nobody_the_code_that_ends_its_main_process(tmp_path: Path) -> None:
+    """Why it counts as finished; the day this fails, ``ProcessEnd`` can do better."""
+    script = tmp_path / "train.py"
+    script.write_text(AT_EXIT)
+    process = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert process.returncode == 3
+    assert process.stdout == f"{[None] * 4}\n"
+
+
 def _output_of(script: Path) -> str:
     process = subprocess.run(
         [sys.executable, str(script)],
