@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bifurk.folder_lock import FolderInUseError, FolderLock
+from bifurk.folder_holds import FolderHolds
+from bifurk.folder_lock import FolderInUseError
 from bifurk.readdressing import Readdressing
 from bifurk.record import TornRecordError, read_record
 from bifurk.retry import (
@@ -29,7 +30,7 @@ from bifurk.retry import (
 )
 from bifurk.sender import REQUEST_SECONDS
 from bifurk.side_by_side import Folders, in_step, together
-from bifurk.spool import LOCK_NAME, is_own, recorded_target, records, remove_emptied
+from bifurk.spool import is_own, recorded_target, records, remove_emptied
 from bifurk.transport import Request, Response, Transport, TransportError
 
 PATIENCE_SECONDS: Final = 60.0
@@ -132,27 +133,35 @@ class _Errand:
         self._reported_at = time.monotonic()
 
     def run(self, folders: Folders, transports: Mapping[Path, Transport]) -> None:
-        with contextlib.ExitStack() as held:
-            free = {one: paths for one, paths in folders.items() if self._take(one, held)}
+        with FolderHolds() as holds:
+            free = {one: paths for one, paths in folders.items() if self._take(one, holds)}
             for folder, paths in free.items():
                 self._report(f"{folder}: {len(paths)} requests")
             done: Counter[Path] = Counter()
+            lost: set[Path] = set()
             for folder, path in in_step(free):
+                if folder in lost or not self._take(folder, holds):
+                    lost.add(folder)
+                    continue
                 self._one(path, transports[folder])
                 done[folder] += 1
                 self._progress(folder, done[folder], len(free[folder]))
             # The innermost first: ranks have theirs inside of another's.
             for folder in [] if self._keep else reversed(free):
-                remove_emptied(folder)
+                if folder not in lost and self._take(folder, holds):
+                    remove_emptied(folder)
 
-    def _take(self, folder: Path, held: contextlib.ExitStack) -> bool:
-        """Whether nobody else has the folder; it stays taken until ``held`` is left."""
+    def _take(self, folder: Path, holds: FolderHolds) -> bool:
+        """Whether nobody else has the folder, now and until others are asked for."""
         if self._keep:
             return True
         try:
-            held.callback(FolderLock(folder / LOCK_NAME).release)
+            holds.take(folder)
         except FolderInUseError:
             self._report(f"{folder}: in use by a running training, left alone")
+            return False
+        except FileNotFoundError:
+            self._report(f"{folder}: gone meanwhile, another process has taken it over")
             return False
         except OSError as error:
             raise SyncStoppedError(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bifurk.__main__ import main
+from bifurk.folder_holds import FolderHolds
+from bifurk.folder_lock import FolderLock
 from bifurk.losses import LossLedger
 from bifurk.record import frames, write_record
 from bifurk.spool import Spool, open_spool, records
@@ -260,6 +265,69 @@ class TestCommand:
             "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
         )
         subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+class TestManyRanks:
+    RANKS = 24
+
+    @pytest.fixture
+    def ranks(self, tmp_path: Path) -> list[Path]:
+        folders = []
+        for rank in range(self.RANKS):
+            folders.append(tmp_path / f"r{rank:02}")
+            spool = Spool(folders[-1], max_bytes=None, ledger=LossLedger())
+            for sequence in range(2):
+                assert spool.append(ranks_part("b1", sequence, rank))
+            spool.close()
+        return folders
+
+    @pytest.fixture(autouse=True)
+    def _few_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bifurk.sync.FolderHolds", partial(FolderHolds, most=4))
+
+    @pytest.fixture
+    def _few_files(self) -> Iterator[None]:
+        resource = pytest.importorskip("resource")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        probe = os.open(os.devnull, os.O_RDONLY)
+        os.close(probe)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (probe + 12, hard))
+        yield
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    @pytest.mark.usefixtures("_few_files")
+    def test_more_ranks_than_files_may_be_open_are_sent_side_by_side(
+        self, tmp_path: Path, ranks: list[Path]
+    ) -> None:
+        transport = InMemoryTransport()
+        summary = sync(tmp_path, connect=lambda _: transport, report=lambda _: None)
+        assert summary == Summary(sent=2 * self.RANKS, refused=0, left=0)
+        assert [one.body.decode() for one in transport.requests] == [
+            f"b1/{sequence}/{rank}" for sequence in range(2) for rank in range(self.RANKS)
+        ]
+        assert not any(folder.exists() for folder in ranks)
+
+    def test_a_folder_that_another_process_takes_meanwhile_is_left_to_it(
+        self, tmp_path: Path, ranks: list[Path]
+    ) -> None:
+        taken: list[FolderLock] = []
+
+        class Taking(InMemoryTransport):
+            def send(self, request: Request, *, deadline_seconds: float) -> Response:
+                if request == ranks_part("b1", 0, 9):
+                    taken.append(FolderLock(ranks[0] / "lock"))
+                    shutil.rmtree(ranks[1])
+                return super().send(request, deadline_seconds=deadline_seconds)
+
+        transport, said = Taking(), list[str]()
+        summary = sync(tmp_path, connect=lambda _: transport, report=said.append)
+        taken[0].release()
+        assert summary == Summary(sent=2 * self.RANKS - 2, refused=0, left=2)
+        assert len(records(ranks[0])) == 1
+        assert [line for line in said if "taken" in line or "in use" in line] == [
+            f"{ranks[0]}: in use by a running training, left alone",
+            f"{ranks[1]}: gone meanwhile, another process has taken it over",
+        ]
 
 
 class TestPatience:
