@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bifurk_service.detect.judge import ForeignStateError, Judge
+from bifurk_service.detect.judge import Judge
 from bifurk_service.detect.recovery import RETURNED_SNAPSHOTS
 from bifurk_service.detect.registry import WATCHES
+from bifurk_service.detect.state_archive import ForeignStateError
 from bifurk_service.detect.streams import clocks
 from bifurk_service.domain import Alert, TensorInfo
 from bifurk_service.stats.registry import BY_NAME

@@ -13,7 +13,8 @@ from uuid import uuid4
 from bifurk.wire.slug import check_slug
 from bifurk_service.archives.checking import check_rows
 from bifurk_service.archives.reading import ArchiveReader
-from bifurk_service.detect.judge import ForeignStateError, with_tensor_ids
+from bifurk_service.detect.renumbering import with_tensor_ids
+from bifurk_service.detect.state_archive import ForeignStateError
 from bifurk_service.errors import InvalidError
 from bifurk_service.pipeline.removing import remove_run
 from bifurk_service.store.audit import Action, Actor, record_act

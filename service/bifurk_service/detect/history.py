@@ -40,8 +40,9 @@ class History:
         if added < 0:
             raise ValueError(f"series are only ever added: {len(self.counts)} before, now {series}")
         if added:
-            self.steps = np.concatenate([self.steps, np.zeros((added, self.length))])
-            self.values = np.concatenate([self.values, np.zeros((added, self.length))])
+            rows = np.arange(len(self.counts))
+            self.steps = _with_rows(self.steps, rows, of=series)
+            self.values = _with_rows(self.values, rows, of=series)
             self.counts = np.concatenate([self.counts, np.zeros(added, dtype=np.int64)])
 
     def push(self, step: int, values: NDArray[np.float64], valid: NDArray[np.bool_]) -> None:
@@ -54,10 +55,11 @@ class History:
 
     def forget(self, series: NDArray[np.bool_], *, keep: NDArray[np.int64] | int = 0) -> None:
         """Drops all but the newest ``keep`` values of the chosen series, bool [S]."""
+        rows = np.flatnonzero(series & (self.counts > keep))
         self.counts = np.where(series, np.minimum(self.counts, keep), self.counts)
-        stale = ~self.known
-        self.steps[stale] = 0.0
-        self.values[stale] = 0.0
+        known = self.known[rows]
+        self.steps[rows] = np.where(known, self.steps[rows], 0.0)
+        self.values[rows] = np.where(known, self.values[rows], 0.0)
 
     def snapshot(self) -> State:
         """A copy of everything."""
@@ -69,6 +71,19 @@ class History:
 
     def restore(self, state: State) -> None:
         """Takes up what ``snapshot`` gave."""
-        self.steps = state["steps"].copy()
-        self.values = state["values"].copy()
         self.counts = state["counts"].copy()
+        rows = np.flatnonzero(self.counts)
+        self.steps = _with_rows(state["steps"], rows, of=len(self.counts))
+        self.values = _with_rows(state["values"], rows, of=len(self.counts))
+
+
+def _with_rows(
+    array: NDArray[np.float64], rows: NDArray[np.int64], *, of: int
+) -> NDArray[np.float64]:
+    """An array of so many rows, only these of which are written.
+
+    The rest is zero, and takes no memory until it is written to: no machine gives pages before.
+    """
+    longer = np.zeros((of, array.shape[1]))
+    longer[rows] = array[rows]
+    return longer

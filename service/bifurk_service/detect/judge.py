@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bifurk_service.detect.base import (
-    AnyWatch,
-    Detection,
-    Memorable,
-    PopulationWatch,
-)
+from bifurk_service.detect.base import AnyWatch, State
 from bifurk_service.detect.event import Event
-from bifurk_service.detect.finding import Finding
 from bifurk_service.detect.kinship import gather
 from bifurk_service.detect.merge import Merger
 from bifurk_service.detect.recovery import Recovery
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.detect.report import alert_of, responses, severity_of
 from bifurk_service.detect.schedule import RESUME, Schedule
+from bifurk_service.detect.seats import Seat, findings_of, seats_of
+from bifurk_service.detect.state_archive import (
+    MEMORY,
+    ForeignStateError,
+    archive_of,
+    array_text,
+    arrays_of,
+    document_of,
+    text_array,
+    understood,
+)
+from bifurk_service.detect.state_pieces import IDS, TENSORS, cut, joined
 from bifurk_service.domain import Alert, Clock, TensorInfo
 from bifurk_service.stats.registry import BY_NAME, Statistic
 
 VERSION: Final = 2
 """Raised when merging or the layout of the state changes."""
 
-_MEMORY: Final = "judge"
 _DEFINITION: Final = "definition"
-
-
-class ForeignStateError(ValueError):
-    """A state that this build cannot take up; the attempt is to be judged anew from here on."""
+_SERIES: Final = "series/"
+"""Before the statistic's name, of the group of its detectors' arrays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,33 +54,6 @@ class Verdict:
 
     alerts: tuple[Alert, ...] = ()
     returned: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seat:
-    """One detector on one statistic."""
-
-    kind: str
-    statistic: Statistic
-    detector: Memorable
-    ask: Callable[
-        [Clock, Sequence[TensorInfo], NDArray[np.float64], NDArray[np.bool_]], list[Detection]
-    ]
-
-    @property
-    def key(self) -> str:
-        return f"{self.kind}/{self.statistic.name}"
-
-    def define(self) -> list[Any]:
-        one = self.statistic
-        return [one.definition_version, one.nature.value, one.log_scale]
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "detector": self.kind,
-            "version": self.detector.version,
-            "parameters": dict(self.detector.parameters()),
-        }
 
 
 class Judge:
@@ -99,7 +73,7 @@ class Judge:
         statistics: Mapping[str, Statistic] = BY_NAME,
     ) -> None:
         self._run = run
-        self._seats = tuple(_seats(watches, statistics))
+        self._seats = tuple(seats_of(watches, statistics))
         self._merger = Merger(run)
         self._schedule = Schedule()
         self._recovery = Recovery(statistics)
@@ -146,7 +120,9 @@ class Judge:
         if any(mark.kind == RESUME for mark in clock.marks):
             self._merger.forget()
         findings = [
-            found for seat in self._seats for found in _ask(seat, clock, tensors, values, valid)
+            found
+            for seat in self._seats
+            for found in findings_of(seat, clock, tensors, values, valid)
         ]
         grown = self._merger.update(clock.sequence, findings, tensors)
         self._sequence, self._tensors = clock.sequence, tuple(tensor.id for tensor in tensors)
@@ -156,46 +132,95 @@ class Judge:
 
     def snapshot(self) -> bytes:
         """The whole state as a numpy archive without pickles."""
-        memory = {
-            "run": self._run,
-            "sequence": self._sequence,
-            "tensors": self._tensors,
-            "merger": self._merger.as_json(),
-            "schedule": self._schedule.as_json(),
-            "recovery": self._recovery.as_json(),
-        }
-        arrays: dict[str, NDArray[Any]] = {
-            _DEFINITION: _as_bytes(self.definition),
-            _MEMORY: _as_bytes(json.dumps(memory)),
+        memory = {**self._remembered(), "tensors": self._tensors}
+        arrays: State = {
+            _DEFINITION: text_array(self.definition),
+            MEMORY: text_array(json.dumps(memory)),
         }
         for seat in self._seats:
             for name, array in seat.detector.snapshot().items():
                 arrays[f"{seat.key}/{name}"] = array
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
+        return archive_of(arrays)
 
     def restore(self, state: bytes) -> None:
         """Takes up what ``snapshot`` gave, and continues as if nothing had happened.
 
         Raises:
-            ForeignStateError: the bytes are no such state, or come from another definition.
+            ForeignStateError: the bytes are no such state, or come from another definition; the
+                judge is not to be used any more.
         """
-        arrays = _read(state)
-        found = _as_text(arrays.get(_DEFINITION))
+        arrays = arrays_of(state)
+        self._check_definition(arrays)
+        with understood():
+            memory = document_of(arrays.get(MEMORY))
+            for seat in self._seats:
+                seat.detector.restore(_under(f"{seat.key}/", arrays))
+            self._tensors = tuple(memory["tensors"])
+            self._remember(memory)
+
+    def put_away(self) -> Iterator[bytes]:
+        """The whole state in pieces of a few MiB; nothing may be judged until all are taken.
+
+        What has not changed gives the same piece again.
+        """
+        memory = text_array(json.dumps(self._remembered()))
+        own = {_DEFINITION: text_array(self.definition), MEMORY: memory}
+        yield from cut(MEMORY, own, rows=len(memory))
+        count = len(self._tensors)
+        yield from cut(TENSORS, {IDS: np.array(self._tensors, dtype=np.int64)}, rows=count)
+        for name, seats in self._by_statistic().items():
+            arrays = {
+                f"{seat.kind}/{key}": array
+                for seat in seats
+                for key, array in seat.detector.snapshot().items()
+            }
+            yield from cut(_SERIES + name, arrays, rows=count)
+
+    def take_up(self, pieces: Iterable[bytes]) -> None:
+        """Takes up what ``put_away`` gave, in its order, and continues as if nothing had happened.
+
+        Raises:
+            ForeignStateError: a piece is missing or damaged, or they come from another definition;
+                the judge is not to be used any more.
+        """
+        seats, missing = self._by_statistic(), {MEMORY, TENSORS}
+        missing |= {_SERIES + name for name in seats}
+        with understood():
+            for group, arrays in joined(pieces):
+                missing.remove(group)
+                if group == MEMORY:
+                    self._check_definition(arrays)
+                    self._remember(document_of(arrays.get(MEMORY)))
+                elif group == TENSORS:
+                    self._tensors = tuple(arrays[IDS].tolist())
+                else:
+                    for seat in seats[group.removeprefix(_SERIES)]:
+                        seat.detector.restore(_under(f"{seat.kind}/", arrays))
+        if missing:
+            raise ForeignStateError(f"a state without its pieces of {', '.join(sorted(missing))}")
+
+    def _by_statistic(self) -> dict[str, list[Seat]]:
+        found: dict[str, list[Seat]] = {}
+        for seat in self._seats:
+            found.setdefault(seat.statistic.name, []).append(seat)
+        return found
+
+    def _check_definition(self, arrays: State) -> None:
+        found = array_text(arrays.get(_DEFINITION))
         if found != self.definition:
             raise ForeignStateError(f"state of definition {found!r}, this is {self.definition!r}")
-        memory = json.loads(_as_text(arrays[_MEMORY]))
-        for seat in self._seats:
-            prefix = f"{seat.key}/"
-            seat.detector.restore(
-                {
-                    name.removeprefix(prefix): array
-                    for name, array in arrays.items()
-                    if name.startswith(prefix)
-                }
-            )
-        self._sequence, self._tensors = memory["sequence"], tuple(memory["tensors"])
+
+    def _remembered(self) -> dict[str, Any]:
+        return {
+            "run": self._run,
+            "sequence": self._sequence,
+            "merger": self._merger.as_json(),
+            "schedule": self._schedule.as_json(),
+            "recovery": self._recovery.as_json(),
+        }
+
+    def _remember(self, memory: Mapping[str, Any]) -> None:
+        self._sequence = memory["sequence"]
         self._merger.restore(memory["merger"])
         self._schedule.restore(memory["schedule"])
         self._recovery.restore(memory["recovery"])
@@ -238,81 +263,9 @@ class Judge:
         return next(seat.describe() for seat in self._seats if seat.key == key)
 
 
-def with_tensor_ids(state: bytes, ids: Mapping[int, int]) -> bytes:
-    """What ``Judge.snapshot`` gave, for the same tensors under other ids.
-
-    Raises:
-        ForeignStateError: the bytes are no such state, or name a tensor that has no new id.
-    """
-    arrays = _read(state)
-    try:
-        memory = json.loads(_as_text(arrays.get(_MEMORY)))
-        memory["tensors"] = [ids[one] for one in memory["tensors"]]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ForeignStateError(f"a state without its tensors: {error!r}") from error
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{**arrays, _MEMORY: _as_bytes(json.dumps(memory))})
-    return buffer.getvalue()
-
-
-def _seats(watches: Sequence[AnyWatch], statistics: Mapping[str, Statistic]) -> Iterator[_Seat]:
-    for watch in watches:
-        for name in watch.statistics:
-            yield _seat(watch, statistics[name])
-
-
-def _seat(watch: AnyWatch, statistic: Statistic) -> _Seat:
-    if isinstance(watch, PopulationWatch):
-        among = watch.make(statistic)
-        return _Seat(kind=watch.kind, statistic=statistic, detector=among, ask=among.update)
-    alone = watch.make(statistic)
-    return _Seat(
-        kind=watch.kind,
-        statistic=statistic,
-        detector=alone,
-        ask=lambda clock, _, values, valid: alone.update(clock, values, valid),
-    )
-
-
-def _ask(
-    seat: _Seat,
-    clock: Clock,
-    tensors: Sequence[TensorInfo],
-    values: Mapping[str, NDArray[np.float64]],
-    valid: Mapping[str, NDArray[np.bool_]],
-) -> Iterator[Finding]:
-    count, name = len(tensors), seat.statistic.name
-    series = values.get(name, np.zeros(count))
-    known = valid.get(name, np.zeros(count, dtype=np.bool_))
-    if series.shape != (count,) or known.shape != (count,):
-        raise ValueError(f"{name}: expected {count} values, got {series.shape} and {known.shape}")
-    for detection in seat.ask(clock, tensors, series, known):
-        yield Finding.of(
-            detection,
-            kind=seat.kind,
-            statistic=seat.statistic,
-            sequence=clock.sequence,
-            step=clock.step,
-        )
-
-
-def _read(state: bytes) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(io.BytesIO(state), allow_pickle=False) as archive:
-            members = archive.zip.infolist()
-            # None that it writes is packed, so that no few bytes unpack to many.
-            is_own = all(one.compress_type == zipfile.ZIP_STORED for one in members)
-            arrays = {name: archive[name] for name in archive.files} if is_own else {}
-    except (OSError, ValueError, EOFError, TypeError, MemoryError, zipfile.BadZipFile) as error:
-        raise ForeignStateError(f"{len(state)} bytes that are no state") from error
-    if not is_own:
-        raise ForeignStateError(f"{len(state)} bytes that are no state: its arrays are packed")
-    return arrays
-
-
-def _as_bytes(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(text.encode(), dtype=np.uint8)
-
-
-def _as_text(array: NDArray[Any] | None) -> str:
-    return "" if array is None else array.tobytes().decode(errors="replace")
+def _under(prefix: str, arrays: State) -> State:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

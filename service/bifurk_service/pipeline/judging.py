@@ -11,8 +11,9 @@ import logging
 import time
 from typing import Final
 
-from bifurk_service.detect.judge import ForeignStateError, Judge, Verdict
+from bifurk_service.detect.judge import Judge, Verdict
 from bifurk_service.detect.recovery import RETURNED_SNAPSHOTS
+from bifurk_service.detect.state_archive import ForeignStateError
 from bifurk_service.domain import Severity
 from bifurk_service.notify.rules import Ruler
 from bifurk_service.pipeline.judges import judge_of, judging_input

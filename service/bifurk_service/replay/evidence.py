@@ -17,8 +17,9 @@ import numpy as np
 
 import bifurk
 from bifurk_service.detect import leaves_baseline
-from bifurk_service.detect.judge import ForeignStateError, Judge
+from bifurk_service.detect.judge import Judge
 from bifurk_service.detect.merge import AFTERMATH_SNAPSHOTS
+from bifurk_service.detect.state_archive import ForeignStateError
 from bifurk_service.domain import Alert, Clock, Mark, TensorInfo
 from bifurk_service.errors import ConflictError, InvalidError, NotFoundError
 from bifurk_service.pipeline.judges import JudgingInput, judge_for
