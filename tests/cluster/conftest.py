@@ -15,6 +15,8 @@ from tests.pipeline.house import House
 
 SMALL_TASKS = 0.002
 """Seconds: the matrices of tests are small, and are to be several tasks nevertheless."""
+LARGE = 0.0014
+"""Seconds: of the projections of the trained block."""
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +32,11 @@ def bucket() -> Iterator[Bucket]:
 
 @pytest.fixture(scope="module")
 def cluster(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A scheduler and two workers that reach the bucket."""
+    """A scheduler and two workers that reach the bucket; one says that it has a GPU."""
     del bucket
     cluster = Cluster(tmp_path_factory.mktemp("dask"))
     cluster.start_worker()
-    cluster.start_worker()
+    cluster.gpu = cluster.start_worker("--resources", "GPU=1")
     yield cluster
     cluster.stop()
 
@@ -42,7 +44,7 @@ def cluster(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="module")
 def engine(cluster: Cluster) -> Iterator[ClusterWorkers]:
     """Both workers behind one connection."""
-    engine = ClusterWorkers(cluster.address, task_seconds=SMALL_TASKS)
+    engine = ClusterWorkers(cluster.address, task_seconds=SMALL_TASKS, large_seconds=LARGE)
     wait_for_slots(engine, 2)
     yield engine
     engine.close()

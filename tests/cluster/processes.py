@@ -32,6 +32,7 @@ class Cluster:
         self._port = free_port()
         self.address = f"tcp://127.0.0.1:{self._port}"
         self._started: list[subprocess.Popen[bytes]] = []
+        self.gpu: subprocess.Popen[bytes] | None = None
         self.start_scheduler()
 
     def start_scheduler(self) -> None:
@@ -83,6 +84,11 @@ class Cluster:
         """Ends everything, workers' children among it."""
         for process in self._started:
             stop_group(process)
+
+
+def pause_group(process: subprocess.Popen[bytes]) -> None:
+    """SIGSTOP to a process and its children."""
+    os.killpg(process.pid, signal.SIGSTOP)
 
 
 def stop_group(process: subprocess.Popen[bytes]) -> None:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from sqlalchemy import select
 
 import bifurk
-from bifurk.wire import Part, encode
 from bifurk_service.errors import StorageError
 from bifurk_service.pipeline.cluster.connection import AWAY, OTHER_RELEASE
 from bifurk_service.pipeline.cluster.engine import ClusterWorkers
 from bifurk_service.pipeline.cluster.tasks import Raised, begin, unpacked
-from bifurk_service.pipeline.measuring import MeasureJob, run_job
-from bifurk_service.pipeline.reading import BlobRef
+from bifurk_service.pipeline.measuring import MeasureOutcome, run_job
 from bifurk_service.pipeline.workers import WorkersAwayError
 from bifurk_service.stats.measure import OUT_OF_TIME
 from bifurk_service.stats.spectra.plan import SpectraPlan
-from bifurk_service.store.blobs import open_blobs
-from bifurk_service.store.models import TENSOR_STATS, Snapshot, SpectrumRow, StoredPart
 from tests.cluster.bucket import Bucket
-from tests.cluster.processes import Cluster, stop_group, wait_for_slots
+from tests.cluster.processes import Cluster, pause_group, stop_group, wait_for_slots
+from tests.cluster.stored import (
+    advance,
+    compared_with_the_first,
+    job_of,
+    settle,
+    snapshots,
+    spectra,
+    statistics,
+    stripped,
+    told,
+    waiting,
+)
 from tests.cluster.trained import trained_parts
-from tests.cluster.waiting import WaitingBlob
 from tests.parts import make_part, put_part
 from tests.pipeline.house import House
 from tests.server import Server, wait_for
@@ -35,18 +40,30 @@ MakeHouse = Callable[..., House]
 SECONDS = 60.0
 
 
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house that has measured the training on this machine."""
+    house = House(tmp_path_factory.mktemp("here"))
+    train(house)
+    settle(house)
+    yield house
+    house.pipeline.stop()
+    house.database.close()
+
+
+def train(house: House) -> None:
+    for part in trained_parts():
+        house.receive(part)
+
+
 def test_a_training_measures_the_same_as_on_this_machine(
-    make_house: MakeHouse, engine: ClusterWorkers
+    make_house: MakeHouse, engine: ClusterWorkers, here: House
 ) -> None:
-    on_cluster, here = make_house(engine), make_house()
-    for house in (on_cluster, here):
-        for part in trained_parts():
-            house.receive(part)
-        settle(house)
-    assert statistics(on_cluster) == statistics(here)
-    assert spectra(on_cluster) == spectra(here) != []
+    house = make_house(engine)
+    train(house)
+    settle(house)
     assert compared_with_the_first(here) > 0
-    assert stripped(on_cluster) == stripped(here)
+    assert_same(house, here)
 
 
 def test_a_worker_lost_over_a_snapshot_is_not_counted_against_it(
@@ -99,7 +116,7 @@ def test_workers_without_the_blobs_say_so(tmp_path: Path, engine: ClusterWorkers
 
 
 def test_a_task_of_another_bifurk_is_not_unpickled() -> None:
-    raised = unpacked(begin("0.0.1", b"not even a pickle", 1.0))
+    raised = unpacked(begin("0.0.1", b"not even a pickle", 1.0, 1.0))
     assert isinstance(raised, Raised)
     assert isinstance(raised.error, WorkersAwayError)
     assert f"has bifurk {bifurk.__version__}, the server 0.0.1" in str(raised.error)
@@ -133,92 +150,66 @@ def test_a_server_measures_on_the_cluster_what_lies_in_a_bucket(
     assert workers == [], "no pool of its own"
 
 
+def test_large_matrices_wait_for_the_worker_with_a_gpu_and_are_anybody_s_once_it_died(
+    tmp_path: Path, engine: ClusterWorkers, cluster: Cluster
+) -> None:
+    wait_for_slots(engine, 2)
+    assert cluster.gpu is not None
+    job = job_of(trained_parts()[0], tmp_path, SpectraPlan(with_vectors=True))
+    pause_group(cluster.gpu)
+    measured = engine.measure(job)
+    held = wait_for(lambda: large_tasks(engine), "large matrices at the worker with a GPU")
+    assert len(held) == 1, "and at no other"
+    stop_group(cluster.gpu)
+    assert numbers(measured.result(SECONDS)) == numbers(run_job(job))
+
+
 def test_a_scheduler_that_died_is_waited_for_and_loses_nothing(
-    make_house: MakeHouse, engine: ClusterWorkers, cluster: Cluster
+    make_house: MakeHouse, engine: ClusterWorkers, cluster: Cluster, here: House
 ) -> None:
     house = make_house(engine)
-    house.receive(make_part(0))
-    blob = waiting(house, cluster)
-    house.pipeline.advance()
-    blob.wait_for_reader()
+    train(house)
+    blob = waiting(house, cluster, place=3)
+    blob.wait_for_reader(lambda: advance(house))
     cluster.kill_scheduler()
     wait_for(lambda: engine.trouble == AWAY, "the loss")
-    house.receive(make_part(1))
-    house.pipeline.advance()
-    assert house.states() == ["received", "received"]
+    advance(house)
+    assert house.states().count("received") > 1
     blob.release()
     blob.let_go()
     cluster.start_scheduler()
     cluster.start_worker()
     wait_for_slots(engine, 1)
     settle(house)
-    assert [(one.state, one.tries) for one in snapshots(house)] == [("judged", 0)] * 2
+    assert {(one.state, one.tries) for one in snapshots(house)} == {("judged", 0)}
+    assert_same(house, here)
 
 
-def waiting(house: House, cluster: Cluster) -> WaitingBlob:
-    """The first part, which keeps whoever reads it."""
-    with house.database.read() as session:
-        key = session.scalars(select(StoredPart.blob_key).order_by(StoredPart.id)).first()
-    return WaitingBlob(Path(house.blobs.url) / str(key), cluster.worker_ids)
+def assert_same(house: House, here: House) -> None:
+    """All that was made of the training, bit for bit, and nothing of it twice."""
+    assert statistics(house) == statistics(here)
+    assert spectra(house) == spectra(here) != []
+    assert stripped(house) == stripped(here)
+    assert told(house) == told(here)
 
 
-def advance(house: House) -> set[str]:
-    """One round of the pipeline, a second after the last; the states there are then."""
-    house.clock.advance(1.0)
-    house.pipeline.advance()
-    return set(house.states())
+def large_tasks(engine: ClusterWorkers) -> dict[str, list[str]]:
+    """By worker, those that it was given and that are not done."""
+
+    async def asked() -> dict[str, list[str]]:
+        client = engine._connection.client
+        return {} if client is None else await client.processing()
+
+    return {
+        worker: large
+        for worker, keys in engine._soon(asked()).result(SECONDS).items()
+        if (large := [key for key in keys if "large_spectra" in key])
+    }
 
 
-def settle(house: House) -> None:
-    """Rounds until everything is judged or failed."""
-    wait_for(lambda: advance(house) <= {"judged", "failed"}, "the end of all snapshots")
-
-
-def job_of(
-    part: Part, folder: Path, plan: SpectraPlan, *, blob_url: str | None = None
-) -> MeasureJob:
-    blobs = open_blobs(blob_url or str(folder / "blobs"))
-    blobs.put("one.part", encode(part))
-    return MeasureJob(
-        snapshot_id=1,
-        blob_url=blobs.url,
-        parts=(BlobRef(key="one.part", encoding="zstd"),),
-        previous=(),
-        first=(),
-        steps_since_previous=None,
-        plan=plan,
-    )
-
-
-def snapshots(house: House) -> list[Snapshot]:
-    with house.database.read() as session:
-        return list(session.scalars(select(Snapshot).order_by(Snapshot.id)))
-
-
-def statistics(house: House) -> list[tuple[Any, ...]]:
-    """Every statistic of every tensor, bit for bit."""
-    with house.database.read() as session:
-        rows = session.execute(select(TENSOR_STATS).order_by(*TENSOR_STATS.primary_key)).all()
-    return [tuple(row) for row in rows]
-
-
-def compared_with_the_first(house: House) -> int:
-    """How many times singular vectors were."""
-    column = TENSOR_STATS.c.subspace_overlap_to_first
-    with house.database.read() as session:
-        return len(session.scalars(select(column).where(column.is_not(None))).all())
-
-
-def spectra(house: House) -> list[tuple[Any, ...]]:
-    with house.database.read() as session:
-        found = session.scalars(
-            select(SpectrumRow).order_by(SpectrumRow.tensor_id, SpectrumRow.step)
-        )
-        return [(one.tensor_id, one.step, one.singular_values, one.document) for one in found]
-
-
-def stripped(house: House) -> list[bytes]:
-    """The stored parts as they are kept in the end."""
-    with house.database.read() as session:
-        keys = list(session.scalars(select(StoredPart.blob_key).order_by(StoredPart.id)))
-    return [house.blobs.get(key) for key in keys]
+def numbers(outcome: MeasureOutcome) -> tuple[bytes, dict[str, bytes]]:
+    """All statistics and singular values, bit for bit."""
+    spectra = outcome.measured.spectra
+    return outcome.measured.tensors.values.tobytes(), {
+        name: spectra[name].singular_values.tobytes() for name in sorted(spectra)
+    }

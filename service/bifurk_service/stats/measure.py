@@ -24,6 +24,7 @@ from bifurk_service.stats.spectra.spectrum import (
     measure_spectrum,
     no_spectrum,
 )
+from bifurk_service.stats.spectra.tridiagonal import Solver, reduce_symmetric
 from bifurk_service.stats.table import MeasuredTensors
 from bifurk_service.stats.value import (
     INCOMPARABLE,
@@ -120,10 +121,12 @@ def measure_rows(tensors: Mapping[str, TensorInput]) -> dict[str, dict[str, Valu
         return {name: {**elements[name], **motion[name]} for name in tensors}
 
 
-def measure_spectra(tensors: Mapping[str, TensorInput], plan: SpectraPlan) -> MeasuredSpectra:
+def measure_spectra(
+    tensors: Mapping[str, TensorInput], plan: SpectraPlan, *, solver: Solver = reduce_symmetric
+) -> MeasuredSpectra:
     """The spectra of these tensors, within the plan's time."""
     with np.errstate(all="ignore"):
-        return _spectra(tensors, plan)
+        return _spectra(tensors, plan, solver)
 
 
 def out_of_time(names: Iterable[str]) -> MeasuredSpectra:
@@ -224,7 +227,9 @@ def _compared(now: Exact | None, then: Exact | None) -> Compared | NoValue:
     return Compared(now=now, then=then) if now.data.size == then.data.size else INCOMPARABLE
 
 
-def _spectra(tensors: Mapping[str, TensorInput], plan: SpectraPlan) -> MeasuredSpectra:
+def _spectra(
+    tensors: Mapping[str, TensorInput], plan: SpectraPlan, solver: Solver
+) -> MeasuredSpectra:
     spectra: dict[str, MatrixSpectrum] = {}
     values: dict[str, dict[str, Value]] = {}
     skipped = 0
@@ -241,6 +246,7 @@ def _spectra(tensors: Mapping[str, TensorInput], plan: SpectraPlan) -> MeasuredS
             matrix,
             with_vectors=plan.with_vectors,
             first_vectors=plan.first_vectors.get(name),
+            solver=solver,
         )
         if isinstance(spectrum, NoValue):
             values[name] = no_spectrum(spectrum)

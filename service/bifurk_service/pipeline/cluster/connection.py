@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
 from distributed import Client
 
 import bifurk
+from bifurk_service.pipeline.cluster.device import LABEL
 
 log = logging.getLogger("bifurk.service")
 
@@ -32,14 +33,16 @@ class Connection:
     """What is known of the cluster; lives in one event loop, read from any thread.
 
     Attributes:
-        client: None while the scheduler is away. slots: tasks that run at once.
+        client: None while the scheduler is away. slots: tasks that run at once. labelled: how many
+            of these on workers with a GPU. others: addresses of the workers without.
         trouble: why nothing can be handed out, None where it can.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.client: Client | None = None
-        self.slots = 0
+        self.slots = self.labelled = 0
+        self.others: list[str] = []
         self.trouble: str | None = NOT_YET
 
     @property
@@ -71,12 +74,13 @@ class Connection:
             await self._look_on(client)
             self._say(AWAY, "it did not come back")
         finally:
-            self.client, self.slots = None, 0
+            self.client, self.slots, self.labelled = None, 0, 0
             await _close(client)
 
     async def _look_on(self, client: Client) -> None:
         """Until the client has given up connecting again, which it tries by itself at first."""
         known: dict[str, str | None] = {}
+        labels: dict[str, int] = {}
         while client.status != "closed":
             if client.status != "running":
                 self._say(AWAY, "the connection was lost")
@@ -85,7 +89,10 @@ class Connection:
             threads: Mapping[str, int] = await asyncio.wait_for(client.nthreads(), ANSWER_SECONDS)
             known = {worker: told for worker, told in known.items() if worker in threads}
             known |= await _releases(client, [one for one in threads if one not in known])
-            self.slots = sum(threads.values())
+            if threads.keys() != labels.keys():
+                labels = await _labels(client, threads)
+            self.slots, self.labelled = sum(threads.values()), sum(labels.values())
+            self.others = [worker for worker, slots in labels.items() if not slots]
             self._judge(known)
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -129,6 +136,16 @@ async def _releases(client: Client, workers: list[str]) -> dict[str, str | None]
         worker: answer if isinstance(answer, str) else None
         for worker, answer in told.items()
         if isinstance(answer, str | PackageNotFoundError)
+    }
+
+
+async def _labels(client: Client, threads: Mapping[str, int]) -> dict[str, int]:
+    """How many tasks for a GPU each of these workers runs at once."""
+    told: Mapping[str, Any] = await asyncio.wait_for(client.scheduler.identity(), ANSWER_SECONDS)
+    resources = {worker: one["resources"] for worker, one in told["workers"].items()}
+    return {
+        worker: min(slots, int(resources.get(worker, {}).get(LABEL, 0)))
+        for worker, slots in threads.items()
     }
 
 

@@ -14,6 +14,9 @@ from bifurk_service.pipeline.measuring import MeasureJob, MeasureOutcome
 
 TASK_SECONDS: Final = 0.5
 """About what the spectra of one task take: long beside handing it out and reading the part."""
+LARGE_SECONDS: Final = TASK_SECONDS
+"""A matrix that takes a processor this long is for a GPU, where workers have one: it is a task by
+itself anyway, of about 1,300 x 1,300. That a GPU is faster from there on is a guess."""
 
 Outcome = TypeVar("Outcome")
 
@@ -25,12 +28,20 @@ class ClusterWorkers:
 
     Args:
         address: of the scheduler, checked by ``check_cluster``.
-        task_seconds: how much work the spectra of one task should be.
+        task_seconds: how much work the spectra of one task should be. large_seconds: from where on
+            a matrix is for workers with a GPU, as long as there are any.
     """
 
-    def __init__(self, address: str, *, task_seconds: float = TASK_SECONDS) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        task_seconds: float = TASK_SECONDS,
+        large_seconds: float = LARGE_SECONDS,
+    ) -> None:
         self._connection = Connection(address)
         self._task_seconds = task_seconds
+        self._large_seconds = large_seconds
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -49,7 +60,14 @@ class ClusterWorkers:
 
     def measure(self, job: MeasureJob) -> Future[MeasureOutcome]:
         """See ``Engine.measure``."""
-        return self._soon(measured(self._connection, job, task_seconds=self._task_seconds))
+        return self._soon(
+            measured(
+                self._connection,
+                job,
+                task_seconds=self._task_seconds,
+                large_seconds=self._large_seconds,
+            )
+        )
 
     def replace(self) -> None:
         """See ``Engine.replace``; the scheduler sees to its workers."""

@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 import bifurk
 from bifurk.wire import Part
+from bifurk_service.pipeline.cluster.device import solver_here
 from bifurk_service.pipeline.inputs import SnapshotInputs, inputs_of
 from bifurk_service.pipeline.measuring import (
     Described,
@@ -30,6 +31,7 @@ from bifurk_service.pipeline.reading import BlobRef, read_parts
 from bifurk_service.pipeline.workers import WorkersAwayError
 from bifurk_service.stats.measure import MeasuredSpectra, measure_spectra, out_of_time
 from bifurk_service.stats.spectra.grouping import grouped, spectrum_seconds
+from bifurk_service.stats.spectra.tridiagonal import Solver, reduce_symmetric
 
 Told = ParamSpec("Told")
 
@@ -48,9 +50,14 @@ class Raised:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """A snapshot whose spectra are more than one task: names by task, in the plan's order."""
+    """A snapshot whose spectra are more than one task: names by task, in the plan's order.
 
-    names: Sequence[Sequence[str]]
+    Attributes:
+        large: matrices for workers with a GPU, each by itself. rest: all others.
+    """
+
+    large: Sequence[tuple[str, ...]]
+    rest: Sequence[tuple[str, ...]]
 
 
 def packed(content: object) -> bytes:
@@ -84,19 +91,22 @@ def _check_release(release: str) -> None:
 
 
 @_task
-def begin(sent: bytes, most_seconds: float) -> MeasureOutcome | Groups:
+def begin(sent: bytes, most_seconds: float, large_seconds: float) -> MeasureOutcome | Groups:
     """The whole of a snapshot that is one task's work, or else what its tasks are.
 
     Args:
         sent: the job. most_seconds: how much one task's spectra should take, about.
+        large_seconds: what a matrix for a GPU takes at least; infinite where there is none.
     """
     job: MeasureJob = unpacked(sent)
     parts, inputs = _last_read(job.blob_url, job.parts)
-    groups = grouped(
-        job.plan.ordered(list(inputs.tensors)), _matrices(inputs), most_seconds=most_seconds
-    )
-    if len(groups) > 1 or job.plan.with_vectors:
-        return Groups(names=groups)
+    seconds = _matrices(inputs)
+    names = job.plan.ordered(list(inputs.tensors))
+    large = [(name,) for name in names if seconds.get(name, 0.0) >= large_seconds]
+    small = {name: some for name, some in seconds.items() if some < large_seconds}
+    rest = grouped(names, small, most_seconds=most_seconds)
+    if large or len(rest) > 1 or job.plan.with_vectors:
+        return Groups(large=large, rest=rest)
     return measure_parts(job, parts)
 
 
@@ -114,10 +124,13 @@ def describe_rest(sent: bytes) -> tuple[Described, MeasuredSpectra]:
 @_task
 def spectra(sent: bytes, names: Sequence[str]) -> MeasuredSpectra:
     """The spectra of one group."""
-    job: MeasureJob = unpacked(sent)
-    _, inputs = _last_read(job.blob_url, job.parts)
-    tensors = inputs.tensors
-    return measure_spectra({name: tensors[name] for name in names}, job.plan)
+    return _spectra(sent, names, reduce_symmetric)
+
+
+@_task
+def large_spectra(sent: bytes, names: Sequence[str]) -> MeasuredSpectra:
+    """The spectrum of a large matrix, on this worker's GPU if it has one."""
+    return _spectra(sent, names, solver_here())
 
 
 @_task
@@ -136,6 +149,13 @@ def assemble(
             return one
     (rest, others), *found = given
     return finished(rest, [*found, others, out_of_time(left_out)])
+
+
+def _spectra(sent: bytes, names: Sequence[str], solver: Solver) -> MeasuredSpectra:
+    job: MeasureJob = unpacked(sent)
+    _, inputs = _last_read(job.blob_url, job.parts)
+    tensors = {name: inputs.tensors[name] for name in names}
+    return measure_spectra(tensors, job.plan, solver=solver)
 
 
 def _matrices(inputs: SnapshotInputs) -> dict[str, float]:

@@ -29,6 +29,7 @@ from bifurk_service.stats.spectra.spectrum_statistics import (
     raw_bulk_statistics,
     vector_statistics,
 )
+from bifurk_service.stats.spectra.tridiagonal import Solver, reduce_symmetric
 from bifurk_service.stats.value import (
     ALL_ZERO,
     EMPTY,
@@ -100,6 +101,7 @@ def measure_spectrum(
     with_vectors: bool = False,
     first_vectors: NDArray[np.float32] | None = None,
     biwhitened: bool = True,
+    solver: Solver = reduce_symmetric,
 ) -> MatrixSpectrum | NoValue:
     """Singular values, noise bulks, outliers, ranks and power law of one matrix.
 
@@ -111,6 +113,7 @@ def measure_spectrum(
         with_vectors: also measure the leading and the last singular vectors.
         first_vectors: float32 [p, r], ``top_vectors`` of the first snapshot.
         biwhitened: look at the biwhitened matrix too, which doubles the time.
+        solver: finds the eigenvalues of the Gram matrices.
 
     Returns:
         The spectrum, in which statistics without value say why; or why there is none at all.
@@ -130,6 +133,7 @@ def measure_spectrum(
                 with_vectors=with_vectors,
                 first_vectors=first_vectors,
                 biwhitened=biwhitened,
+                solver=solver,
             )
         except np.linalg.LinAlgError:
             return NO_CONVERGENCE
@@ -143,14 +147,17 @@ def _measured(
     with_vectors: bool,
     first_vectors: NDArray[np.float32] | None,
     biwhitened: bool,
+    solver: Solver,
 ) -> MatrixSpectrum | NoValue:
     short, long = sorted(_support(matrix))
     kept = max(1, min(LEADING_VECTORS, short // 8)) if with_vectors else 0
-    raw = look_at(matrix, short=short, long=long, ends=kept)
+    raw = look_at(matrix, short=short, long=long, ends=kept, solver=solver)
     singular = np.ldexp(raw.singular, exponent)
     if not singular[0] < LARGEST:
         return TOO_LARGE
-    white = _biwhitened(matrix, raw, short, long, peak) if biwhitened else NOT_ASKED
+    white = (
+        _biwhitened(matrix, raw, short, long, peak=peak, solver=solver) if biwhitened else NOT_ASKED
+    )
     bulk = _in_unit(raw.bulk, exponent)
     power_law = _power_law(raw.singular, exponent)
     return MatrixSpectrum(
@@ -184,12 +191,18 @@ def _support(matrix: NDArray[np.floating]) -> tuple[int, int]:
 
 
 def _biwhitened(
-    matrix: NDArray[np.floating], raw: Pass, short: int, long: int, peak: float
+    matrix: NDArray[np.floating],
+    raw: Pass,
+    short: int,
+    long: int,
+    *,
+    peak: float,
+    solver: Solver,
 ) -> Pass | NoValue:
     if short < MINIMUM_SIDE:
         return TOO_SMALL
     scales = biwhitening_scales(matrix, squares=raw.squares, peak=peak)
-    return look_at(matrix, short=short, long=long, scales=shrunk(scales))
+    return look_at(matrix, short=short, long=long, scales=shrunk(scales), solver=solver)
 
 
 def _in_unit(bulk: BulkFit | NoValue, exponent: int) -> BulkFit | NoValue:

@@ -16,7 +16,11 @@ from bifurk_service.stats.spectra.singular_vectors import (
     long_side_vectors,
     vector_shapes,
 )
-from bifurk_service.stats.spectra.tridiagonal import Reduced, reduce_symmetric
+from bifurk_service.stats.spectra.tridiagonal import (
+    Eigensystem,
+    Solver,
+    reduce_symmetric,
+)
 from bifurk_service.stats.value import NoValue
 
 FLOAT32_PRODUCT_ELEMENTS: Final = 1 << 18
@@ -83,6 +87,7 @@ def look_at(
     long: int,
     scales: Scales | None = None,
     ends: int = 0,
+    solver: Solver = reduce_symmetric,
 ) -> Pass:
     """Singular values and noise bulk of a matrix, as it is or with its sides scaled.
 
@@ -91,23 +96,24 @@ def look_at(
         short, long: its sides, p <= n, without rows and columns of zeros.
         scales: factors of both sides.
         ends: how many vectors to return of each end.
+        solver: finds the eigenvalues.
 
     Raises:
         numpy.linalg.LinAlgError: the eigenvalues or vectors did not converge.
     """
     product = _product(matrix, scales)
     squares = product.diagonal().copy()
-    reduced = reduce_symmetric(product)
-    if scales is None and _needs_float64(matrix, reduced.eigenvalues):
+    found = solver(product)
+    if scales is None and _needs_float64(matrix, found.eigenvalues):
         product = gram(matrix, FLOAT64)
         squares = product.diagonal().copy()
-        reduced = reduce_symmetric(product)
-    singular = np.sqrt(np.maximum(reduced.eigenvalues, 0.0))
+        found = solver(product)
+    singular = np.sqrt(np.maximum(found.eigenvalues, 0.0))
     bulk = fit_bulk(singular[:short], short=short, long=long)
     above, below = (0, 0) if isinstance(bulk, NoValue) else (bulk.above, bulk.below)
     alone = singular[0] - singular[1] > SEPARATION * singular[0]
     places = np.concatenate((np.arange(above), np.arange(short - below, short)))
-    shapes = _shapes(matrix, reduced, places[:OUTLIER_VECTORS], scales)
+    shapes = _shapes(matrix, found, places[:OUTLIER_VECTORS], scales)
     return Pass(
         singular=singular,
         energy=float(squares.sum()),
@@ -122,8 +128,8 @@ def look_at(
             for place in places
         ),
         largest=shapes[0] if alone else NOT_ALONE,
-        leading=_vectors(reduced, 0, ends),
-        trailing=_vectors(reduced, short - ends, short),
+        leading=_vectors(found, 0, ends),
+        trailing=_vectors(found, short - ends, short),
     )
 
 
@@ -150,13 +156,13 @@ def _needs_float64(matrix: NDArray[np.floating], eigenvalues: Floats) -> bool:
     return bool(eigenvalues[-1] < FLOAT32_PRODUCT_FLOOR * eigenvalues[0])
 
 
-def _vectors(reduced: Reduced, begin: int, end: int) -> Floats:
-    return reduced.vectors(begin, end) if end > begin else np.empty((reduced.diagonal.size, 0))
+def _vectors(found: Eigensystem, begin: int, end: int) -> Floats:
+    return found.vectors(begin, end) if end > begin else np.empty((found.eigenvalues.size, 0))
 
 
 def _shapes(
     matrix: NDArray[np.floating],
-    reduced: Reduced,
+    found: Eigensystem,
     places: NDArray[np.intp],
     scales: Scales | None,
 ) -> dict[int, VectorShape]:
@@ -164,9 +170,9 @@ def _shapes(
     wanted = sorted({0, *places.tolist()})
     leading = sum(1 for at, place in enumerate(wanted) if at == place)
     trailing = wanted[leading:]
-    short_vectors = reduced.vectors(0, leading)
+    short_vectors = found.vectors(0, leading)
     if trailing:
-        lowest = reduced.vectors(trailing[0], trailing[-1] + 1)
+        lowest = found.vectors(trailing[0], trailing[-1] + 1)
         short_vectors = np.concatenate((short_vectors, lowest), axis=1)
     long_vectors = long_side_vectors(matrix, short_vectors, scales=scales)
     tall = matrix.shape[0] > matrix.shape[1]

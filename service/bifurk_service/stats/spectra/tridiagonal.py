@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal, lapack
 
 Floats = NDArray[np.float64]
+
+
+class Eigensystem(Protocol):
+    """What is asked of a symmetric matrix, whatever has found it."""
+
+    @property
+    def eigenvalues(self) -> Floats:
+        """Float64 [p], descending."""
+        ...
+
+    def vectors(self, begin: int, end: int) -> Floats:
+        """Unit eigenvectors of the eigenvalues begin to end - 1, float64 [p, end - begin]."""
+        ...
+
+
+Solver: TypeAlias = Callable[[Floats], Eigensystem]
+"""Of a symmetric matrix, float64 [p, p], p >= 2, given by its lower triangle, which may be
+overwritten; raises ``numpy.linalg.LinAlgError`` where it does not converge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
