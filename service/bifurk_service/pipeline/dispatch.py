@@ -84,10 +84,13 @@ class Dispatch:
         self._running: dict[int, _Running] = {}
         self._not_before: dict[int, float] = {}
 
-    def hand_out(self, snapshot: Snapshot, lease: Lease) -> None:
+    def hand_out(self, snapshot: Snapshot, lease: Lease) -> bool:
         """Gives a snapshot to a worker, if one is free and it is not with one already.
 
         A snapshot that has taken a worker down runs alone, so that it takes no other along.
+
+        Returns:
+            Whether it went to one.
 
         Raises:
             LeaseLostError: its attempt is another process's.
@@ -96,9 +99,9 @@ class Dispatch:
         full = len(self._running) >= (min(1, self.limit) if alone else self.limit)
         waits = self._not_before.get(snapshot.id, 0.0) > self._monotonic()
         if snapshot.id in self._running or full or waits:
-            return
+            return False
         if needs_earlier_vectors(self._database, snapshot, every=self._spectra.vectors_every):
-            return
+            return False
         job = job_of(
             self._database, snapshot, lease, blob_url=self._blobs.url, spectra=self._spectra
         )
@@ -112,6 +115,12 @@ class Dispatch:
             suspect=snapshot.tries > 0,
             about=fields(),
         )
+        return True
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is a worker for one more."""
+        return self.running < self.limit
 
     @property
     def running(self) -> int:
@@ -123,18 +132,24 @@ class Dispatch:
         """How many may be: one that is measured a worker, and the next."""
         return 2 * self._workers.count
 
-    def collect(self) -> None:
+    def collect(self) -> set[int]:
         """Keeps what workers have returned.
+
+        Returns:
+            The attempts of which something has come back.
 
         Raises:
             StorageError: it cannot be kept now; it is kept the next time.
         """
+        returned = set()
         for snapshot_id, running in list(self._running.items()):
             if not running.future.done():
                 continue
             del self._running[snapshot_id]
             with bound(**running.about):
                 self._collect(snapshot_id, running)
+            returned.add(running.lease.attempt_id)
+        return returned
 
     def _collect(self, snapshot_id: int, running: _Running) -> None:
         try:

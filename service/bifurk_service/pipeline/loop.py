@@ -26,7 +26,8 @@ from bifurk_service.pipeline.leases import Leases
 from bifurk_service.pipeline.order import in_order
 from bifurk_service.pipeline.presence import Presence
 from bifurk_service.pipeline.stale_blobs import StaleBlobs
-from bifurk_service.pipeline.sweeping import sweep_orphans
+from bifurk_service.pipeline.sweeping import Sweeper
+from bifurk_service.pipeline.turns import Turns
 from bifurk_service.pipeline.workers import Engine
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
@@ -44,8 +45,6 @@ log = logging.getLogger("bifurk.service")
 IDLE_SECONDS: Final = 1.0
 """How often deadlines are looked at when nothing arrives."""
 CHORES_SECONDS: Final = 10.0
-SWEEP_SECONDS: Final = 86_400.0
-"""Between two looks for blobs of nobody; the first is at the start."""
 ATTEMPT_WINDOW: Final = 32
 """Snapshots of one attempt looked at in one round: enough to keep every worker busy."""
 IDLE_LEASE_SECONDS: Final = 600.0
@@ -91,7 +90,8 @@ class Pipeline:
         self._presence = presence
         self._leases = Leases(database, presence, monotonic=monotonic)
         self._stale_blobs = StaleBlobs(database, blobs, monotonic=monotonic)
-        self._next_sweep = -math.inf
+        self._turns = Turns(every_seconds=IDLE_SECONDS, monotonic=monotonic)
+        self._sweeper = Sweeper(database, blobs, monotonic=monotonic)
         self._judges: dict[int, AttemptJudge] = {}
         self._troubles: dict[int, int] = {}
         self._first_seen: dict[int, dict[int, float]] = {}
@@ -138,6 +138,7 @@ class Pipeline:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+        self._sweeper.stop()
         for attempt_id in list(self._judges):
             self._unless_it_fails(partial(self._put_away, attempt_id))
         self._unless_it_fails(lambda: self._leases.give_back(self._leases.held))
@@ -168,19 +169,15 @@ class Pipeline:
         self._next_chores = now + CHORES_SECONDS
         do_each(
             lambda: self._give_back(self._leases.idle(IDLE_LEASE_SECONDS)),
-            lambda: self._lead(now),
+            self._lead,
         )
 
-    def _lead(self, now: float) -> None:
+    def _lead(self) -> None:
         if not self._presence.leads():
-            self._next_sweep = -math.inf
+            self._sweeper.begin_anew()
             return
-        do_each(self._chores, lambda: self._sweep(now))
-
-    def _sweep(self, now: float) -> None:
-        if now >= self._next_sweep:
-            sweep_orphans(self._database, self._blobs)
-            self._next_sweep = now + SWEEP_SECONDS
+        self._sweeper.begin_if_due()
+        self._chores()
 
     def advance(self) -> None:
         """One round: keeps what workers returned, judges what is next, hands out what waits.
@@ -193,9 +190,9 @@ class Pipeline:
         self._stale_blobs.delete(
             self._leases, of_nobody=self._presence.leads(), read_now=self._dispatch.read_now
         )
-        self._dispatch.collect()
+        self._turns.note_news(self._dispatch.collect())
         self._first_seen = {a: self._first_seen.get(a, {}) for a in mine}
-        for attempt_id in mine:
+        for attempt_id in self._turns.of_round(mine, room=lambda: self._dispatch.has_room):
             if self._stopping.is_set():
                 return
             try:
@@ -223,20 +220,26 @@ class Pipeline:
             judge.put_away()
 
     def _advance_attempt(self, attempt_id: int) -> None:
-        with self._database.read() as session:
-            attempt = session.get(Attempt, attempt_id)
-        if attempt is not None:
-            with bound(run_id=attempt.run_id, attempt=attempt.slug):
-                self._move_on(attempt)
-
-    def _move_on(self, attempt: Attempt) -> None:
-        attempt_id = attempt.id
         lease = self._leases.of(attempt_id)
         with self._database.read() as session:
+            attempt = session.get(Attempt, attempt_id)
+            if attempt is None:
+                return
             waiting = waiting_snapshots(session, attempt_id, limit=ATTEMPT_WINDOW)
             absent = [(first, last) for first, last in attempt.lost_sequences]
             absent += [(sequence, sequence) for sequence in failed_sequences(session, attempt)]
-        overdue = self._overdue(attempt_id, waiting)
+        with bound(run_id=attempt.run_id, attempt=attempt.slug):
+            self._move_on(attempt, lease, waiting, absent=absent)
+
+    def _move_on(
+        self,
+        attempt: Attempt,
+        lease: Lease,
+        waiting: list[Snapshot],
+        *,
+        absent: list[tuple[int, int]],
+    ) -> None:
+        overdue = self._overdue(attempt.id, waiting)
         ready = in_order(attempt.cursor, waiting, absent=absent, overdue=overdue)
         late = [
             snapshot
@@ -247,7 +250,8 @@ class Pipeline:
         for snapshot in [*late, *ready]:
             if snapshot.state == RECEIVED:
                 with bound(sequence=snapshot.sequence):
-                    self._dispatch.hand_out(snapshot, lease)
+                    if self._dispatch.hand_out(snapshot, lease):
+                        self._turns.note_served(attempt.id)
         for snapshot in late:
             if snapshot.state == MEASURED:
                 pass_over(self._database, snapshot.id, lease)
