@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.api.filling import Caller, Filled
 from tests.cli.conftest import Run
+from tests.retention import spoiling
 from tests.server import Server
 
 
@@ -71,6 +72,13 @@ def test_a_whole_run_goes_out_and_comes_in_beside_a_running_server(
     noise = bifurk("import", "run", "noise.bifurk", **folder)
     assert noise.returncode == 1
     assert "noise.bifurk is no whole archive" in noise.stderr
+    members = spoiling.members_of(tmp_path / "run.bifurk")
+    spoiling.at("spectra", "document", {"raw": {"sigma": "wide"}})(members)
+    spoiling.packed(tmp_path / "spoilt.bifurk", members)
+    spoilt = bifurk("import", "run", "spoilt.bifurk", "--run", "spoilt", **folder)
+    assert spoilt.returncode == 1
+    assert "spectra.document is of another form (" in spoilt.stderr
+    assert "Traceback" not in spoilt.stderr
 
 
 PATHS = (

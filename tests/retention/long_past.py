@@ -28,6 +28,8 @@ from tests.written_run import WrittenRun
 
 SNAPSHOTS = 640
 SPECTRA_EVERY = 3
+TOO_SMALL = {fit: {"no_verdict": "too small"} for fit in ("raw", "biwhitened", "power_law")}
+"""What is said of a matrix of this size."""
 
 
 class LongPast(WrittenRun):
@@ -66,8 +68,8 @@ class LongPast(WrittenRun):
                 profile = {"name": "std_depth_correlation", "role": "", "value": 0.5}
                 session.execute(insert(ProfileValue), [{**at, **profile}])
                 if snapshot.sequence % SPECTRA_EVERY == 1:
-                    spectrum = {"rows": 2, "columns": 2, "document": {}}
-                    values = np.array([2.0, snapshot.sequence], dtype="<f8").tobytes()
+                    spectrum = {"rows": 2, "columns": 2, "document": TOO_SMALL}
+                    values = np.array([2.0 + snapshot.sequence, 2.0], dtype="<f8").tobytes()
                     row = {**at, **spectrum, "tensor_id": self.tensors[0]}
                     session.execute(insert(SpectrumRow), [{**row, "singular_values": values}])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 import re
@@ -33,8 +32,8 @@ from tests.database import fresh_database
 from tests.retention.compared import write
 from tests.retention.interrupted import DiesAfter, killed
 from tests.retention.long_past import LongPast, everything
+from tests.retention.spoiling import Members, at, changed, members_of, packed, told
 
-Members = dict[str, bytes]
 PROFILES = "rows/profiles/000000.jsonl.zst"
 ATTEMPTS = "rows/attempts/000000.jsonl.zst"
 STATISTICS = "rows/tensor_stats/000000.jsonl.zst"
@@ -63,51 +62,6 @@ def bring(database: Database, folder: Path, path: Path, **names: str) -> int:
     wanted = {"run": None, "project": None, **names}
     blobs = open_blobs(str(folder / "blobs"))
     return bring_run(database, blobs, path, by=THE_SERVICE, **wanted).run_id
-
-
-def members_of(path: Path) -> Members:
-    with zipfile.ZipFile(path) as file:
-        return {name: file.read(name) for name in file.namelist() if name != "index.json"}
-
-
-def packed(path: Path, members: Members, *, compression: int = zipfile.ZIP_STORED) -> Path:
-    """An archive of these members, with an index that fits."""
-    index = [[name, len(data), hashlib.sha256(data).hexdigest()] for name, data in members.items()]
-    with zipfile.ZipFile(path, "w", compression) as file:
-        for name, data in members.items():
-            file.writestr(name, data)
-        file.writestr("index.json", json.dumps({"members": index}))
-    return path
-
-
-def unpacked(data: bytes) -> list[list[Any]]:
-    return [json.loads(line) for line in zstandard.ZstdDecompressor().decompress(data).splitlines()]
-
-
-def changed(
-    members: Members, name: str, change: Callable[[list[list[Any]], list[str]], None]
-) -> None:
-    """Changes the rows of a member, given with the names of their columns."""
-    columns = json.loads(members["manifest.json"])["tables"][name.split("/")[1]]
-    rows = unpacked(members[name])
-    change(rows, columns)
-    text = "".join(f"{json.dumps(row)}\n" for row in rows)
-    members[name] = zstandard.ZstdCompressor().compress(text.encode())
-
-
-def told(members: Members, **manifest: Any) -> None:
-    members["manifest.json"] = json.dumps(
-        {**json.loads(members["manifest.json"]), **manifest}
-    ).encode()
-
-
-def at(name: str, column: str, value: Any) -> Callable[[Members], None]:
-    """Sets a value of the first row."""
-
-    def change(rows: list[list[Any]], columns: list[str]) -> None:
-        rows[0][columns.index(column)] = value
-
-    return lambda members: changed(members, f"rows/{name}/000000.jsonl.zst", change)
 
 
 def other_columns(members: Members) -> None:
@@ -181,9 +135,9 @@ HOSTILE: dict[str, tuple[Callable[[Members], Any], str]] = {
         lambda m: told(m, run={**json.loads(m["manifest.json"])["run"], "created_at": 10**400}),
         "none that bifurk writes",
     ),
-    "with a loss beyond": (at("attempts", "lost_sequences", [[0, 1 << 63]]), "none that bifurk"),
+    "with a loss beyond": (at("attempts", "lost_sequences", [[0, 1 << 63]]), "beyond what"),
     "with a stage of its own": (thinned(stage=9, block=0), "none that bifurk writes"),
-    "thinned to beyond": (thinned(reached=[1 << 63, 0, 0]), "none that bifurk writes"),
+    "thinned to beyond": (thinned(reached=[1 << 63, 0, 0]), "beyond what"),
     "with an array for a memory": (an_array_for_memory, "memory of detectors"),
     "with a memory that is a bomb": (a_packed_memory, "memory of detectors"),
 }  # fmt: skip

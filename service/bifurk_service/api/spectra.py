@@ -129,15 +129,19 @@ def _kept(size: int, points: int) -> NDArray[np.int64]:
 
 
 def fitted_curve(found: StoredSpectrum) -> CurveAnswer | None:
-    """The law of the raw fit; none where that gave no verdict."""
+    """The law of the raw fit; none where that gave no verdict, or none that float64 can tell."""
     fit: Mapping[str, Any] = found.document["raw"]
     if "no_verdict" in fit:
         return None
     sigma = float(fit["sigma"])
     low, high = (sigma * edge for edge in edges(*sorted((found.rows, found.columns))))
     turn = np.linspace(0.0, np.pi, CURVE_POINTS)
-    values = low + (high - low) * (1.0 - np.cos(turn)) / 2.0
-    drawn = density(values, sigma=sigma, rows=found.rows, columns=found.columns)
+    try:
+        with np.errstate(all="raise", under="ignore"):
+            values = low + (high - low) * (1.0 - np.cos(turn)) / 2.0
+            drawn = density(values, sigma=sigma, rows=found.rows, columns=found.columns)
+    except ArithmeticError:
+        return None
     return CurveAnswer(
         sigma=sigma, lower_edge=low, upper_edge=high, values=values.tolist(), density=drawn.tolist()
     )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from bifurk.wire.slug import check_slug
+from bifurk_service.archives.documents import wrong_form
 from bifurk_service.domain import LARGEST, AlertState, AttemptState, Severity
 from bifurk_service.errors import InvalidError
 from bifurk_service.stats.statistic import Nature
@@ -14,6 +17,7 @@ from bifurk_service.store.kept_extremes import BINS, CELL, STAGES, span
 from bifurk_service.store.row_values import is_number
 from bifurk_service.store.runs import CLIENT
 from bifurk_service.store.snapshots import FAILED, JUDGED, LATE, MEASURED, RECEIVED
+from bifurk_service.store.spectra import VALUES
 
 WORDS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("attempts", "state"): frozenset(AttemptState),
@@ -33,23 +37,6 @@ MULTIPLES: Final[Mapping[tuple[str, str], int]] = {
     ("kept_extremes", "data"): CELL.itemsize * 2 * BINS,
 }
 """Bytes that arrays are made of."""
-LISTS: Final = {
-    ("attempts", "lost_sequences"),
-    ("tensors", "shape"),
-    ("snapshots", "learning_rates"),
-    ("alerts", "tensors"),
-    ("alerts", "explained_by"),
-    ("directives", "tensors"),
-    ("thinnings", "reached"),
-}
-OBJECTS: Final = {
-    ("attempts", "dropped"),
-    ("attempts", "optimizer_settings"),
-    ("attempts", "client"),
-    ("marks", "details"),
-    ("spectra", "document"),
-    ("alerts", "evidence"),
-}
 
 
 def check_rows(name: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -70,11 +57,7 @@ def _problem(name: str, column: str, value: Any) -> str:
         return "is none of its words"
     if place in MULTIPLES and value is not None and len(value) % MULTIPLES[place]:
         return "is cut off"
-    if place in LISTS and not isinstance(value, list):
-        return "is no list"
-    if place in OBJECTS and not isinstance(value, dict):
-        return "is no object"
-    return ""
+    return wrong_form(name, column, value) or ""
 
 
 def _is_attempt(row: dict[str, Any]) -> bool:
@@ -82,10 +65,7 @@ def _is_attempt(row: dict[str, Any]) -> bool:
         check_slug(row["slug"], "attempt")
     except ValueError:
         return False
-    return all(
-        isinstance(one, list) and len(one) == 2 and all(map(_is_place, one))
-        for one in row["lost_sequences"]
-    )
+    return True
 
 
 def _is_run(row: dict[str, Any]) -> bool:
@@ -98,43 +78,32 @@ def _is_run(row: dict[str, Any]) -> bool:
     )
 
 
-def _is_place(value: Any) -> bool:
-    """Whether a value is a sequence, a step or a size."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
-
-
-def _is_alert(row: dict[str, Any]) -> bool:
-    return all(isinstance(one, dict) and isinstance(one.get("id"), int) for one in row["tensors"])
-
-
-def _is_shape(row: dict[str, Any]) -> bool:
-    return all(map(_is_place, row["shape"]))
-
-
 def _is_thinning(row: dict[str, Any]) -> bool:
     stage, block = row["stage"], row["block"]
     is_under_way = stage in STAGES and block is not None and block % (BINS * span(stage)) == 0
-    return (
-        len(row["reached"]) == len(STAGES)
-        and all(map(_is_place, row["reached"]))
-        and ((stage is None and block is None) or (is_under_way and 0 <= block < LARGEST // 2))
+    return len(row["reached"]) == len(STAGES) and (
+        (stage is None and block is None) or (is_under_way and 0 <= block < LARGEST // 2)
     )
 
 
 def _is_snapshot(row: dict[str, Any]) -> bool:
+    return row["step"] >= 0 and row["sequence"] >= 0 and row["thinned"] in (0, 1, 2)
+
+
+def _is_spectrum(row: dict[str, Any]) -> bool:
+    values = np.frombuffer(row["singular_values"], dtype=VALUES)
     return (
-        row["step"] >= 0
-        and row["sequence"] >= 0
-        and row["thinned"] in (0, 1, 2)
-        and all(one is None or is_number(one) for one in row["learning_rates"])
+        1 <= values.size <= min(row["rows"], row["columns"])
+        and bool(np.isfinite(values).all())
+        and values[-1] >= 0.0
+        and bool((np.diff(values) <= 0.0).all())
     )
 
 
 _OF_TABLE: Final[Mapping[str, Callable[[dict[str, Any]], bool]]] = {
     "runs": _is_run,
     "attempts": _is_attempt,
-    "alerts": _is_alert,
-    "tensors": _is_shape,
     "thinnings": _is_thinning,
     "snapshots": _is_snapshot,
+    "spectra": _is_spectrum,
 }

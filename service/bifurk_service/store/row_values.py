@@ -16,6 +16,8 @@ from sqlalchemy.types import TypeEngine
 from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError
 
+MOST_LEVELS: Final = 16
+"""Of lists and objects in each other in a document; what bifurk writes has six."""
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _UNSTORABLE_ESCAPE: Final = re.compile(r"\\u(0000|d[89a-f])")
 
@@ -95,9 +97,22 @@ def is_number(value: Any) -> bool:
 
 
 def _document(value: Any, where: str) -> Any:
+    _check_contents(value, where, levels=MOST_LEVELS)
     if _UNSTORABLE_ESCAPE.search(json.dumps(value, ensure_ascii=True)):
         raise InvalidError(f"{where}: holds text that no database takes")
     return value
+
+
+def _check_contents(value: Any, where: str, *, levels: int) -> None:
+    if isinstance(value, dict | list):
+        if not levels:
+            raise InvalidError(f"{where}: is nested more than {MOST_LEVELS} levels deep")
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_contents(inner, where, levels=levels - 1)
+    elif not (value is None or isinstance(value, str | bool) or is_number(value)):
+        raise InvalidError(f"{where}: {str(value)[:60]!r} is no number that JSON has")
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise InvalidError(f"{where}: {str(value)[:60]!r} is beyond what whole numbers may be")
 
 
 def _bytes(value: Any, where: str) -> bytes:
