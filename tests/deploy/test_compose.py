@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -12,10 +13,13 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from distributed.cli.dask_scheduler import main as scheduler_main
+from distributed.cli.dask_worker import main as worker_main
 
 from bifurk import __version__
 from bifurk_service.notify.addresses import Destinations, check_url
 from bifurk_service.notify.rules import Policy
+from bifurk_service.pipeline.cluster import check_cluster
 from bifurk_service.settings import Settings
 from tests.deploy.alertmanager import CONFIG as ALERTMANAGER_CONFIG
 from tests.deploy.alertmanager import amtool
@@ -28,7 +32,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
-OWN = {"bifurk", "worker", "schema"}
+CLUSTER = {"dask-scheduler", "dask-worker"}
+OWN = {"bifurk", "worker", "schema"} | CLUSTER
 OTHERS = {"postgres", "prometheus", "grafana", "alertmanager"}
 SECRETS = "/run/secrets/"
 
@@ -77,7 +82,7 @@ def test_every_secret_that_it_reads_is_given_to_it(name: str) -> None:
     read = {
         value.removeprefix(SECRETS)
         for value in service.get("environment", {}).values()
-        if value.startswith(SECRETS)
+        if (value or "").startswith(SECRETS)
     }
     for volume in service["volumes"]:
         source = ROOT / volume.partition(":")[0]
@@ -152,6 +157,43 @@ def _source(name: str) -> dict[str, Any]:
     path = ROOT / f"deploy/grafana/provisioning/datasources/{name}.yml"
     [source] = yaml.safe_load(path.read_text())["datasources"]
     return dict(source)
+
+
+def test_the_cluster_is_there_when_asked_for_and_reached_by_the_worker_alone() -> None:
+    asked = {name for name, service in SERVICES.items() if "profiles" in service}
+    assert asked == CLUSTER
+    reached = {
+        name for name, service in SERVICES.items() if "cluster" in service.get("networks", ())
+    }
+    assert reached == CLUSTER | {"worker"}
+    assert COMPOSE["networks"]["cluster"]["internal"] is True
+    assert not any("ports" in SERVICES[name] for name in CLUSTER)
+
+
+def test_the_scheduler_is_where_workers_and_documentation_say() -> None:
+    scheduler, worker = SERVICES["dask-scheduler"], SERVICES["dask-worker"]
+    [address] = [word for word in worker["command"] if word.startswith("tcp://")]
+    check_cluster(address)
+    host, port = address.removeprefix("tcp://").split(":")
+    assert host == "dask-scheduler"
+    assert f"--port={port}" in scheduler["command"]
+    assert SERVICES["worker"]["environment"]["BIFURK_DASK_SCHEDULER"] is None, "as the shell says"
+    for document in ("operations", "cluster"):
+        assert f"BIFURK_DASK_SCHEDULER={address}" in (ROOT / f"docs/{document}.md").read_text()
+
+
+def test_the_cluster_s_workers_find_the_code_and_the_blobs() -> None:
+    worker = SERVICES["dask-worker"]
+    [module] = [word for word in worker["command"] if word.startswith("--preload=")]
+    importlib.import_module(module.removeprefix("--preload="))
+    assert f"{SERVICES['worker']['volumes'][0]}:ro" in worker["volumes"]
+    installed = (ROOT / "deploy/Dockerfile").read_text()
+    assert "${WHEEL}[service,export,postgres,cluster,s3]" in installed
+
+
+def test_dask_takes_the_words_it_is_started_with() -> None:
+    for command, name in ((scheduler_main, "dask-scheduler"), (worker_main, "dask-worker")):
+        command.make_context(name, list(SERVICES[name]["command"]))
 
 
 def test_the_image_carries_the_version_of_the_code() -> None:
