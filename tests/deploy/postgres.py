@@ -68,7 +68,7 @@ class Postgres:
         self.start()
 
     def start(self) -> None:
-        """Starts it, again after ``kill``; waits until it answers."""
+        """Starts it, again after ``kill`` and ``halt``; waits until it answers."""
         try:
             wait_for(self._answers_at_last, "PostgreSQL")
         except AssertionError as error:
@@ -78,6 +78,12 @@ class Postgres:
         """SIGKILL to the first of its processes; the others follow when they notice."""
         assert self._process is not None
         self._process.kill()
+        self._process.wait(DEADLINE_SECONDS)
+
+    def halt(self) -> None:
+        """Its immediate shutdown, which cuts off whoever is connected."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT)
         self._process.wait(DEADLINE_SECONDS)
 
     @contextmanager

@@ -16,6 +16,13 @@ def cluster() -> Iterator[Postgres]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def own() -> Iterator[Postgres]:
+    """One that is stopped and started: the others' goes on."""
+    with running_postgres() as cluster:
+        yield cluster
+
+
 @pytest.fixture
 def url(cluster: Postgres, request: pytest.FixtureRequest) -> str:
     """Of a database of the test's own, with bifurk's schema."""
