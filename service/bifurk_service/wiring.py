@@ -30,6 +30,7 @@ from bifurk_service.pipeline.ear import Ear
 from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.loop import Pipeline
+from bifurk_service.pipeline.moving_reasons import move_reasons
 from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.presence import Presence
 from bifurk_service.pipeline.thinning import Thinner
@@ -104,7 +105,12 @@ def wire(
             notifier.wake()
 
     def chores() -> None:
-        do_each(lambda: housekeeper.run(time.time()), lambda: condense_due(pipelined), thinner.run)
+        do_each(
+            lambda: housekeeper.run(time.time()),
+            lambda: condense_due(pipelined),
+            lambda: move_reasons(pipelined),
+            thinner.run,
+        )
 
     workers = _engine(settings, make_executor)
     pipeline = Pipeline(

@@ -18,6 +18,7 @@ from bifurk_service.stats.shards import assembled
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Run, Snapshot, StoredPart, Tensor
+from bifurk_service.store.reasons import statistics_told
 from tests.server import Server
 
 SPECTRA_TOLERANCE = 1e-6
@@ -120,7 +121,8 @@ def snapshots_of(stored: Stored, run: str) -> list[dict[str, Any]]:
 def statistics(stored: Stored, run: str) -> Rows:
     """Rows of stored statistics by step and name of the tensor."""
     query = (
-        select(Tensor.name.label("tensor"), TENSOR_STATS)
+        statistics_told()
+        .add_columns(Tensor.name.label("tensor"))
         .join(Tensor, Tensor.id == TENSOR_STATS.c.tensor_id)
         .join(Run, Run.id == Tensor.run_id)
         .where(Run.slug == run)

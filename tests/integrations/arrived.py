@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from bifurk.encoder import exact
 from bifurk.layout import strip_wrappers
@@ -23,7 +23,8 @@ from bifurk.wire import Mark, Part, decode
 from bifurk_service.checkpoints.finding import Checkpoint
 from bifurk_service.checkpoints.snapshots import Snapshots
 from bifurk_service.pipeline.housekeeping import Housekeeper
-from bifurk_service.store.models import Attempt, StoredAlert
+from bifurk_service.store.models import TENSOR_STATS, Attempt, StoredAlert, Tensor
+from bifurk_service.store.reasons import statistics_told
 from tests.pipeline.house import House
 
 FULL_BYTES = 16 << 20
@@ -108,12 +109,13 @@ def measured(house: House, parts: Iterable[Part]) -> dict[tuple[str, str, int], 
         assert house.receive(part)
     house.run_until("judged")
     query = (
-        "SELECT attempts.slug AS attempt, tensors.name AS tensor, tensor_stats.*"
-        " FROM tensor_stats JOIN tensors ON tensors.id = tensor_stats.tensor_id"
-        " JOIN attempts ON attempts.id = tensor_stats.attempt_id"
+        statistics_told()
+        .add_columns(Attempt.slug.label("attempt"), Tensor.name.label("tensor"))
+        .join(Tensor, Tensor.id == TENSOR_STATS.c.tensor_id)
+        .join(Attempt, Attempt.id == TENSOR_STATS.c.attempt_id)
     )
     with house.database.read() as session:
-        rows = [dict(row) for row in session.execute(text(query)).mappings()]
+        rows = [dict(row) for row in session.execute(query).mappings()]
     found = {}
     for row in rows:
         key = (row.pop("attempt"), row.pop("tensor"), row["step"])

@@ -26,6 +26,7 @@ from bifurk_service.pipeline.sweeping import sweep_orphans
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.leases import Lease
 from bifurk_service.store.models import TENSOR_STATS, Attempt, AttemptLease, Snapshot, StoredPart
+from bifurk_service.store.reasons import statistics_told
 from bifurk_service.store.runs import delete_run
 from tests.parts import make_part
 from tests.pipeline.house import ROUNDS, House
@@ -350,9 +351,9 @@ def test_half_a_tensor_has_no_value(house: House) -> None:
     house.receive(Part(manifest=make_part(0).manifest, tensors=(half,)))
     house.run_until("judged")
     with house.database.read() as session:
-        row = session.execute(select(TENSOR_STATS.c.l2_norm, TENSOR_STATS.c.no_value)).one()
-    assert row[0] is None
-    assert row[1]["l2_norm"] == "80 of 160 elements came"
+        row = session.execute(statistics_told()).one()
+    assert row.l2_norm is None
+    assert row.no_value["l2_norm"] == "80 of 160 elements came"
 
 
 def blob_files(blobs: BlobStore) -> list[str]:

@@ -26,6 +26,7 @@ from bifurk_service.store.models import (
     Tensor,
 )
 from bifurk_service.store.profiles import profile_series
+from bifurk_service.store.reasons import statistics_told
 from bifurk_service.store.snapshots import stale_blobs
 from bifurk_service.store.spectra import latest_spectrum, nearest_singular_values, spectrum_steps
 from tests.parts import make_part, make_tensor, weights_at
@@ -61,7 +62,7 @@ def fused_part(sequence: int, *, layers: int = 1, full: bool = True) -> Part:
 def statistics(house: House, name: str, sequence: int) -> dict[str, Any]:
     with house.database.read() as session:
         row = session.execute(
-            select(TENSOR_STATS)
+            statistics_told()
             .join(Tensor, Tensor.id == TENSOR_STATS.c.tensor_id)
             .where(Tensor.name == name, TENSOR_STATS.c.step == sequence * 10)
         )

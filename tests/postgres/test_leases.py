@@ -24,6 +24,7 @@ from bifurk_service.store.models import (
     StoredPart,
     Tensor,
 )
+from bifurk_service.store.reasons import statistics_told
 from tests.api.filling import BROKEN_AT, broken_part
 from tests.pipeline.house import House
 
@@ -104,7 +105,8 @@ def outcome(database: Database) -> dict[str, Any]:
     """All that measuring and judging leave, but for times and ids."""
     with database.read() as session:
         stats = session.execute(
-            select(Attempt.slug, Tensor.name, TENSOR_STATS)
+            statistics_told()
+            .add_columns(Attempt.slug, Tensor.name)
             .join(Attempt, Attempt.id == TENSOR_STATS.c.attempt_id)
             .join(Tensor, Tensor.id == TENSOR_STATS.c.tensor_id)
             .order_by(Attempt.slug, Tensor.name, TENSOR_STATS.c.step)
@@ -122,7 +124,7 @@ def outcome(database: Database) -> dict[str, Any]:
         )
         cursors = session.execute(select(Attempt.slug, Attempt.cursor).order_by(Attempt.slug))
         return {
-            "statistics": [repr((row[:2], row[4:])) for row in stats],
+            "statistics": [repr(row[2:]) for row in stats],
             "alerts": [tuple(row) for row in alerts],
             "cursors": dict(cursors.all()),
             "states": sorted(session.scalars(select(Snapshot.state))),

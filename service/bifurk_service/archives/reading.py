@@ -178,7 +178,7 @@ def _check_columns(name: Any, columns: Any) -> None:
         raise InvalidError(f"rows of {str(name)[:60]!r} are not known: use a newer bifurk")
     if not isinstance(columns, list) or not all(isinstance(one, str) for one in columns):
         raise InvalidError(f"{MANIFEST} names no columns of {name}")
-    known = table_of(name).c
+    known = {one.name: one for one in table_of(name).c if one.name not in NOT_TAKEN_ALONG}
     foreign = [one for one in columns if one not in known]
     if foreign or len(set(columns)) != len(columns):
         raise InvalidError(
@@ -186,7 +186,7 @@ def _check_columns(name: Any, columns: Any) -> None:
         )
     needed = {
         one.name
-        for one in known
+        for one in known.values()
         if not one.nullable and one.default is None and one.server_default is None
     }
     if missing := sorted(needed - set(columns)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from bifurk_service.domain import TensorInfo
 from bifurk_service.stats.measure import Measured
-from bifurk_service.stats.table import STATISTIC_NAMES
+from bifurk_service.stats.table import STATISTIC_NAMES, MeasuredTensors
 from bifurk_service.store.condensing import forget_condensed
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot, Tensor
+from bifurk_service.store.reasons import reasons_ids
 from bifurk_service.store.snapshots import MEASURED
 
 
@@ -51,33 +52,38 @@ def keep_measured(
     Returns:
         Tensor ids by name; a piece whose name a tensor of the run has already is left out.
     """
-    ids = _tensor_ids(session, snapshot, pieces)
-    table = measured.tensors
-    rows = [
-        {
-            "tensor_id": ids[name],
-            "attempt_id": snapshot.attempt_id,
-            "step": snapshot.step,
-            "no_value": dict(reasons) or None,
-            **dict(zip(STATISTIC_NAMES, _nullable(values), strict=True)),
-        }
-        for name, values, reasons in zip(table.names, table.values, table.reasons, strict=True)
-        if name in ids
-    ]
+    attempt = session.get_one(Attempt, snapshot.attempt_id)
+    ids = _tensor_ids(session, attempt.run_id, pieces)
+    rows = _rows(session, attempt, snapshot.step, measured.tensors, ids)
     if rows:
         session.execute(insert(TENSOR_STATS), rows)
-    forget_condensed(session, session.get_one(Attempt, snapshot.attempt_id), snapshot.sequence)
+    forget_condensed(session, attempt, snapshot.sequence)
     snapshot.state = MEASURED
     snapshot.measured_at = now
     snapshot.spectra_skipped = measured.skipped
     return ids
 
 
-def _tensor_ids(
-    session: Session, snapshot: Snapshot, pieces: Mapping[str, Piece]
-) -> dict[str, int]:
+def _rows(
+    session: Session, attempt: Attempt, step: int, table: MeasuredTensors, ids: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """What ``TENSOR_STATS`` takes of the tensors that have an id."""
+    stored = [place for place, name in enumerate(table.names) if name in ids]
+    reasons = reasons_ids(session, attempt.run_id, [table.reasons[place] for place in stored])
+    return [
+        {
+            "tensor_id": ids[table.names[place]],
+            "attempt_id": attempt.id,
+            "step": step,
+            "reasons_id": reasons_id,
+            **dict(zip(STATISTIC_NAMES, _nullable(table.values[place]), strict=True)),
+        }
+        for place, reasons_id in zip(stored, reasons, strict=True)
+    ]
+
+
+def _tensor_ids(session: Session, run_id: int, pieces: Mapping[str, Piece]) -> dict[str, int]:
     """Ids of the run's tensors by name; pieces that are new are added."""
-    run_id = session.scalars(select(Attempt.run_id).where(Attempt.id == snapshot.attempt_id)).one()
     if not pieces:
         own = select(Tensor.name, Tensor.id).where(Tensor.run_id == run_id)
         return dict(session.execute(own).all())

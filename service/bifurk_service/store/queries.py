@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from bifurk_service.domain import AlertState
 from bifurk_service.errors import NotFoundError
+from bifurk_service.stats.table import STATISTIC_NAMES
 from bifurk_service.store.models import (
     TENSOR_STATS,
     Attempt,
@@ -21,6 +22,7 @@ from bifurk_service.store.models import (
     Tensor,
 )
 from bifurk_service.store.nearest import nearest_rows
+from bifurk_service.store.reasons import statistics_told
 from bifurk_service.store.series import timeline
 from bifurk_service.store.shown import is_shown
 from bifurk_service.store.tags import has_tag_with, tagged, tags_of
@@ -333,7 +335,7 @@ def statistics_of(
     """
     row = (
         session.execute(
-            select(TENSOR_STATS).where(
+            statistics_told().where(
                 TENSOR_STATS.c.tensor_id == tensor.id,
                 TENSOR_STATS.c.attempt_id == snapshot.attempt_id,
                 TENSOR_STATS.c.step == snapshot.step,
@@ -344,8 +346,7 @@ def statistics_of(
     )
     if row is None:
         raise not_carried(session, tensor, snapshot.step, thinned=snapshot.thinned > 0)
-    known = {"tensor_id", "attempt_id", "step", "no_value"}
-    return {name: row[name] for name in row if name not in known}, dict(row["no_value"] or {})
+    return {name: row[name] for name in STATISTIC_NAMES}, dict(row["no_value"] or {})
 
 
 def not_carried(

@@ -12,8 +12,18 @@ from sqlalchemy.orm import Session
 
 from bifurk_service.domain import AttemptState
 from bifurk_service.errors import ConflictError, InvalidError, NotFoundError
-from bifurk_service.store.models import Attempt, Base, Project, Run, Snapshot, StoredPart, Tensor
+from bifurk_service.store.models import (
+    TENSOR_STATS,
+    Attempt,
+    Base,
+    Project,
+    Run,
+    Snapshot,
+    StoredPart,
+    Tensor,
+)
 from bifurk_service.store.queries import list_runs
+from bifurk_service.store.reasons import reasons_ids, statistics_told
 from bifurk_service.store.removal import COMING
 from bifurk_service.store.snapshots import MEASURED, RECEIVED
 
@@ -50,8 +60,8 @@ LAST: Final = frozenset({"alerts", "alert_changes", "directives"})
 """What people would see at once: it comes with the run's name."""
 WAITING: Final = f"{COMING.strip('.-')} "
 """Before the state of a snapshot that the pipeline must not take up yet."""
-NOT_TAKEN_ALONG: Final = frozenset({"writer"})
-"""Columns that mean nothing elsewhere."""
+NOT_TAKEN_ALONG: Final = frozenset({"writer", "reasons_id"})
+"""Columns that mean nothing elsewhere; reasons themselves go with their rows, as ``no_value``."""
 
 Row = dict[str, Any]
 
@@ -75,13 +85,16 @@ def run_row(session: Session, run: Run) -> Row:
 
 def rows_of(session: Session, run_id: int, name: str, *, at_once: int) -> Iterator[list[Row]]:
     """A table's rows of one run in the order of their keys, at most so many at a time."""
-    table, names = table_of(name), columns_of(name)
-    query = select(*(table.c[one] for one in names)).where(_of_run(name, run_id))
-    result = session.execute(
-        query.order_by(*table.primary_key), execution_options={"yield_per": at_once}
+    table = table_of(name)
+    every = (
+        statistics_told()
+        if table is TENSOR_STATS
+        else select(*(table.c[one] for one in columns_of(name)))
     )
-    for rows in result.partitions():
-        yield [dict(zip(names, row, strict=True)) for row in rows]
+    query = every.where(_of_run(name, run_id)).order_by(*table.primary_key)
+    result = session.execute(query, execution_options={"yield_per": at_once})
+    for rows in result.mappings().partitions():
+        yield [dict(row) for row in rows]
 
 
 def part_now(session: Session, part_id: int) -> tuple[str, str] | None:
@@ -207,6 +220,8 @@ def bring_in(
     table = table_of(name)
     old = [row.pop("id", None) for row in rows] if "id" in table.c else []
     made = [_translated(coming, name, row) for row in rows]
+    if table is TENSOR_STATS:
+        _keep_reasons(session, coming, made)
     if name not in LAST:
         session.get_one(Run, coming.run_id).updated_at = now
     try:
@@ -245,6 +260,12 @@ def end_coming(session: Session, coming: Coming, *, project: str, run: str, now:
             .where(Snapshot.attempt_id.in_(coming.attempts), Snapshot.state == WAITING + state)
             .values(state=state)
         )
+
+
+def _keep_reasons(session: Session, coming: Coming, rows: Sequence[Row]) -> None:
+    ids = reasons_ids(session, coming.run_id, [row.pop("no_value") for row in rows])
+    for row, reasons_id in zip(rows, ids, strict=True):
+        row["reasons_id"] = reasons_id
 
 
 def _has_children(name: str) -> bool:

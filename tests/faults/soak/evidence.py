@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Select, select
 
+from bifurk_service.stats.table import STATISTIC_NAMES
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.models import (
     TENSOR_STATS,
@@ -29,7 +30,7 @@ from bifurk_service.store.models import (
     StoredPart,
     Tensor,
 )
-from bifurk_service.store.snapshots import blob_keys
+from bifurk_service.store.reasons import TOLD, statistics_told
 
 Key: TypeAlias = tuple[Any, ...]
 Rows: TypeAlias = dict[Key, Any]
@@ -86,7 +87,8 @@ def blobs_astray(database: Database, folder: Path) -> tuple[set[str], set[str]]:
     """Blobs that no part refers to, and blobs that a part refers to and that are not there."""
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     with database.read() as session:
-        known = blob_keys(session)
+        rows = session.execute(select(StoredPart.blob_key, StoredPart.stale_key))
+        known = {key for row in rows for key in row if key is not None}
     return there - known, known - there
 
 
@@ -116,9 +118,10 @@ def _states(session: Session) -> Rows:
 
 
 def _statistics(session: Session) -> Rows:
-    names = [column for column in TENSOR_STATS.columns if not column.primary_key]
+    names = [TENSOR_STATS.c[name] for name in STATISTIC_NAMES]
     query = (
-        select(Run.slug, Tensor.name, TENSOR_STATS.c.step, *names)
+        statistics_told()
+        .with_only_columns(Run.slug, Tensor.name, TENSOR_STATS.c.step, *names, TOLD)
         .join(Tensor, Tensor.id == TENSOR_STATS.c.tensor_id)
         .join(Run, Run.id == Tensor.run_id)
     )

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
+    String,
     Table,
     Text,
     UniqueConstraint,
@@ -19,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bifurk_service.stats.registry import STATISTICS
-from bifurk_service.store.models.base import NAME, WHOLE, WORD, Base
+from bifurk_service.store.models.base import NAME, NEVER_AGAIN, WHOLE, WORD, Base
 
 TENSOR_STATS = Table(
     "tensor_stats",
@@ -28,11 +29,40 @@ TENSOR_STATS = Table(
     Column("attempt_id", WHOLE, ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True),
     Column("step", WHOLE, primary_key=True),
     *(Column(statistic.name, Double) for statistic in STATISTICS),
-    Column("no_value", JSON),
+    Column("no_value", JSON(none_as_null=True)),
+    Column("reasons_id", WHOLE),
     Index("ix_tensor_stats_attempt_id_step", "attempt_id", "step"),
     sqlite_with_rowid=False,
 )
-"""One wide row a tensor a snapshot; ``no_value`` says why a statistic is null."""
+"""One wide row a tensor a snapshot; ``reasons_id`` is that of the ``Reasons`` for which statistics
+are null.
+
+It is no foreign key: checking one would cost each row an index entry, and reasons go only with
+their run. ``no_value`` is how earlier versions wrote the same, as text in every row.
+"""
+
+
+class Reasons(Base):
+    """Why some statistics of a tensor have no value, by statistic; once for all rows of a run.
+
+    ``digest`` is the SHA-256 of the document as JSON text.
+    """
+
+    __tablename__ = "reasons"
+    __table_args__ = (UniqueConstraint("run_id", "digest"), NEVER_AGAIN)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    digest: Mapped[str] = mapped_column(String(64))
+    document: Mapped[dict[str, Any]]
+
+
+class ReasonsToMove(Base):
+    """A tensor whose rows may still hold reasons as an earlier version wrote them."""
+
+    __tablename__ = "reasons_to_move"
+    tensor_id: Mapped[int] = mapped_column(
+        ForeignKey("tensors.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
 
 
 class Series(Base):
@@ -154,7 +184,9 @@ class ExtremesRow(Base):
     """The least and greatest values of one statistic in consecutive snapshots of an attempt.
 
     ``data`` are little-endian float64 [bins, 2, T] of the run's first T tensors by id, NaN without
-    a value; how many snapshots a bin spans is its ``level``'s matter.
+    a value; how many snapshots a bin spans is its ``level``'s matter. ``places`` are uint16 of the
+    same shape: how many sequences behind the row's begin each stands; earlier versions did not
+    say.
     """
 
     __tablename__ = "extremes"
@@ -165,6 +197,7 @@ class ExtremesRow(Base):
     statistic: Mapped[str] = mapped_column(WORD, primary_key=True)
     block: Mapped[int] = mapped_column(primary_key=True)
     data: Mapped[bytes] = mapped_column(LargeBinary)
+    places: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class KeptExtremesRow(Base):

@@ -1,0 +1,122 @@
+"""Why statistics have no value: kept once a run, and told with every row that has none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import JSON, Select, bindparam, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from bifurk_service.stats.table import STATISTIC_NAMES
+from bifurk_service.store.models import TENSOR_STATS, Reasons, ReasonsToMove, Tensor
+
+AT_ONCE: Final = 500
+"""Digests in one query, and rows moved in one transaction."""
+
+TOLD: Final = func.coalesce(Reasons.document, TENSOR_STATS.c.no_value, type_=JSON).label("no_value")
+"""Of a row of ``statistics_told``: why there is no value, by statistic; None where all have one."""
+
+
+def statistics_told() -> Select[Any]:
+    """Rows of statistics: their key, every statistic, and ``no_value``, why one is null."""
+    columns = (*TENSOR_STATS.primary_key, *(TENSOR_STATS.c[name] for name in STATISTIC_NAMES))
+    return select(*columns, TOLD).outerjoin_from(
+        TENSOR_STATS, Reasons, Reasons.id == TENSOR_STATS.c.reasons_id
+    )
+
+
+def reasons_ids(
+    session: Session, run_id: int, reasons: Iterable[Mapping[str, str] | None]
+) -> list[int | None]:
+    """For each of some rows of a run the id of its reasons, None where it has none.
+
+    Those that are new to the run are added. Whoever adds the same at once waits, and finds it.
+    """
+    texts: dict[tuple[tuple[str, str], ...], str] = {(): ""}
+    of_rows = [tuple((one or {}).items()) for one in reasons]
+    for pairs in of_rows:
+        if pairs not in texts:
+            texts[pairs] = json.dumps(dict(pairs))
+    ids = _ids_of(session, run_id, set(texts.values()))
+    return [ids[texts[pairs]] for pairs in of_rows]
+
+
+def _ids_of(session: Session, run_id: int, texts: Iterable[str]) -> dict[str, int | None]:
+    """Ids by the documents' text, None for an empty one."""
+    digests = {hashlib.sha256(text.encode()).hexdigest(): text for text in texts if text}
+    known = _known(session, run_id, sorted(digests))
+    # In one order everywhere: two who add several never wait for each other.
+    missing = sorted(digests.keys() - known.keys())
+    if missing:
+        made = [
+            {"run_id": run_id, "digest": digest, "document": json.loads(digests[digest])}
+            for digest in missing
+        ]
+        on_sqlite = session.get_bind().dialect.name == "sqlite"
+        insert = sqlite.insert if on_sqlite else postgresql.insert
+        session.execute(insert(Reasons).on_conflict_do_nothing(), made)
+        known |= _known(session, run_id, missing)
+    return {"": None, **{text: known[digest] for digest, text in digests.items()}}
+
+
+def _known(session: Session, run_id: int, digests: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for first in range(0, len(digests), AT_ONCE):
+        some = digests[first : first + AT_ONCE]
+        query = select(Reasons.digest, Reasons.id)
+        rows = session.execute(query.where(Reasons.run_id == run_id, Reasons.digest.in_(some)))
+        found.update(rows.all())
+    return found
+
+
+def next_to_move(session: Session) -> int | None:
+    """The id of a tensor whose rows may still hold reasons as an earlier version wrote them."""
+    return session.scalar(select(func.min(ReasonsToMove.tensor_id)))
+
+
+def move_some(session: Session) -> bool:
+    """Puts the reasons in some of a tensor's rows where this version has them.
+
+    They stay as they are, word for word.
+
+    Returns:
+        Whether there may be more to do.
+    """
+    tensor_id = next_to_move(session)
+    if tensor_id is None:
+        return False
+    table = TENSOR_STATS.c
+    rows = session.execute(
+        select(table.attempt_id, table.step, table.no_value)
+        .where(table.tensor_id == tensor_id, table.no_value.is_not(None))
+        .limit(AT_ONCE)
+    ).all()
+    if rows:
+        _move(session, tensor_id, rows)
+    else:
+        session.execute(delete(ReasonsToMove).where(ReasonsToMove.tensor_id == tensor_id))
+    return True
+
+
+def _move(session: Session, tensor_id: int, rows: Sequence[Any]) -> None:
+    run_id = session.scalars(select(Tensor.run_id).where(Tensor.id == tensor_id)).one()
+    texts = [json.dumps(document) if document else "" for *_, document in rows]
+    ids = _ids_of(session, run_id, set(texts))
+    table = TENSOR_STATS.c
+    of_row = (
+        table.tensor_id == tensor_id,
+        table.attempt_id == bindparam("of_attempt"),
+        table.step == bindparam("at_step"),
+    )
+    moved = update(TENSOR_STATS).where(*of_row)
+    session.execute(
+        moved.values(no_value=None, reasons_id=bindparam("reasons")),
+        [
+            {"of_attempt": attempt_id, "at_step": step, "reasons": ids[text]}
+            for (attempt_id, step, _), text in zip(rows, texts, strict=True)
+        ],
+    )
