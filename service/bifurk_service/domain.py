@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -141,3 +141,12 @@ class Alert:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     parent: str = ""
     false_alarms_per_10000: float | None = None
+
+
+def steps_in_words(ranges: Iterable[Sequence[int]]) -> str:
+    """First and last steps of ranges.
+
+    >>> steps_in_words([[10, 90], [200, 210]])
+    '10 to 90, 200 to 210'
+    """
+    return ", ".join(f"{first} to {last}" for first, last in ranges)

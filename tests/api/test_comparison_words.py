@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from bifurk_service.api.comparison_shapes import (
@@ -15,6 +16,8 @@ from bifurk_service.api.comparison_words import sentences
 from bifurk_service.api.schemas import (
     TensorReference,
 )
+
+side = partial(SideAnswer, thinned=[])
 
 
 def tensor(layer: int | None, name: str = "w") -> TensorReference:
@@ -66,8 +69,8 @@ def parting(*tensors: PartedAnswer, **more: Any) -> PartingAnswer:
 
 def comparison(*tensors: ComparedTensorAnswer, **more: Any) -> ComparisonAnswer:
     fields: dict[str, Any] = {
-        "this": SideAnswer(run_id=1, project="demo", run="faulty", attempt="first", step=258),
-        "other": SideAnswer(run_id=2, project="demo", run="sound", attempt="first", step=258),
+        "this": side(run_id=1, project="demo", run="faulty", attempt="first", step=258),
+        "other": side(run_id=2, project="demo", run="sound", attempt="first", step=258),
         "only_this": [], "only_other": [], "parting": None, "sentences": [],
         **more,
     }  # fmt: skip
@@ -96,6 +99,17 @@ def test_a_fault_is_told_with_its_step_its_layer_and_its_size() -> None:
             "of sound); largest KS by layer: layer 2 0.31, layer 1 0.02, outside of layers 0.01."
         ),
     ]
+
+
+def test_what_is_thinned_is_told() -> None:
+    both = comparison(compared(0, 0.1), parting=parting(parted(0, 100)))
+    assert not any("hinned" in one for one in sentences(both))
+    this = both.this.model_copy(update={"thinned": [[10, 90], [200, 210]]})
+    other = both.other.model_copy(update={"thinned": [[0, 40]]})
+    assert sentences(both.model_copy(update={"this": this, "other": other}))[-2] == (
+        "Thinned are steps 10 to 90, 200 to 210 of faulty and 0 to 40 of sound: of them what was "
+        "left whole is compared."
+    )
 
 
 def test_runs_that_differ_a_little_before_they_part_are_told_so() -> None:
@@ -154,8 +168,8 @@ def test_two_steps_of_one_run_are_named_by_their_steps() -> None:
     run = {"run_id": 1, "project": "demo", "run": "sound"}
     found = comparison(
         compared(0, 0.2, 0.5),
-        this=SideAnswer(**run, attempt="first", step=100),
-        other=SideAnswer(**run, attempt="first", step=0),
+        this=side(**run, attempt="first", step=100),
+        other=side(**run, attempt="first", step=0),
     )
     assert sentences(found) == [
         "sound: step 100 against step 0, 1 tensor.",
@@ -169,8 +183,8 @@ def test_two_steps_of_one_run_are_named_by_their_steps() -> None:
 def test_runs_of_the_same_name_are_told_apart_by_their_project() -> None:
     found = comparison(
         compared(0, 0.0),
-        this=SideAnswer(run_id=1, project="a", run="gpt", attempt="first", step=5),
-        other=SideAnswer(run_id=2, project="b", run="gpt", attempt="first", step=5),
+        this=side(run_id=1, project="a", run="gpt", attempt="first", step=5),
+        other=side(run_id=2, project="b", run="gpt", attempt="first", step=5),
         only_this=["x"],
     )
     assert sentences(found)[0] == (
@@ -193,8 +207,8 @@ def test_two_attempts_of_one_run_are_named_by_both() -> None:
     run = {"run_id": 1, "project": "demo", "run": "sound", "step": 8}
     found = comparison(
         compared(0, 0.2, 0.5),
-        this=SideAnswer(**run, attempt="a"),
-        other=SideAnswer(**run, attempt="a.2"),
+        this=side(**run, attempt="a"),
+        other=side(**run, attempt="a.2"),
     )
     first = sentences(found)[0]
     assert first == "sound: step 8 of attempt a against step 8 of attempt a.2, 1 tensor."

@@ -101,7 +101,7 @@ def test_drift_is_told_from_another_run_too(anyone: Caller, layered: int) -> Non
     twin = anyone.run_id("layered", "twin")
     anyone.wait_until_judged(twin, 1)
     found = profile(anyone, layered, f"?step=0&against={twin}")
-    named = {"project": "layered", "run": "twin", "attempt": "first"}
+    named = {"project": "layered", "run": "twin", "attempt": "first", "thinned": []}
     assert found["against"] == {"run_id": twin, **named, "step": 0}
     assert found["against_drift"]["projection_std"] == pytest.approx(0, abs=1e-12)
     assert found["against_drift"]["moved"] == {"16": 0, "64": 0}

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
+import xarray
+from pyarrow import parquet
 
+from bifurk_service.api.partings import parting_of
+from bifurk_service.commands.export import export
+from bifurk_service.store.series import find_tensors
 from tests.retention.conftest import Past
 from tests.server import Server, wait_for
 
 
 def test_a_spike_in_a_thinned_past_is_read_in_rest_and_on_the_page(
-    past: Past, start_server: Callable[..., Server], tmp_path: Path
+    past: Past,
+    start_server: Callable[..., Server],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     past.database.close()
     (tmp_path / "test.db").rename(tmp_path / "bifurk.db")
@@ -44,6 +54,45 @@ def test_a_spike_in_a_thinned_past_is_read_in_rest_and_on_the_page(
     assert status == 404
     assert "step 10 is thinned" in problem["detail"]
     assert "bifurk_runs_over_budget" in server.get("/metrics")
+    status, problem = server.request("GET", f"{run}/compare?step=10&with_step=0")
+    assert status == 404
+    assert "step 10 of run 1 is thinned" in problem["detail"]
+    assert problem["detail"].endswith("the nearest that is whole is 0")
+    status, problem = server.request("GET", f"{run}/profile?against=1&against_step=20")
+    assert status == 404
+    assert "step 20 of run 1 is thinned" in problem["detail"]
+    check_exports(server, past, [first, last], tmp_path, capsys)
+
+
+def check_exports(
+    server: Server,
+    past: Past,
+    gone: list[int],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Files have what is whole, and say so; so does the command that writes them."""
+    for name in ("run.parquet", "run.nc"):
+        export(str(past.run.id), folder / name, attempt=None, url=server.url, token=None)
+        assert f"steps {gone[0]} to {gone[1]} are thinned" in capsys.readouterr().out
+    table = parquet.read_table(folder / "run.parquet")
+    assert json.loads(table.schema.metadata[b"bifurk"])["thinned"] == [gone]
+    dataset = xarray.open_dataset(folder / "run.nc", engine="scipy")
+    assert dataset.attrs["thinned"] == f"{gone[0]} to {gone[1]}"
+    steps = dataset["step"].to_numpy().tolist()
+    assert steps == sorted(set(table["step"].to_pylist()))
+    assert sum(step <= gone[1] for step in steps) < gone[1] / 40
+    dataset.close()
+
+
+def test_runs_are_held_against_each_other_at_steps_that_are_whole(past: Past) -> None:
+    past.run.thin(past.blobs)
+    whole = sorted({10 * sequence for sequence in past.run.whole()})
+    with past.database.read() as session:
+        side = past.run.id, find_tensors(session, past.run.id)
+        parting = parting_of(session, side, side)
+    assert 128 < parting.common_steps == len(whole) < 640
+    assert (parting.first_step, parting.last_step) == (whole[0], whole[-1])
 
 
 def check_extremes(

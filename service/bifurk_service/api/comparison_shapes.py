@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bifurk_service.api.schemas import Shape, TensorReference
+from bifurk_service.api.schemas import THINNED, Shape, TensorReference
 
 
 class SideAnswer(Shape):
@@ -15,6 +15,7 @@ class SideAnswer(Shape):
     run: str
     attempt: str = Field(description="Whose snapshot it is.")
     step: int
+    thinned: list[list[int]] = Field(description=THINNED)
 
 
 class ChangeAnswer(Shape):

@@ -13,6 +13,7 @@ from bifurk_service.api.comparison_shapes import (
     PartingAnswer,
     SideAnswer,
 )
+from bifurk_service.domain import steps_in_words
 
 MOST_LAYERS: Final = 4
 """Named in one sentence; the rest are counted."""
@@ -30,6 +31,7 @@ def sentences(comparison: ComparisonAnswer) -> list[str]:
     said = [_compared(comparison, this, other)]
     if comparison.parting is not None:
         said += _parting(comparison.parting, this, other)
+        said += _thinned((comparison.this, this), (comparison.other, other))
     return [*said, _distances(comparison.tensors, other)]
 
 
@@ -80,6 +82,13 @@ def _parting(parting: PartingAnswer, this: str, other: str) -> list[str]:
     else:
         said = f"Where runs part is told of matrices, and none is compared ({span})."
     return [f"{said} The first difference of any size is at step {parting.first_difference}."]
+
+
+def _thinned(*sides: tuple[SideAnswer, str]) -> list[str]:
+    gone = [f"{steps_in_words(side.thinned)} of {name}" for side, name in sides if side.thinned]
+    if not gone:
+        return []
+    return [f"Thinned are steps {' and '.join(gone)}: of them what was left whole is compared."]
 
 
 def _onset(parting: PartingAnswer, this: str, other: str, span: str) -> str:

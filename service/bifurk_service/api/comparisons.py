@@ -31,6 +31,7 @@ from bifurk_service.api.partings import parting_of
 from bifurk_service.api.ratios import or_null, ratio
 from bifurk_service.api.schemas import TensorReference
 from bifurk_service.api.stored_parts import carried
+from bifurk_service.api.whole_steps import whole_snapshot
 from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import Services, services
@@ -41,9 +42,10 @@ from bifurk_service.stats.value import NoValue
 from bifurk_service.store.engine import Session
 from bifurk_service.store.measurements import statistics_at
 from bifurk_service.store.models import Snapshot, Tensor
-from bifurk_service.store.queries import RunSummary, measured_steps, snapshot_at
+from bifurk_service.store.queries import RunSummary, measured_steps
 from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.series import find_tensors
+from bifurk_service.store.thinned_ranges import thinned_ranges
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["distributions"])
 
@@ -70,6 +72,7 @@ class _Side:
     attempt: str
     snapshot: Snapshot
     tensors: Mapping[str, Tensor]
+    thinned: list[list[int]]
 
     @property
     def answer(self) -> SideAnswer:
@@ -79,6 +82,7 @@ class _Side:
             run=self.run.run,
             attempt=self.attempt,
             step=self.snapshot.step,
+            thinned=self.thinned,
         )
 
 
@@ -201,12 +205,13 @@ def _side(
 ) -> _Side:
     """Pieces of fused tensors are left out: their values are in the wholes."""
     found = find_tensors(session, run.id, glob=glob, layer=layer, role=role)
-    snapshot = snapshot_at(session, run.id, step, attempt)
+    snapshot = whole_snapshot(session, run.id, step, attempt)
     return _Side(
         run=run,
         attempt=attempt_slug(session, snapshot.attempt_id),
         snapshot=snapshot,
         tensors={tensor.name: tensor for tensor in found if tensor.piece_of is None},
+        thinned=thinned_ranges(session, run.id, attempt),
     )
 
 

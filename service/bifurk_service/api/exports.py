@@ -26,6 +26,7 @@ from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.store.exporting import ExportSelection, export_rows
 from bifurk_service.store.series import find_tensors, timeline
+from bifurk_service.store.thinned_ranges import thinned_ranges
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["series"])
 
@@ -56,7 +57,11 @@ def get_export(  # noqa: PLR0913 - one argument a query parameter
     last: LastStep = None,
     attempt: OfAttempt = None,
 ) -> StreamingResponse:
-    """A run's statistics as a Parquet file: a row a tensor a step, a column a statistic."""
+    """A run's statistics as a Parquet file: a row a tensor a step, a column a statistic.
+
+    Where the past is thinned it has the snapshots that are whole; `thinned` in the file's metadata
+    says where.
+    """
     parquet = _parquet()
     check_statistics(*stat)
     house = services(request)
@@ -64,6 +69,7 @@ def get_export(  # noqa: PLR0913 - one argument a query parameter
         run = visible_run(session, run_id, grant)
         tensors = find_tensors(session, run_id, glob=tensor, layer=layer, role=role)
         timeline(session, run_id, attempt)  # refused before the first byte is sent
+        gone = thinned_ranges(session, run_id, attempt, first_step=first, last_step=last)
     if not tensors:
         raise NotFoundError(
             f"no tensor of run {run_id} matches; `GET /api/v1/runs/{run_id}/tensors` lists them",
@@ -76,7 +82,13 @@ def get_export(  # noqa: PLR0913 - one argument a query parameter
         last_step=last,
         attempt=attempt,
     )
-    about = {"project": run.project, "run": run.run, "run_id": run.id, "bifurk": bifurk.__version__}
+    about = {
+        "project": run.project,
+        "run": run.run,
+        "run_id": run.id,
+        "bifurk": bifurk.__version__,
+        "thinned": gone,
+    }
     rows = export_rows(house.database, run_id, selection, most_rows=ROWS_A_GROUP)
     name = f"{run.project}-{run.run}.parquet"
     return StreamingResponse(

@@ -28,6 +28,7 @@ from bifurk_service.api.profile_shapes import (
     TailAnswer,
 )
 from bifurk_service.api.schemas import Page
+from bifurk_service.api.whole_steps import whole_snapshot
 from bifurk_service.domain import LARGEST
 from bifurk_service.errors import InvalidError
 from bifurk_service.services import services
@@ -55,6 +56,7 @@ from bifurk_service.store.profiles import first_measured_step, profile_series, p
 from bifurk_service.store.queries import latest_values, snapshot_at
 from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.series import find_tensors, timeline
+from bifurk_service.store.thinned_ranges import thinned_ranges
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}/profile", tags=["series"])
 
@@ -98,7 +100,7 @@ def get_profile(
         side, others = None, None
         if against is not None:
             run = visible_run(session, against, grant)
-            other = snapshot_at(session, against, against_step)
+            other = whole_snapshot(session, against, against_step)
             others = profile_tensors(session, other.attempt_id, other.step)
             side = SideAnswer(
                 run_id=run.id,
@@ -106,6 +108,7 @@ def get_profile(
                 run=run.run,
                 step=other.step,
                 attempt=attempt_slug(session, other.attempt_id),
+                thinned=thinned_ranges(session, against),
             )
     stds = projection_std_profile(tensors)
     return ProfileAnswer(

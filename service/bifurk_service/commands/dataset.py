@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bifurk_service.commands.rest import Rest, RestError
 from bifurk_service.commands.runs import find_run
+from bifurk_service.domain import steps_in_words
 
 if TYPE_CHECKING:
     import xarray
@@ -80,8 +81,14 @@ def _dataset(table: Any) -> xarray.Dataset:
             "role": ("tensor", of_tensor("role")),
             "tensor_id": ("tensor", np.array(of_tensor("tensor_id"), dtype=np.int64)),
         },
-        attrs=json.loads(table.schema.metadata[b"bifurk"]),
+        attrs=_about(table),
     )
+
+
+def _about(table: Any) -> dict[str, Any]:
+    """What the file says of itself; of ``thinned`` in words, which NetCDF takes too."""
+    about: dict[str, Any] = json.loads(table.schema.metadata[b"bifurk"])
+    return about | {"thinned": steps_in_words(about.get("thinned", []))}
 
 
 def _attributes(field: Any) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,6 +16,7 @@ from bifurk_service.commands.rest import Rest
 from bifurk_service.commands.runs import RunName, find_run
 from bifurk_service.commands.whole_file import whole_file
 from bifurk_service.commands.whole_runs import export_whole
+from bifurk_service.domain import steps_in_words
 
 if TYPE_CHECKING:
     import xarray
@@ -52,14 +54,24 @@ def export(
             f"a file ends in {PARQUET}, {NETCDF} or {SUFFIX}, got {file.name!r}"
         )
     rest = Rest(url, token)
+    found = find_run(rest, run)
     with whole_file(file) as aside:
         if file.suffix == PARQUET:
-            found = find_run(rest, run)
             with aside.open("wb") as into:
                 rest.download(f"/api/v1/runs/{found['id']}/export", into, attempt=attempt)
         else:
-            _write_netcdf(fetch_dataset(rest, run, attempt=attempt), aside)
+            _write_netcdf(fetch_dataset(rest, found["id"], attempt=attempt), aside)
     typer.echo(f"wrote {file} ({file.stat().st_size:,} bytes)")
+    if attempt is None:
+        _say_where_thinned(rest.get(f"/api/v1/runs/{found['id']}")["thinned"])
+
+
+def _say_where_thinned(ranges: Sequence[Sequence[int]]) -> None:
+    if ranges:
+        typer.echo(
+            f"steps {steps_in_words(ranges)} are thinned: of them the file has the snapshots that "
+            "were left whole"
+        )
 
 
 def _write_netcdf(dataset: xarray.Dataset, path: Path) -> None:

@@ -374,6 +374,7 @@ def not_carried(
 def measured_steps(session: Session, run_id: int, attempt: str | None = None) -> list[int]:
     """Steps of a run's course, or of one attempt, with a measured snapshot, ascending.
 
+    Of what is thinned those that were left whole.
     Where a later attempt took over, what an earlier one had measured beyond does not count.
     """
     course = [
@@ -385,7 +386,7 @@ def measured_steps(session: Session, run_id: int, attempt: str | None = None) ->
     ]
     query = (
         select(Snapshot.step)
-        .where(or_(false(), *course), Snapshot.measured_at.is_not(None))
+        .where(or_(false(), *course), Snapshot.measured_at.is_not(None), Snapshot.thinned == 0)
         .distinct()
         .order_by(Snapshot.step)
     )
