@@ -14,13 +14,14 @@ from loading.parts import Load, Stamp
 from loading.places import Place, place
 from loading.stored import lengthen
 from loading.watched import counted, delays, ids_of
+from sqlalchemy import select
 
 from bifurk_service.pipeline.leases import PATIENCE_SECONDS
 from bifurk_service.pipeline.sweeping import sweep_orphans
 from bifurk_service.store.backlog import waiting_by_state
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database
-from bifurk_service.store.snapshots import blob_keys
+from bifurk_service.store.models import StoredPart
 
 Row = dict[str, Any]
 
@@ -127,7 +128,7 @@ def _sweep_seconds(there: Place, database: Database) -> float:
     """For a look for blobs of nobody, among an empty file for each receipt."""
     folder = there.data_dir / "blobs"
     with database.read() as session:
-        for key in blob_keys(session):
+        for key in session.scalars(select(StoredPart.blob_key)):
             (folder / key).parent.mkdir(parents=True, exist_ok=True)
             (folder / key).touch()
     started = time.perf_counter()

@@ -26,9 +26,9 @@ from bifurk_service.store.alert_history import history_of
 from bifurk_service.store.alert_lists import alert_counts
 from bifurk_service.store.alerts import move_alert
 from bifurk_service.store.models import AlertChange, Attempt, Delivery, Event, StoredAlert
-from bifurk_service.store.queries import run_summary
+from bifurk_service.store.run_lists import run_summary
 from bifurk_service.store.runs import set_attempt_state
-from bifurk_service.store.series import timeline
+from bifurk_service.store.timeline import timeline
 from tests.parts import make_part
 from tests.pipeline.house import House
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -20,9 +22,9 @@ from bifurk_service.errors import ConflictError, StorageError
 from bifurk_service.ingest.receive import Receiver
 from bifurk_service.notify.rules import Policy
 from bifurk_service.pipeline import loop as loop_module
-from bifurk_service.pipeline import stale_blobs
+from bifurk_service.pipeline import stale_blobs, sweeping
 from bifurk_service.pipeline.judging import AttemptJudge, SupersededError
-from bifurk_service.pipeline.sweeping import sweep_orphans
+from bifurk_service.pipeline.sweeping import SWEEP_SECONDS, Sweeper, sweep_orphans
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.leases import Lease
 from bifurk_service.store.models import TENSOR_STATS, Attempt, AttemptLease, Snapshot, StoredPart
@@ -30,6 +32,7 @@ from bifurk_service.store.reasons import statistics_told
 from bifurk_service.store.runs import delete_run
 from tests.parts import make_part
 from tests.pipeline.house import ROUNDS, House
+from tests.server import DEADLINE_SECONDS
 
 
 def test_a_part_that_comes_while_its_snapshot_is_measured_stops_nothing(house: House) -> None:
@@ -307,17 +310,63 @@ def test_blobs_without_a_receipt_are_swept(house: House) -> None:
     house.run_until("judged")
 
 
-def test_chores_are_done_while_blobs_cannot_be_listed(
+def test_what_is_listed_for_long_holds_nothing_up(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(seconds: float) -> list[str]:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_seconds: float) -> Iterator[str]:
+        begun.set()
+        assert go_on.wait(DEADLINE_SECONDS)
+        yield from ()
+
+    monkeypatch.setattr(house.blobs, "older_than", slow)
+    house.presence.give_sign()
+    house.pipeline._do_chores()
+    assert begun.wait(DEADLINE_SECONDS)
+    assert house.chores_done == [house.clock.now()]
+    house.receive(make_part(0))
+    house.run_until("judged")
+    house.clock.advance(loop_module.CHORES_SECONDS)
+    house.pipeline._do_chores()
+    assert len(house.chores_done) == 2
+    go_on.set()
+    house.pipeline.stop()
+
+
+def test_blobs_that_cannot_be_listed_are_looked_for_again(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(seconds: float) -> Iterator[str]:
         raise StorageError(f"no bucket, asked for what is {seconds} s old")
 
     monkeypatch.setattr(house.blobs, "older_than", away)
-    house.presence.give_sign()
-    with pytest.raises(StorageError):
-        house.pipeline._do_chores()
-    assert house.chores_done == [house.clock.now()]
+    sweeper = Sweeper(house.database, house.blobs, monotonic=house.clock.now)
+    sweeper.begin_if_due()
+    sweeper.wait()
+    assert "no bucket" in caplog.text
+    monkeypatch.undo()
+    orphan = left_by_a_crash(house)
+    sweeper.begin_if_due()
+    sweeper.wait()
+    assert not orphan.exists()
+
+
+def test_a_look_at_many_blobs_holds_a_few_at_a_time_and_can_be_ended(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.receive(make_part(0))
+    monkeypatch.setattr(sweeping, "AT_ONCE", 2)
+    for name in range(5):
+        house.blobs.put(f"tests/run/first/{name}.part", b"left by a crash")
+    asked = iter([False, True])
+    ended = sweep_orphans(
+        house.database, house.blobs, older_than_seconds=-1.0, is_stopped=lambda: next(asked)
+    )
+    assert ended <= 2
+    left = sweep_orphans(house.database, house.blobs, older_than_seconds=-1.0)
+    assert ended + left == 5
+    house.run_until("judged")
 
 
 def test_a_server_that_runs_for_months_sweeps_what_crashes_of_others_leave(house: House) -> None:
@@ -325,16 +374,20 @@ def test_a_server_that_runs_for_months_sweeps_what_crashes_of_others_leave(house
     house.run_until("judged")
     house.presence.start()
     house.pipeline._do_chores()
+    house.pipeline._sweeper.wait()
+    path = left_by_a_crash(house)
+    for seconds, there in ((SWEEP_SECONDS / 2, True), (SWEEP_SECONDS, False)):
+        house.clock.advance(seconds)
+        house.pipeline._do_chores()
+        house.pipeline._sweeper.wait()
+        assert path.exists() is there
+
+
+def left_by_a_crash(house: House) -> Path:
     house.blobs.put("tests/run/first/orphan.part", b"left by a crash")
     path = Path(house.blobs.url) / "tests/run/first/orphan.part"
     os.utime(path, (0, 0))
-    for seconds, there in (
-        (loop_module.SWEEP_SECONDS / 2, True),
-        (loop_module.SWEEP_SECONDS, False),
-    ):
-        house.clock.advance(seconds)
-        house.pipeline._do_chores()
-        assert path.exists() is there
+    return path
 
 
 def test_half_a_tensor_has_no_value(house: House) -> None:
@@ -357,4 +410,4 @@ def test_half_a_tensor_has_no_value(house: House) -> None:
 
 
 def blob_files(blobs: BlobStore) -> list[str]:
-    return blobs.older_than(-1.0)
+    return [*blobs.older_than(-1.0)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bifurk_service.store.queries import list_runs
+from bifurk_service.store.run_lists import list_runs
 from bifurk_service.store.runs import delete_run
 from tests.pipeline.baselined import GOOD, NOW, STEP, Keep, Runs, baseline, leave
 

@@ -18,7 +18,7 @@ from bifurk_service.pipeline.housekeeping import Housekeeper
 from bifurk_service.replay.evidence import evidence_of
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database
-from bifurk_service.store.queries import list_runs
+from bifurk_service.store.run_lists import list_runs
 from bifurk_service.store.runs import delete_run
 from tests.pipeline.baselined import (
     COURSES,

@@ -26,8 +26,8 @@ from bifurk_service.store.audit import THE_SERVICE
 from bifurk_service.store.blobs import FolderBlobs, open_blobs
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Snapshot, StoredPart
-from bifurk_service.store.queries import list_projects, list_runs
 from bifurk_service.store.removal import COMING_SECONDS
+from bifurk_service.store.run_lists import list_projects, list_runs
 from tests.database import fresh_database
 from tests.retention.compared import write
 from tests.retention.interrupted import DiesAfter, killed

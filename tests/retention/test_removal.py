@@ -13,8 +13,8 @@ from bifurk_service.store.baselines import judged_runs
 from bifurk_service.store.blobs import FolderBlobs, open_blobs
 from bifurk_service.store.live import live_runs
 from bifurk_service.store.models import Run
-from bifurk_service.store.queries import list_runs, run_summary, search_runs
 from bifurk_service.store.removal import hide_run
+from bifurk_service.store.run_lists import list_runs, run_summary, search_runs
 from bifurk_service.store.run_sizes import budgets, run_bytes
 from bifurk_service.store.runs import ensure_attempt
 from bifurk_service.store.snapshots import waiting_snapshots
@@ -22,7 +22,7 @@ from tests.retention.conftest import Past
 from tests.retention.interrupted import DiesAfter, killed
 from tests.retention.long_past import everything
 
-EMPTY_OF = {"projects", "runs", "attempts", "events"}
+EMPTY_OF = {"projects", "runs", "attempts", "attempt_sums", "events"}
 """Of another run of the same name, which has sent nothing yet."""
 
 

@@ -25,6 +25,7 @@ from tests.deploy.postgres import Postgres, running_postgres
 from tests.pipeline.house import House
 from tests.retention.compared import contents, write
 from tests.retention.long_past import LongPast, everything
+from tests.store.summed import check_sums
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +62,12 @@ def test_to_postgres_and_back(house: House, cluster: Postgres, tmp_path: Path) -
     database = Database(cluster.bifurk("moved"))
     blobs = open_blobs(str(tmp_path / "there"))
     there = bring(database, blobs, first)
+    check_sums(database)
     second = write(database, blobs, there.run_id, tmp_path / "second.bifurk")
     database.close()
     back = House(tmp_path)
     here = bring(back.database, back.blobs, second)
+    check_sums(back.database)
     third = write(back.database, back.blobs, here.run_id, tmp_path / "third.bifurk")
     before = contents(first)
     assert {name for name, rows in before.items() if not rows} == {
@@ -111,6 +114,7 @@ def test_a_past_is_thinned_on_postgres_as_on_sqlite(cluster: Postgres, tmp_path:
     run_id = bring(there, there_blobs, whole).run_id
     for one, own_blobs in ((database, blobs), (there, there_blobs)):
         Thinner(one, own_blobs, keep_bytes=1).run(most_seconds=1e9)
+        check_sums(one)
     here = contents(write(database, blobs, run.id, tmp_path / "here.bifurk"))
     assert len(here["tensor_stats"]) < len(contents(whole)["tensor_stats"]) / 1.5
     moved = contents(write(there, there_blobs, run_id, tmp_path / "moved.bifurk"))

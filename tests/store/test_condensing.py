@@ -17,6 +17,7 @@ from bifurk_service.store.models import Attempt, ExtremesRow
 from bifurk_service.store.runs import delete_run
 from tests.database import fresh_database
 from tests.store.condensed import check, condensed_rows, spans_of
+from tests.store.outlined import check_outlined
 from tests.written_run import WrittenRun
 
 ENOUGH = 4_300
@@ -40,6 +41,8 @@ def test_every_step_is_told_once_at_every_width(database: Database) -> None:
         spans = spans_of(run, widest=widest)
         check(run, spans)
         widths[widest] = len(spans.first)
+    for points in (4, 10, 60, 400):
+        check_outlined(run, points)
     assert widths[-1] == ENOUGH
     assert widths[70] < ENOUGH / 6
     assert widths[640] < widths[70] / 3

@@ -10,17 +10,37 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import event, insert, select, text
+from sqlalchemy import event, insert, select, text, update
 
 from bifurk_service.pipeline.dispatch import Dispatch
 from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.workers import Workers
-from bifurk_service.store import leases, live, profiles, queries, runs, series, snapshots
+from bifurk_service.store import (
+    leases,
+    live,
+    profiles,
+    queries,
+    runs,
+    scalars,
+    snapshot_lists,
+    snapshots,
+    sums,
+    timeline,
+)
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Session
 from bifurk_service.store.leases import Lease
-from bifurk_service.store.models import Attempt, Snapshot, StoredPart
+from bifurk_service.store.models import (
+    Attempt,
+    Series,
+    SeriesPoint,
+    Snapshot,
+    StoredMark,
+    StoredPart,
+)
+from bifurk_service.store.run_sizes import run_bytes
 from bifurk_service.store.spectra import nearest_singular_values
+from bifurk_service.store.thinned_ranges import thinned_ranges
 from tests.database import fresh_database
 from tests.written_run import WrittenRun
 
@@ -42,18 +62,28 @@ QUERIES: Final[dict[str, Query]] = {
     "whether a step fits": lambda s, a, n: runs.check_step(
         s, a, SimpleNamespace(sequence=n.sequence + 1, step=n.step + 10)
     ),
-    "a run's course": lambda s, a, _n: series.timeline(s, a.run_id),
+    "a run's course": lambda s, a, _n: timeline.timeline(s, a.run_id),
     "runs of a scrape": lambda s, _a, _n: live.live_runs(s, ended_after=0.0),
-    "a page of snapshots": lambda s, a, _n: queries.list_snapshots(
+    "a page of snapshots": lambda s, a, _n: snapshot_lists.list_snapshots(
         s, a.run_id, after_id=0, limit=20
     ),
-    "the next page": lambda s, a, _n: queries.list_snapshots(s, a.run_id, after_id=20, limit=10),
+    "the next page": lambda s, a, _n: snapshot_lists.list_snapshots(
+        s, a.run_id, after_id=20, limit=10
+    ),
     "the last snapshot": lambda s, a, _n: queries.snapshot_at(s, a.run_id, None),
     "the newest values": lambda s, a, n: queries.latest_values(s, a.id, "mean", step=n.step),
     "the first step measured": lambda s, a, _n: profiles.first_measured_step(s, a.id),
     "what profiles are made of": lambda s, a, n: profiles.profile_tensors(s, a.id, n.step),
     "what they began with": lambda s, a, _n: profiles.profile_tensors(s, a.id, 0, forward=True),
     "spectra": lambda s, a, n: nearest_singular_values(s, a.id, step=n.step),
+    "snapshots by state": lambda s, a, _n: sums.snapshot_counts(s, a.run_id),
+    "snapshots of runs": lambda s, a, _n: sums.snapshot_totals(s, [a.run_id]),
+    "how far judging has come": lambda s, a, _n: sums.judged_so_far(s, a.id),
+    "whether a figure still holds": lambda s, a, n: sums.measured_until(s, a.run_id, n.step - 9),
+    "what a run takes": lambda s, a, _n: run_bytes(s, a.run_id),
+    "what is thinned": lambda s, a, _n: thinned_ranges(s, a.run_id),
+    "marks": lambda s, a, _n: snapshot_lists.list_marks(s, a.run_id),
+    "a scalar at a glance": lambda s, a, _n: scalars.scalar_sketch(s, a.run_id, "loss", points=8),
 }
 
 
@@ -67,6 +97,12 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WrittenRu
             session.get_one(Attempt, run.attempt).first_sequence = 0
             ids = session.scalars(select(Snapshot.id)).all()
             session.execute(insert(StoredPart), [_receipt(one) for one in ids])
+            mark = {"snapshot_id": ids[-1], "kind": "eval", "step": 1, "details": {}}
+            session.execute(insert(StoredMark), [mark])
+            session.execute(insert(Series), [{"id": 1, "run_id": run.id, "name": "loss"}])
+            session.execute(insert(SeriesPoint), [_point(run, one) for one in range(length)])
+            last = (Snapshot.sequence > length - 9) & (Snapshot.sequence < length - 2)
+            session.execute(update(Snapshot).where(last).values(thinned=2))
         written.append(run)
     yield written[0], written[1]
     for run in written:
@@ -76,6 +112,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WrittenRu
 def _receipt(snapshot_id: int) -> dict[str, Any]:
     receipt = {"snapshot_id": snapshot_id, "rank": 0, "digest": "0", "encoding": "zstd"}
     return {**receipt, "blob_key": f"p/r/first/{snapshot_id}", "blob_bytes": 1, "stale_key": None}
+
+
+def _point(run: WrittenRun, place: int) -> dict[str, Any]:
+    point = {"series_id": 1, "attempt_id": run.attempt, "step": 10 * place, "mean": float(place)}
+    return {**point, "last": None, "min": None, "max": None, "count": 1}
 
 
 @pytest.mark.parametrize("name", QUERIES)

@@ -13,7 +13,7 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Attempt, Snapshot, StoredMark
 from bifurk_service.store.receipts import BlobReceipt, receive_part
 from bifurk_service.store.runs import apply_attempt_report
-from bifurk_service.store.series import scalar_points
+from bifurk_service.store.scalars import scalar_points
 from tests.database import fresh_database
 from tests.parts import make_part
 

@@ -27,7 +27,7 @@ from bifurk_service.store.alerts import get_alert, move_alert
 from bifurk_service.store.audit import Action
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert
-from bifurk_service.store.queries import run_summary
+from bifurk_service.store.run_lists import run_summary
 from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.tokens import Grant
 

@@ -42,9 +42,10 @@ from bifurk_service.stats.value import NoValue
 from bifurk_service.store.engine import Session
 from bifurk_service.store.measurements import statistics_at
 from bifurk_service.store.models import Snapshot, Tensor
-from bifurk_service.store.queries import RunSummary, measured_steps
+from bifurk_service.store.run_lists import RunSummary
 from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.series import find_tensors
+from bifurk_service.store.snapshot_lists import measured_steps
 from bifurk_service.store.thinned_ranges import thinned_ranges
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["distributions"])

@@ -16,7 +16,7 @@ from bifurk_service.domain import LARGEST
 from bifurk_service.services import services
 from bifurk_service.store.alerts import get_alert
 from bifurk_service.store.deliveries import DeliveryFilter, deliveries_of
-from bifurk_service.store.queries import run_summary
+from bifurk_service.store.run_lists import run_summary
 
 router = APIRouter(prefix="/api/v1/deliveries", tags=["alerts"])
 

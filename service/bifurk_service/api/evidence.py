@@ -12,7 +12,7 @@ from bifurk_service.api.parameters import AlertId
 from bifurk_service.replay.evidence import evidence_of
 from bifurk_service.services import services
 from bifurk_service.store.alerts import get_alert
-from bifurk_service.store.queries import run_summary
+from bifurk_service.store.run_lists import run_summary
 
 router = APIRouter(prefix="/api/v1/alerts", tags=["alerts"])
 

@@ -25,8 +25,9 @@ from bifurk_service.errors import NotFoundError, NotReadyError
 from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.store.exporting import ExportSelection, export_rows
-from bifurk_service.store.series import find_tensors, timeline
+from bifurk_service.store.series import find_tensors
 from bifurk_service.store.thinned_ranges import thinned_ranges
+from bifurk_service.store.timeline import timeline
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["series"])
 

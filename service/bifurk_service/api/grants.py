@@ -8,7 +8,7 @@ from fastapi import Depends
 
 from bifurk_service.access import check_project, require
 from bifurk_service.store.engine import Session
-from bifurk_service.store.queries import RunSummary, run_summary
+from bifurk_service.store.run_lists import RunSummary, run_summary
 from bifurk_service.store.tokens import Grant
 
 Reader = Annotated[Grant, Depends(require("read"))]

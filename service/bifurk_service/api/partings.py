@@ -19,8 +19,8 @@ from bifurk_service.stats.parting import (
 )
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Tensor
-from bifurk_service.store.queries import measured_steps
 from bifurk_service.store.series import statistic_courses
+from bifurk_service.store.snapshot_lists import measured_steps
 
 MOST_POINTS: Final = 2_000_000
 """Read of both runs together, tensors times steps: some seconds and 100 MB."""

@@ -55,8 +55,9 @@ from bifurk_service.store.models import Snapshot
 from bifurk_service.store.profiles import first_measured_step, profile_series, profile_tensors
 from bifurk_service.store.queries import latest_values, snapshot_at
 from bifurk_service.store.runs import attempt_slug
-from bifurk_service.store.series import find_tensors, timeline
+from bifurk_service.store.series import find_tensors
 from bifurk_service.store.thinned_ranges import thinned_ranges
+from bifurk_service.store.timeline import timeline
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}/profile", tags=["series"])
 

@@ -33,20 +33,16 @@ from bifurk_service.store.beside import live_together
 from bifurk_service.store.directives import pinned_snapshots
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Attempt, Snapshot
-from bifurk_service.store.queries import (
-    RunSummary,
-    judged_steps,
-    list_marks,
-    list_projects,
-    list_runs,
-    list_snapshots,
-)
 from bifurk_service.store.removal import hide_run
+from bifurk_service.store.run_lists import RunSummary, list_projects, list_runs
 from bifurk_service.store.run_sizes import run_bytes
-from bifurk_service.store.series import Place, find_tensors, places, scalar_names
-from bifurk_service.store.snapshots import snapshot_counts
+from bifurk_service.store.scalars import scalar_names
+from bifurk_service.store.series import find_tensors
+from bifurk_service.store.snapshot_lists import list_marks, list_snapshots
+from bifurk_service.store.sums import judged_so_far, snapshot_counts
 from bifurk_service.store.tags import add_tag, checked_tag, remove_tag
 from bifurk_service.store.thinned_ranges import thinned_ranges
+from bifurk_service.store.timeline import Place, places
 from bifurk_service.store.tokens import Grant
 
 router = APIRouter(prefix="/api/v1", tags=["runs"])
@@ -230,12 +226,12 @@ def _attempt(attempt: Attempt, place: Place) -> AttemptAnswer:
 
 
 def _readiness(session: Session, attempts: list[Attempt]) -> ReadinessAnswer:
-    steps = judged_steps(session, attempts[-1].id) if attempts else []
+    judged = judged_so_far(session, attempts[-1].id if attempts else -1)
     return ReadinessAnswer.model_validate(
         readiness(
-            judged=len(steps),
-            last_step=steps[-1] if steps else None,
-            interval_steps=steps[-1] - steps[-2] if len(steps) > 1 else None,
+            judged=judged.count,
+            last_step=judged.last_step,
+            interval_steps=judged.interval_steps,
         )
     )
 

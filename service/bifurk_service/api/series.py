@@ -36,15 +36,11 @@ from bifurk_service.stats.registry import BY_NAME, Nature
 from bifurk_service.stats.thinning import thin
 from bifurk_service.store.imports import imported_series, imported_statistics
 from bifurk_service.store.models import Tensor
+from bifurk_service.store.outlines import Asked, outlined_series
 from bifurk_service.store.queries import get_tensor, snapshot_at, statistics_of
 from bifurk_service.store.runs import attempt_slug
-from bifurk_service.store.series import (
-    StatisticSeries,
-    find_tensors,
-    scalar_names,
-    scalar_points,
-    statistic_series,
-)
+from bifurk_service.store.scalars import scalar_names, scalar_points
+from bifurk_service.store.series import StatisticSeries, find_tensors
 from bifurk_service.store.snapshots import parts_of
 from bifurk_service.store.thinned_ranges import thinned_ranges
 
@@ -96,8 +92,17 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
         if stat in imported:
             series = imported_series(session, run_id, stat, ids, first_step=first, last_step=last)
         else:
-            series = statistic_series(
-                session, run_id, stat, ids, first_step=first, last_step=last, attempt=attempt
+            series = outlined_series(
+                session,
+                Asked(
+                    run_id=run_id,
+                    statistic=stat,
+                    tensor_ids=ids,
+                    points=points,
+                    first_step=first,
+                    last_step=last,
+                    attempt=attempt,
+                ),
             )
         gone = thinned_ranges(session, run_id, attempt, first_step=first, last_step=last)
         items = _bounded(zip(tensors, series, strict=True), stat, points)

@@ -28,9 +28,9 @@ from bifurk_service.stats.spectra.marchenko_pastur import density, edges
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Snapshot, Tensor
 from bifurk_service.store.queries import get_tensor, snapshot_at, statistics_of
-from bifurk_service.store.series import timeline
 from bifurk_service.store.snapshots import parts_of
 from bifurk_service.store.spectra import StoredSpectrum, latest_spectrum, spectrum_steps
+from bifurk_service.store.timeline import timeline
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}/tensors/{tensor_id}", tags=["distributions"])
 

@@ -19,7 +19,7 @@ from bifurk_service.settings import Settings
 from bifurk_service.store.audit import Action, record_act
 from bifurk_service.store.blobs import BlobStore, open_blobs
 from bifurk_service.store.engine import Database
-from bifurk_service.store.queries import run_summary
+from bifurk_service.store.run_lists import run_summary
 from bifurk_service.store.whole_runs import run_meant
 
 

@@ -34,7 +34,7 @@ from bifurk_service.store.alert_lists import children_of, parent_ids
 from bifurk_service.store.alerts import get_alert
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert
-from bifurk_service.store.queries import run_summary
+from bifurk_service.store.run_lists import run_summary
 from bifurk_service.store.runs import attempt_slug
 
 router = APIRouter(include_in_schema=False)

@@ -25,7 +25,7 @@ from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.stats.statistic import Nature, Statistic
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert
-from bifurk_service.store.queries import RunSummary
+from bifurk_service.store.run_lists import RunSummary
 from bifurk_service.store.tokens import Grant
 
 ROOM: Final = "where it may be before it is told of"

@@ -39,7 +39,7 @@ from bifurk_service.pages.statistic_courses import statistic_courses
 from bifurk_service.pages.tables import csv_of
 from bifurk_service.pages.views import AlertView
 from bifurk_service.services import services
-from bifurk_service.store.queries import run_summary
+from bifurk_service.store.run_lists import run_summary
 
 router = APIRouter(prefix="/alerts/{alert_id}/figures", include_in_schema=False)
 

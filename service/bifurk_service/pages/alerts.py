@@ -14,7 +14,7 @@ from bifurk_service.pages.rendering import page
 from bifurk_service.pages.views import AlertsView
 from bifurk_service.services import services
 from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
-from bifurk_service.store.queries import list_projects, run_names
+from bifurk_service.store.run_lists import list_projects, run_names
 
 router = APIRouter(include_in_schema=False)
 

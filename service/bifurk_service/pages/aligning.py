@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bifurk_service.pages.runs import loss_name
 from bifurk_service.store.engine import Session
-from bifurk_service.store.series import ScalarPoint, scalar_names, scalar_points
+from bifurk_service.store.scalars import ScalarPoint, scalar_names, scalar_points
 
 TOKENS: Final = ("tokens", "tokens_seen", "train/tokens", "train/tokens_seen")
 """Scalars that count tokens so far, the likeliest first; then whatever has tokens in its name."""

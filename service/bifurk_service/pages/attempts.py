@@ -12,7 +12,7 @@ from bifurk_service.store.beside import live_together
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Attempt
 from bifurk_service.store.runs import attempts_of
-from bifurk_service.store.series import Place, places
+from bifurk_service.store.timeline import Place, places
 
 MOST_BRANCHES = 3
 """Drawn beside the course, the newest."""

@@ -27,8 +27,9 @@ from bifurk_service.stats.baseline import (
 )
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.store.engine import Session
-from bifurk_service.store.queries import RunSummary, measured_steps
+from bifurk_service.store.run_lists import RunSummary
 from bifurk_service.store.series import find_tensors
+from bifurk_service.store.snapshot_lists import measured_steps
 from bifurk_service.store.tokens import Grant
 
 MOST_GOOD: Final = 20

@@ -27,7 +27,7 @@ from bifurk_service.services import services
 from bifurk_service.stats.baseline import BY_CHANCE, HOLD, LEAST_TO_TELL
 from bifurk_service.stats.registry import BY_NAME, Nature
 from bifurk_service.store.engine import Session
-from bifurk_service.store.queries import RunSummary, list_runs, search_runs
+from bifurk_service.store.run_lists import RunSummary, list_runs, search_runs
 from bifurk_service.store.tokens import Grant
 
 router = APIRouter(prefix="/compare", include_in_schema=False)

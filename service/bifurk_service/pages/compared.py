@@ -15,8 +15,10 @@ from bifurk_service.pages.views import CompareView
 from bifurk_service.store.engine import Session
 from bifurk_service.store.measurements import statistics_at
 from bifurk_service.store.models import Snapshot, Tensor
-from bifurk_service.store.queries import RunSummary, measured_steps, snapshot_at
+from bifurk_service.store.queries import snapshot_at
+from bifurk_service.store.run_lists import RunSummary
 from bifurk_service.store.series import find_tensors
+from bifurk_service.store.snapshot_lists import measured_steps
 from bifurk_service.store.tokens import Grant
 
 MATRIX_DIMENSIONS = 2

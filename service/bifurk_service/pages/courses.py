@@ -11,9 +11,10 @@ from typing import Final, cast
 import numpy as np
 from fastapi import Request
 
-from bifurk_service.store.courses import Courses, measured_until, read_courses
+from bifurk_service.store.courses import Courses, read_courses
 from bifurk_service.store.engine import Session
-from bifurk_service.store.series import timeline
+from bifurk_service.store.sums import measured_until
+from bifurk_service.store.timeline import timeline
 
 MOST_BYTES: Final = 256 << 20
 

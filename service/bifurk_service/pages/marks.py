@@ -13,7 +13,7 @@ from bifurk_service.figures.evidence import RunMark
 from bifurk_service.store.courses import learning_rates
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert
-from bifurk_service.store.queries import list_marks
+from bifurk_service.store.snapshot_lists import list_marks
 
 MOST_MARKS: Final = 400
 """Of a figure, those nearest the onset."""

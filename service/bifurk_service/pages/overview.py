@@ -29,12 +29,13 @@ from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME, Statistic
 from bifurk_service.stats.spans import Spans, single_steps
 from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
-from bifurk_service.store.courses import learning_rates, measured_until
+from bifurk_service.store.courses import learning_rates
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert, Tensor
 from bifurk_service.store.runs import attempts_of
 from bifurk_service.store.series import find_tensors
 from bifurk_service.store.span_courses import read_spans
+from bifurk_service.store.sums import measured_until
 
 router = APIRouter(prefix="/runs/{run_id}", include_in_schema=False)
 

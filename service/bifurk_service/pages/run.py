@@ -19,9 +19,9 @@ from bifurk_service.stats.registry import BY_NAME, Nature
 from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
 from bifurk_service.store.engine import Session
 from bifurk_service.store.imports import imported_statistics
-from bifurk_service.store.queries import judged_steps
-from bifurk_service.store.series import find_tensors, scalar_names
-from bifurk_service.store.snapshots import snapshot_counts
+from bifurk_service.store.scalars import scalar_names
+from bifurk_service.store.series import find_tensors
+from bifurk_service.store.sums import judged_so_far, snapshot_counts
 from bifurk_service.store.tokens import Grant
 
 router = APIRouter(prefix="/runs/{run_id}", include_in_schema=False)
@@ -56,7 +56,7 @@ def read_run(session: Session, grant: Grant, run_id: int) -> dict[str, Any]:
     run = visible_run(session, run_id, grant)
     listed = listed_attempts(session, run_id)
     attempts = [one.attempt for one in listed]
-    steps = judged_steps(session, attempts[-1].id) if attempts else []
+    judged = judged_so_far(session, attempts[-1].id if attempts else -1)
     tensors = find_tensors(session, run_id)
     warnings, infos = (
         newest_alerts(
@@ -72,9 +72,9 @@ def read_run(session: Session, grant: Grant, run_id: int) -> dict[str, Any]:
         "listed": listed,
         "counts": snapshot_counts(session, run_id),
         "readiness": readiness(
-            judged=len(steps),
-            last_step=steps[-1] if steps else None,
-            interval_steps=steps[-1] - steps[-2] if len(steps) > 1 else None,
+            judged=judged.count,
+            last_step=judged.last_step,
+            interval_steps=judged.interval_steps,
         ),
         "scalars": scalar_names(session, run_id),
         "tensors": tensors,

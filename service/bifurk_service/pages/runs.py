@@ -13,10 +13,10 @@ from bifurk_service.pages.rendering import page
 from bifurk_service.pages.views import RunsView
 from bifurk_service.services import services
 from bifurk_service.store.engine import Session
-from bifurk_service.store.queries import search_runs
+from bifurk_service.store.run_lists import search_runs
 from bifurk_service.store.runs import attempts_of
-from bifurk_service.store.series import scalar_names, scalar_sketch
-from bifurk_service.store.snapshots import snapshot_counts
+from bifurk_service.store.scalars import scalar_names, scalar_sketch
+from bifurk_service.store.sums import snapshot_totals
 from bifurk_service.store.tags import checked_tag
 
 router = APIRouter(include_in_schema=False)
@@ -39,7 +39,8 @@ def get_runs_page(
             before_id=view.before,
             limit=RUNS_A_PAGE,
         )
-        rows = [(run, *_facts(session, run.id)) for run in found]
+        totals = snapshot_totals(session, [run.id for run in found])
+        rows = [(run, totals.get(run.id, 0), *_facts(session, run.id)) for run in found]
     return page(
         request,
         "runs.html",
@@ -49,8 +50,8 @@ def get_runs_page(
     )
 
 
-def _facts(session: Session, run_id: int) -> tuple[int, float | None, int, str]:
-    """Snapshots that came, the usual seconds between two, those lost, and the loss drawn small.
+def _facts(session: Session, run_id: int) -> tuple[float | None, int, str]:
+    """The usual seconds between two snapshots, those lost, and the loss drawn small.
 
     None where the client has not said yet; "" without a loss.
     """
@@ -59,7 +60,7 @@ def _facts(session: Session, run_id: int) -> tuple[int, float | None, int, str]:
     interval = attempts[-1].interval_seconds if attempts else None
     name = loss_name(scalar_names(session, run_id))
     values = scalar_sketch(session, run_id, name, points=POINTS) if name else []
-    return sum(snapshot_counts(session, run_id).values()), interval, lost, sparkline(values)
+    return interval, lost, sparkline(values)
 
 
 def loss_name(names: list[str]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bifurk_service.figures.lines import Course
 from bifurk_service.pages.runs import loss_name
 from bifurk_service.store.engine import Session
-from bifurk_service.store.series import scalar_names, scalar_points
+from bifurk_service.store.scalars import scalar_names, scalar_points
 
 
 def scalar_course(

@@ -22,7 +22,8 @@ from bifurk_service.pages.tensor_reading import OneStep, read_step, reconstructe
 from bifurk_service.pages.views import TensorView
 from bifurk_service.services import services
 from bifurk_service.store.models import Tensor
-from bifurk_service.store.queries import RunSummary, get_tensor
+from bifurk_service.store.queries import get_tensor
+from bifurk_service.store.run_lists import RunSummary
 from bifurk_service.store.spectra import StoredSpectrum
 from bifurk_service.store.tensor_courses import course_step
 

@@ -20,7 +20,7 @@ from bifurk_service.store.baselines import (
 )
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.models import StoredAlert
-from bifurk_service.store.series import timeline
+from bifurk_service.store.timeline import timeline
 
 BACK: Final = "the run is back in the band of its good runs"
 

@@ -32,8 +32,8 @@ from bifurk_service.pipeline.holding import (
 from bifurk_service.pipeline.wanted_works import same_works, wanted_works
 from bifurk_service.stats.baseline import HOLD
 from bifurk_service.store.baselines import JudgedRun, judged_runs
-from bifurk_service.store.courses import measured_until
 from bifurk_service.store.engine import Database
+from bifurk_service.store.sums import measured_until
 
 log = logging.getLogger("bifurk.service")
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from bifurk_service.pipeline.group_courses import Work, median_over_layers
 from bifurk_service.stats.baseline import RunCourse
-from bifurk_service.store.courses import measured_until
 from bifurk_service.store.engine import Database
-from bifurk_service.store.series import StatisticCourses, Stretch, statistic_courses, timeline
+from bifurk_service.store.series import StatisticCourses, statistic_courses
+from bifurk_service.store.sums import measured_until
+from bifurk_service.store.timeline import Stretch, timeline
 
 TENSORS_AT_ONCE: Final = 8
 MOST_BYTES: Final = 128 << 20

@@ -21,8 +21,8 @@ from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.events import trim_events
 from bifurk_service.store.listening import anybody_listens
 from bifurk_service.store.models import Attempt
-from bifurk_service.store.queries import list_runs
 from bifurk_service.store.removal import hide_run
+from bifurk_service.store.run_lists import list_runs
 from bifurk_service.store.runs import (
     expired_runs,
     run_of,

@@ -138,8 +138,8 @@ def _check_whole(
         slug = session.get_one(Attempt, attempt_id).slug
     if gone is not None:
         raise ConflictError(
-            f"{gone.count} snapshots of attempt {slug} up to step {gone.last} are thinned: what "
-            f"detectors were given there is gone; replay from step {gone.last + 1} on"
+            f"snapshots of attempt {slug} from step {gone.first} to step {gone.last} are thinned: "
+            f"what detectors were given there is gone; replay from step {gone.last + 1} on"
         )
 
 

@@ -41,3 +41,41 @@ def extremes_in_cells(
         found[cells[starts], side] = extreme
         where[cells[starts], side] = np.where(first == beyond, 0, first)
     return found, where
+
+
+def extremes_along(
+    values: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The least and the greatest along the first axis, and where they stand first.
+
+    Args:
+        values: float64 [N, ...], NaN without one.
+
+    Returns:
+        Float64 [2, ...], NaN without one, and places int64 [2, ...], 0 without one.
+    """
+    found = np.stack([np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)])
+    return found, np.stack([np.argmax(values == one, axis=0) for one in found])
+
+
+def joined_extremes(
+    values: NDArray[np.float64], places: NDArray[np.int64], length: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Of extremes of consecutive stretches, those of every ``length`` together, and their places.
+
+    Args:
+        values: float64 [n * length, 2, ...], NaN without one. places: int64, of the same shape.
+
+    Returns:
+        Float64 and int64 [n, 2, ...]; of equal values the first counts.
+    """
+    shape = (-1, length, *values.shape[1:])
+    stretches, at = values.reshape(shape), places.reshape(shape)
+    found, where = [], []
+    for side, reduce in enumerate((np.fmin.reduce, np.fmax.reduce)):
+        of_side = stretches[:, :, side]
+        extreme = reduce(of_side, axis=1)
+        first = np.argmax(of_side == extreme[:, None], axis=1)
+        found.append(extreme)
+        where.append(np.take_along_axis(at[:, :, side], first[:, None], axis=1)[:, 0])
+    return np.stack(found, axis=1), np.stack(where, axis=1)

@@ -49,12 +49,3 @@ def joined(parts: Sequence[Spans], *, courses: int) -> Spans:
         low=np.concatenate([empty, *(part.low for part in parts)], axis=1)[:, order],
         high=np.concatenate([empty, *(part.high for part in parts)], axis=1)[:, order],
     )
-
-
-def extremes_of_stretches(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Of [n * length, 2, ...] extremes, those of every ``length`` together, [n, 2, ...]."""
-    stretches = values.reshape(-1, length, *values.shape[1:])
-    return np.stack(
-        [np.fmin.reduce(stretches[:, :, 0], axis=1), np.fmax.reduce(stretches[:, :, 1], axis=1)],
-        axis=1,
-    )

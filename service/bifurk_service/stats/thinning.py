@@ -23,12 +23,17 @@ def thin(values: NDArray[np.float64], points: int) -> NDArray[np.int64]:
     if values.size <= points:
         return np.arange(values.size, dtype=np.int64)
     starts = np.linspace(0, values.size, (points - 2) // 2 + 1).astype(np.int64)[:-1]
-    lowest, highest = _first_lowest(values, starts), _first_lowest(-values, starts)
+    lowest, highest = first_lowest(values, starts), first_lowest(-values, starts)
     return np.unique(np.concatenate(([0], lowest, highest, [values.size - 1])))
 
 
-def _first_lowest(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of each stretch the first index of its smallest value; none of a stretch that is all NaN."""
+def first_lowest(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each stretch the first index of its smallest value; none of a stretch that is all NaN.
+
+    Args:
+        values: float64 [N], NaN without one. starts: int64, where stretches begin, the first with
+            0, strictly ascending.
+    """
     stretch = np.zeros(values.size, dtype=np.int64)
     stretch[starts[1:]] = 1
     stretch = stretch.cumsum()

@@ -17,8 +17,8 @@ from bifurk_service.store.models import (
     StoredAlert,
     StoredMark,
 )
-from bifurk_service.store.series import Stretch
 from bifurk_service.store.shown import is_shown
+from bifurk_service.store.timeline import Stretch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

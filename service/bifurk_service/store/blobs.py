@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import fsspec
@@ -60,8 +60,14 @@ class BlobStore(Protocol):
         """
         ...
 
-    def older_than(self, seconds: float) -> list[str]:
-        """Keys of blobs written longer ago than this, unfinished ones among them."""
+    def older_than(self, seconds: float) -> Iterator[str]:
+        """Keys of blobs written longer ago than this, unfinished ones among them.
+
+        A folder after the other, in no certain order; what comes or goes meanwhile may be told of.
+
+        Raises:
+            StorageError: they cannot be listed now.
+        """
         ...
 
 
@@ -127,16 +133,17 @@ class FolderBlobs:
             except OSError:
                 return
 
-    def older_than(self, seconds: float) -> list[str]:
+    def older_than(self, seconds: float) -> Iterator[str]:
         """See ``BlobStore.older_than``; by the clock that the folder's files are dated with."""
-        if not self._root.is_dir():
-            return []
-        limit = _time_of(self._root) - seconds
-        return [
-            path.relative_to(self._root).as_posix()
-            for path in self._root.rglob("*")
-            if _written_before(path, limit)
-        ]
+        limit = _time_of(self._root) - seconds if self._root.is_dir() else 0.0
+        folders = [self._root]
+        while folders:
+            for entry in _entries(folders.pop()):
+                path = Path(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(path)
+                elif _written_before(path, limit):
+                    yield path.relative_to(self._root).as_posix()
 
 
 class RemoteBlobs:
@@ -173,18 +180,30 @@ class RemoteBlobs:
         with _translated("the blob could not be deleted"), suppress(FileNotFoundError):
             self._filesystem.rm_file(f"{self._root}/{key}")
 
-    def older_than(self, seconds: float) -> list[str]:
-        """See ``BlobStore.older_than``; empty where the filesystem does not tell times."""
+    def older_than(self, seconds: float) -> Iterator[str]:
+        """See ``BlobStore.older_than``; none where the filesystem does not tell times."""
         limit = datetime.now(UTC).timestamp() - seconds
+        folders = [self._root]
+        while folders:
+            folder = folders.pop()
+            for entry in self._listed(folder):
+                path, written = entry["name"].rstrip("/"), entry.get("LastModified")
+                if entry["type"] == "directory" and path != folder:
+                    folders.append(path)
+                elif isinstance(written, datetime) and written.timestamp() < limit:
+                    yield path.removeprefix(f"{self._root}/")
+
+    def _listed(self, folder: str) -> list[dict[str, Any]]:
+        """What is in a folder now; nothing of it stays in the filesystem's own memory."""
         with _translated("the blobs could not be listed", gone=False):
-            self._filesystem.invalidate_cache()  # another process may have written some
-            found = self._filesystem.find(self._root, detail=True)
-        times = {path: entry.get("LastModified") for path, entry in found.items()}
-        return [
-            path.removeprefix(f"{self._root}/")
-            for path, written in times.items()
-            if isinstance(written, datetime) and written.timestamp() < limit
-        ]
+            self._filesystem.invalidate_cache()
+            try:
+                return list(self._filesystem.ls(folder, detail=True))
+            except FileNotFoundError:
+                self._check_bucket()
+                return []
+            finally:
+                self._filesystem.invalidate_cache()
 
     @property
     def _in_bucket(self) -> bool:
@@ -227,6 +246,12 @@ def _time_of(folder: Path) -> float:
         return 0.0
     finally:
         probe.unlink(missing_ok=True)
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder, as it is read; nothing of one that is gone."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        yield from entries
 
 
 def _written_before(path: Path, limit: float) -> bool:

@@ -7,17 +7,27 @@ in that table and can be made anew at any time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import chain
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, delete, func, insert, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
-from bifurk_service.stats.spans import extremes_of_stretches
+from bifurk_service.stats.extreme_places import extremes_along
 from bifurk_service.stats.table import STATISTIC_NAMES
-from bifurk_service.store.kept_extremes import kept_rows
+from bifurk_service.store.condensed_rows import (
+    BINS,
+    LEVELS,
+    PLACE,
+    keep_row,
+    row_of_those_below,
+    span,
+)
+from bifurk_service.store.kept_extremes import Kept, kept_rows
 from bifurk_service.store.models import (
     TENSOR_STATS,
     Attempt,
@@ -27,11 +37,6 @@ from bifurk_service.store.models import (
     Thinning,
 )
 
-BINS: Final = 8
-"""Bins of one row; as many bins of a level are one of the next."""
-LEVELS: Final = (1, 2, 3)
-ENCODING: Final = "<f8"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Condensed:
@@ -39,17 +44,14 @@ class Condensed:
 
     Attributes:
         start: the sequence it begins with. snapshots: how many of its snapshots were measured.
-        extremes: float64 [BINS, 2, T, statistics].
+        extremes: float64 [BINS, 2, T, statistics], NaN without a value. places: of the same shape,
+            how many sequences behind the begin each stands.
     """
 
     start: int
     snapshots: int
     extremes: NDArray[np.float64]
-
-
-def span(level: int) -> int:
-    """Snapshots that one bin spans."""
-    return int(BINS**level)
+    places: NDArray[np.uint16]
 
 
 def attempts_to_condense(session: Session) -> list[int]:
@@ -71,32 +73,19 @@ def condense(session: Session, attempt_id: int) -> Condensed | None:
     if attempt.cursor + 1 - start < BINS * span(1):
         return None
     tensor_ids = _tensor_ids(session, attempt)
-    place = (Snapshot.sequence - start) // span(1)
-    table = TENSOR_STATS.c
-    columns = [table[name] for name in STATISTIC_NAMES]
-    rows = session.execute(
-        select(
-            table.tensor_id,
-            place,
-            *(func.min(column) for column in columns),
-            *(func.max(column) for column in columns),
-        )
-        .join(
-            Snapshot,
-            (Snapshot.attempt_id == table.attempt_id) & (Snapshot.step == table.step),
-        )
-        .where(table.attempt_id == attempt_id, _within(start))
-        .group_by(table.tensor_id, place)
-    ).all()
-    extremes = np.full((BINS, 2, len(tensor_ids), len(columns)), np.nan)
-    if rows:
-        found = np.array([tuple(row) for row in rows], dtype=np.float64)
-        tensors = np.searchsorted(tensor_ids, found[:, 0].astype(np.int64))
-        bins = found[:, 1].astype(np.int64)
-        extremes[bins, :, tensors] = found[:, 2:].reshape(len(found), 2, len(columns))
-    _add_kept(session, attempt_id, start, extremes)
+    kept = _kept(session, attempt_id, start)
+    shape = (BINS, 2, len(tensor_ids), len(STATISTIC_NAMES))
+    extremes, places = np.full(shape, np.nan), np.zeros(shape, dtype=PLACE)
+    for number in range(BINS):
+        behind = number * span(1)
+        values = _values(session, attempt_id, tensor_ids, start + behind, kept)
+        extremes[number], at = extremes_along(values)
+        places[number] = at + behind
     return Condensed(
-        start=start, snapshots=_measured(session, attempt_id, start), extremes=extremes
+        start=start,
+        snapshots=_measured(session, attempt_id, start),
+        extremes=extremes,
+        places=places,
     )
 
 
@@ -112,16 +101,16 @@ def keep_condensed(session: Session, attempt_id: int, condensed: Condensed) -> b
         return False
     if _next_start(session, attempt) != condensed.start:
         return False
-    _keep(session, attempt_id, LEVELS[0], condensed.start, condensed.extremes)
+    keep_row(session, attempt_id, LEVELS[0], condensed.start, condensed.extremes, condensed.places)
     attempt.condensed = condensed.start + BINS * span(1)
     for level in LEVELS[1:]:
         length = BINS * span(level)
         if attempt.condensed % length:
             break
         start = attempt.condensed - length
-        below = _rows_below(session, attempt_id, level, start)
+        below = row_of_those_below(session, attempt_id, level, start)
         if below is not None:
-            _keep(session, attempt_id, level, start, below)
+            keep_row(session, attempt_id, level, start, *below)
     return True
 
 
@@ -140,71 +129,50 @@ def forget_condensed(session: Session, attempt: Attempt, sequence: int) -> None:
         )
 
 
-def decoded(data: bytes) -> NDArray[np.float64]:
-    """A row's extremes, float64 [BINS, 2, T]."""
-    return np.frombuffer(data, dtype=ENCODING).reshape(BINS, 2, -1)
-
-
-def _keep(
-    session: Session, attempt_id: int, level: int, start: int, extremes: NDArray[np.float64]
-) -> None:
-    session.execute(
-        insert(ExtremesRow),
-        [
-            {
-                "attempt_id": attempt_id,
-                "level": level,
-                "statistic": name,
-                "block": start // (BINS * span(level)),
-                "data": extremes[..., place].astype(ENCODING).tobytes(),
-            }
-            for place, name in enumerate(STATISTIC_NAMES)
-        ],
-    )
-
-
-def _rows_below(
-    session: Session, attempt_id: int, level: int, start: int
-) -> NDArray[np.float64] | None:
-    """The extremes of a level's row from the rows of the level below, [BINS, 2, T, statistics]."""
-    first = start // (BINS * span(level - 1))
-    rows = session.execute(
-        select(ExtremesRow.statistic, ExtremesRow.block, ExtremesRow.data).where(
-            ExtremesRow.attempt_id == attempt_id,
-            ExtremesRow.level == level - 1,
-            ExtremesRow.block >= first,
-            ExtremesRow.block < first + BINS,
+def _values(
+    session: Session,
+    attempt_id: int,
+    tensor_ids: Sequence[int],
+    start: int,
+    kept: Mapping[str, Sequence[Kept]],
+) -> NDArray[np.float64]:
+    """Everything of a bin of the first level, float64 [snapshots, T, statistics]; NaN without."""
+    values = np.full((span(1), len(tensor_ids), len(STATISTIC_NAMES)), np.nan)
+    table = TENSOR_STATS.c
+    columns = [func.coalesce(table[name], float("inf")) for name in STATISTIC_NAMES]
+    rows = session.connection().execute(
+        select(table.tensor_id, Snapshot.sequence - start, *columns)
+        .join(Snapshot, (Snapshot.attempt_id == table.attempt_id) & (Snapshot.step == table.step))
+        .where(
+            table.attempt_id == attempt_id,
+            Snapshot.sequence >= start,
+            Snapshot.sequence < start + span(1),
         )
-    ).all()
-    found = {(name, block): decoded(data) for name, block, data in rows}
-    if len({block for _, block in found}) < BINS:
-        return None  # over a gap in the sequences: there the rows below are read
-    tensors = max(one.shape[-1] for one in found.values())
-    extremes = np.full((BINS, BINS, 2, tensors, len(STATISTIC_NAMES)), np.nan)
-    for place, name in enumerate(STATISTIC_NAMES):
-        for block in range(BINS):
-            one = found.get((name, first + block))
-            if one is not None:
-                extremes[block, :, :, : one.shape[-1], place] = one
-    return extremes_of_stretches(extremes.reshape(-1, *extremes.shape[2:]), BINS)
+    )
+    read = cast("Iterable[tuple[float, ...]]", rows.cursor)
+    flat = np.fromiter(chain.from_iterable(read), dtype=np.float64).reshape(-1, 2 + len(columns))
+    tensors, at = flat[:, 0].astype(np.int64), flat[:, 1].astype(np.int64)
+    found = np.where(np.isinf(flat[:, 2:]), np.nan, flat[:, 2:])
+    values[at, np.searchsorted(tensor_ids, tensors)] = found
+    _add_kept(values, start, kept)
+    return values
 
 
-def _add_kept(session: Session, attempt_id: int, start: int, extremes: NDArray[np.float64]) -> None:
+def _kept(session: Session, attempt_id: int, start: int) -> Mapping[str, Sequence[Kept]]:
     """What is kept of thinned snapshots counts, wherever it has to be condensed again."""
     if session.get(Thinning, attempt_id) is None:
-        return
-    end = start + BINS * span(1)
-    kept = kept_rows(session, attempt_id, STATISTIC_NAMES, start=start, end=end)
-    for index, name in enumerate(STATISTIC_NAMES):
+        return {}
+    return kept_rows(session, attempt_id, STATISTIC_NAMES, start=start, end=start + BINS * span(1))
+
+
+def _add_kept(values: NDArray[np.float64], start: int, kept: Mapping[str, Sequence[Kept]]) -> None:
+    """An extreme is the value itself, at its place."""
+    for index, name in enumerate(STATISTIC_NAMES if kept else ()):
         for row in kept[name]:
             at = row.cells["place"].astype(np.int64) + row.start - start
-            bins, side, tensors = np.nonzero(
-                (at >= 0) & (at < end - start) & ~np.isnan(row.cells["value"])
-            )
-            values = row.cells["value"][bins, side, tensors]
-            cells = at[bins, side, tensors] // span(1), tensors
-            for which, extreme in enumerate((np.fmin, np.fmax)):
-                extreme.at(extremes[:, which, :, index], cells, values)
+            known = (at >= 0) & (at < len(values)) & ~np.isnan(row.cells["value"])
+            *_, tensors = np.nonzero(known)
+            values[at[known], tensors, index] = row.cells["value"][known]
 
 
 def _next_start(session: Session, attempt: Attempt) -> int:

@@ -14,8 +14,9 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.store.kept_extremes import kept_points, merged
-from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot
-from bifurk_service.store.series import Stretch, stretch_query, timeline
+from bifurk_service.store.models import TENSOR_STATS, Snapshot
+from bifurk_service.store.series import stretch_query
+from bifurk_service.store.timeline import Stretch, timeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -126,25 +127,6 @@ def _aligned(found: Sequence[NDArray[np.float64]]) -> Courses:
     )
     courses.values[np.isinf(courses.values)] = np.nan
     return courses
-
-
-def measured_until(session: Session, run_id: int, step: int | None = None) -> tuple[int, int]:
-    """How many snapshots of a run are measured, and the last step of them; -1 without any.
-
-    They are measured in no certain order: as many up to a step as there were means the same ones.
-
-    Args:
-        step: only those up to this one.
-    """
-    query = (
-        select(func.count(), func.coalesce(func.max(Snapshot.step), -1))
-        .join(Attempt, Snapshot.attempt_id == Attempt.id)
-        .where(Attempt.run_id == run_id, Snapshot.measured_at.is_not(None))
-    )
-    if step is not None:
-        query = query.where(Snapshot.step <= step)
-    count, last = session.execute(query).one()
-    return int(count), int(last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

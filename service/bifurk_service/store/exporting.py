@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.runs import attempt_slug
-from bifurk_service.store.series import stretch_query, timeline
+from bifurk_service.store.series import stretch_query
+from bifurk_service.store.timeline import timeline
 
 _Read: TypeAlias = tuple[int, int, list[tuple[float, ...]]]
 """Rows of one tensor in one stretch, by their places."""

@@ -22,8 +22,8 @@ from bifurk_service.store.models import (
     Tensor,
 )
 from bifurk_service.store.nearest import nearest_rows
-from bifurk_service.store.series import timeline
 from bifurk_service.store.spectra import nearest_singular_values
+from bifurk_service.store.timeline import timeline
 
 INPUTS: Final = ("std", "std_ratio_to_first", "displacement_std")
 """Statistics of single tensors that profiles are made of."""

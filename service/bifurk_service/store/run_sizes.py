@@ -8,20 +8,9 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.stats.table import STATISTIC_NAMES
-from bifurk_service.store.models import (
-    Attempt,
-    DetectorState,
-    ExtremesRow,
-    KeptExtremesRow,
-    Run,
-    Snapshot,
-    SpectrumRow,
-    StoredPart,
-    Tensor,
-    Thinning,
-)
+from bifurk_service.store.models import Attempt, DetectorState, Run, Tensor, Thinning
 from bifurk_service.store.shown import is_shown
-from bifurk_service.store.thinning import WHOLE
+from bifurk_service.store.sums import sums_of
 
 ROW_BYTES: Final = 100 + 10 * len(STATISTIC_NAMES)
 """Of one tensor at one snapshot, with key and index entry: what 256,000 rows took on SQLite."""
@@ -32,28 +21,23 @@ SPECTRUM_BYTES: Final = 1_200
 
 
 def run_bytes(session: Session, run_id: int) -> int:
-    """About how many bytes a run takes; what is marked to go does not count."""
-    attempts = select(Attempt.id).where(Attempt.run_id == run_id)
+    """About how many bytes a run takes; what is marked to go counts until it is gone.
+
+    Added up from sums, whatever lies behind them: see ``store.sums``.
+    """
+    sums = sums_of(session, run_id)
     tensors = _sum(session, select(func.count()).where(Tensor.run_id == run_id))
-    every = select(func.count()).where(Snapshot.attempt_id.in_(attempts))
-    whole = every.where(Snapshot.thinned == WHOLE, Snapshot.measured_at.is_not(None))
-    of_run = Snapshot.attempt_id.in_(attempts)
-    blobs = (
-        select(func.sum(StoredPart.blob_bytes + func.coalesce(StoredPart.stale_bytes, 0)))
-        .join(Snapshot, Snapshot.id == StoredPart.snapshot_id)
-        .where(of_run, Snapshot.thinned == WHOLE)
-    )
-    values = func.length(SpectrumRow.singular_values) + SPECTRUM_BYTES
+    attempts = select(Attempt.id).where(Attempt.run_id == run_id)
     return (
-        _sum(session, every) * SNAPSHOT_BYTES
-        + _sum(session, whole) * tensors * ROW_BYTES
-        + _sum(session, blobs)
-        + _sum(session, select(func.sum(values)).where(SpectrumRow.attempt_id.in_(attempts)))
+        sums.snapshots * SNAPSHOT_BYTES
+        + sums.whole * tensors * ROW_BYTES
+        + sums.blob_bytes
+        + sums.spectrum_bytes
+        + sums.spectra * SPECTRUM_BYTES
+        + sums.extremes_bytes
         + sum(
-            _sum(session, select(func.sum(func.length(column))).where(owner.in_(attempts)))
-            for column, owner in (
-                (ExtremesRow.data, ExtremesRow.attempt_id),
-                (KeptExtremesRow.data, KeptExtremesRow.attempt_id),
+            _sum(session, select(func.sum(func.length(memory))).where(owner.in_(attempts)))
+            for memory, owner in (
                 (DetectorState.state, DetectorState.attempt_id),
                 (Thinning.state, Thinning.attempt_id),
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session, aliased
 
 from bifurk_service.domain import AttemptState, Clock, Mark
@@ -154,17 +154,6 @@ def clock_of(session: Session, snapshot: Snapshot) -> Clock:
     )
 
 
-def snapshot_counts(session: Session, run_id: int) -> dict[str, int]:
-    """Number of a run's snapshots by state."""
-    rows = session.execute(
-        select(Snapshot.state, func.count())
-        .join(Attempt, Snapshot.attempt_id == Attempt.id)
-        .where(Attempt.run_id == run_id)
-        .group_by(Snapshot.state)
-    )
-    return {RECEIVED: 0, MEASURED: 0, JUDGED: 0, LATE: 0, FAILED: 0, **dict(rows.all())}
-
-
 def failed_sequences(session: Session, attempt: Attempt) -> list[int]:
     """Sequences beyond an attempt's cursor that were given up."""
     return list(
@@ -255,7 +244,12 @@ def forget_stale_blobs(session: Session, part_ids: Sequence[int]) -> None:
     )
 
 
-def blob_keys(session: Session) -> set[str]:
-    """Keys of all blobs that parts refer to."""
-    rows = session.execute(select(StoredPart.blob_key, StoredPart.stale_key))
-    return {key for row in rows for key in row if key is not None}
+def known_blobs(session: Session, keys: Collection[str]) -> set[str]:
+    """Which of some keys of blobs parts refer to."""
+    columns = (StoredPart.blob_key, StoredPart.stale_key)
+    return {
+        key
+        for column in columns
+        for key in session.scalars(select(column).where(column.in_(keys)))
+        if key is not None
+    }

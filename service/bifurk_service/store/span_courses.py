@@ -12,10 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bifurk_service.stats.spans import Spans, joined, single_steps
-from bifurk_service.store.condensing import BINS, LEVELS, decoded, span
+from bifurk_service.store.condensed_rows import BINS, LEVELS, decoded, span
 from bifurk_service.store.courses import read_stretch
 from bifurk_service.store.models import Attempt, ExtremesRow, Snapshot, Tensor
-from bifurk_service.store.series import Stretch, timeline
+from bifurk_service.store.timeline import Stretch, timeline
 
 Narrow: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
 """Says of stretches from first to last steps, int64 [M] each, which may be drawn as one value."""

@@ -1,6 +1,6 @@
 """Alerts of a stretch that a later attempt of the run went over again: kept, marked, resolved.
 
-Which steps count is the rule of ``store.series.timeline``: where a later attempt begins, the
+Which steps count is the rule of ``store.timeline``: where a later attempt begins, the
 earlier ones end. Alerts of an attempt that trains beside the later one stay: somebody waits for
 them.
 """

@@ -12,8 +12,8 @@ from sqlalchemy import Select, func, select, true
 from sqlalchemy.orm import Session
 
 from bifurk_service.store.models import TENSOR_STATS, Snapshot, SpectrumRow, StoredPart
-from bifurk_service.store.series import Stretch, timeline
 from bifurk_service.store.spectra import VALUES
+from bifurk_service.store.timeline import Stretch, timeline
 
 AT_ONCE = 500
 """Steps that one query names; SQLite takes some thousands."""

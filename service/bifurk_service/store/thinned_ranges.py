@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from bifurk_service.store.series import timeline
 from bifurk_service.store.thinning import thinned_steps
+from bifurk_service.store.timeline import timeline
 
 
 def thinned_ranges(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, literal_column, select, update
 from sqlalchemy.orm import Session, aliased
 
 from bifurk_service.store.kept_extremes import BINS, STAGES, forget_kept, span
@@ -60,11 +60,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThinnedSteps:
-    """The first and the last step that is thinned, and how many are."""
+    """The first and the last step that is thinned."""
 
     first: int
     last: int
-    count: int
 
 
 def unfinished_block(session: Session, run_id: int) -> Block | None:
@@ -263,15 +262,17 @@ def thinned_steps(
     last_step: int | None = None,
 ) -> ThinnedSteps | None:
     """An attempt's thinned steps between two, both included; None without any."""
-    query = select(func.min(Snapshot.step), func.max(Snapshot.step), func.count()).where(
-        Snapshot.attempt_id == attempt_id, Snapshot.thinned != WHOLE
+    # As the index of what is thinned has it: a bound value would not be known to be the same.
+    query = select(Snapshot.step).where(
+        Snapshot.attempt_id == attempt_id, Snapshot.thinned != literal_column(str(WHOLE))
     )
     if first_step is not None:
         query = query.where(Snapshot.step >= first_step)
     if last_step is not None:
         query = query.where(Snapshot.step <= last_step)
-    first, last, count = session.execute(query).one()
-    return ThinnedSteps(first=first, last=last, count=count) if count else None
+    first = session.scalar(query.order_by(Snapshot.step).limit(1))
+    last = session.scalar(query.order_by(Snapshot.step.desc()).limit(1))
+    return None if first is None or last is None else ThinnedSteps(first=first, last=last)
 
 
 def _next_of(session: Session, attempt: Attempt, stage: int) -> Block | None:

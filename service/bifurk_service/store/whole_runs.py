@@ -22,9 +22,9 @@ from bifurk_service.store.models import (
     StoredPart,
     Tensor,
 )
-from bifurk_service.store.queries import list_runs
 from bifurk_service.store.reasons import reasons_ids, statistics_told
 from bifurk_service.store.removal import COMING
+from bifurk_service.store.run_lists import list_runs
 from bifurk_service.store.snapshots import MEASURED, RECEIVED
 
 REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {

@@ -10,7 +10,15 @@ from bifurk_service.store.models.alerts import (
 )
 from bifurk_service.store.models.base import NAME, NEVER_AGAIN, SLUG, WHOLE, WORD, Base
 from bifurk_service.store.models.processes import AttemptLease, RunningPipeline
-from bifurk_service.store.models.runs import Attempt, Pin, Project, Run, RunTag, Thinning
+from bifurk_service.store.models.runs import (
+    Attempt,
+    AttemptSums,
+    Pin,
+    Project,
+    Run,
+    RunTag,
+    Thinning,
+)
 from bifurk_service.store.models.snapshots import (
     Snapshot,
     StoredDirective,
@@ -43,6 +51,7 @@ __all__ = [
     "AlertChange",
     "Attempt",
     "AttemptLease",
+    "AttemptSums",
     "AuditEntry",
     "Base",
     "Delivery",

@@ -82,6 +82,35 @@ class Attempt(Base):
     writer: Mapped[str | None] = mapped_column(WORD)
 
 
+class AttemptSums(Base):
+    """What an attempt has stored, added up; written by triggers of the database and nobody else.
+
+    ``snapshots`` counts all, ``received`` to ``failed`` those in that state, ``judged_on_grid``
+    the judged without those between the grid, ``with_values`` the measured, ``whole`` those of
+    them that are not thinned. ``blob_bytes`` are of all its parts, full values that wait to go
+    among them; ``spectra`` a number, ``spectrum_bytes`` their singular values; ``extremes_bytes``
+    of what is condensed and of what is kept of thinned stretches.
+    """
+
+    __tablename__ = "attempt_sums"
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    snapshots: Mapped[int] = mapped_column(server_default="0")
+    received: Mapped[int] = mapped_column(server_default="0")
+    measured: Mapped[int] = mapped_column(server_default="0")
+    judged: Mapped[int] = mapped_column(server_default="0")
+    late: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    judged_on_grid: Mapped[int] = mapped_column(server_default="0")
+    with_values: Mapped[int] = mapped_column(server_default="0")
+    whole: Mapped[int] = mapped_column(server_default="0")
+    blob_bytes: Mapped[int] = mapped_column(server_default="0")
+    spectra: Mapped[int] = mapped_column(server_default="0")
+    spectrum_bytes: Mapped[int] = mapped_column(server_default="0")
+    extremes_bytes: Mapped[int] = mapped_column(server_default="0")
+
+
 class Thinning(Base):
     """How far an attempt is thinned.
 

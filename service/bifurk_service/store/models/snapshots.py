@@ -44,6 +44,13 @@ class Snapshot(Base):
         UniqueConstraint("attempt_id", "step"),
         Index("ix_snapshots_state_attempt_id_sequence", "state", "attempt_id", "sequence"),
         Index("ix_snapshots_attempt_id_id", "attempt_id", "id"),
+        Index(
+            "ix_snapshots_thinned",
+            "attempt_id",
+            "step",
+            sqlite_where=text("thinned <> 0"),
+            postgresql_where=text("thinned <> 0"),
+        ),
         NEVER_AGAIN,
     )
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -80,6 +87,13 @@ class StoredPart(Base):
         Index(
             "ix_parts_stale",
             "snapshot_id",
+            sqlite_where=text("stale_key IS NOT NULL"),
+            postgresql_where=text("stale_key IS NOT NULL"),
+        ),
+        Index("ix_parts_blob_key", "blob_key"),
+        Index(
+            "ix_parts_stale_key",
+            "stale_key",
             sqlite_where=text("stale_key IS NOT NULL"),
             postgresql_where=text("stale_key IS NOT NULL"),
         ),

@@ -1,0 +1,116 @@
+"""The scalars that users log, read back whole or as a sketch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from sqlalchemy import ColumnElement, Integer, column, select, values
+from sqlalchemy.orm import Session
+
+from bifurk_service.store.models import Attempt, Series, SeriesPoint
+from bifurk_service.store.timeline import timeline
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarPoint:
+    """One interval of a logged scalar, up to a snapshot; None where a value was not finite."""
+
+    step: int
+    last: float | None
+    mean: float | None
+    min: float | None
+    max: float | None
+    count: int
+
+
+def scalar_names(session: Session, run_id: int) -> list[str]:
+    """Names of the scalars a run has logged."""
+    return list(
+        session.scalars(select(Series.name).where(Series.run_id == run_id).order_by(Series.name))
+    )
+
+
+def scalar_points(
+    session: Session, run_id: int, name: str, attempt: str | None = None
+) -> list[ScalarPoint]:
+    """A logged scalar's intervals along the run's timeline, or those of one attempt."""
+    columns = [getattr(SeriesPoint, field.name) for field in fields(ScalarPoint)]
+    points: list[ScalarPoint] = []
+    for stretch in timeline(session, run_id, attempt):
+        query = (
+            select(*columns)
+            .join(Series, SeriesPoint.series_id == Series.id)
+            .where(
+                Series.run_id == run_id,
+                Series.name == name,
+                SeriesPoint.attempt_id == stretch.attempt_id,
+            )
+            .order_by(SeriesPoint.step)
+        )
+        if stretch.end is not None:
+            query = query.where(SeriesPoint.step < stretch.end)
+        rows = session.connection().execute(query).cursor.fetchall()
+        points.extend(ScalarPoint(*row) for row in rows)
+    return points
+
+
+def scalar_sketch(session: Session, run_id: int, name: str, *, points: int) -> list[float]:
+    """A logged scalar's means, all of up to twice ``points``, else at about ``points`` even steps.
+
+    In the order of attempts and steps, NaN without a value; a long one is not read whole.
+    """
+    found = select(Series.id).where(Series.run_id == run_id, Series.name == name)
+    series_id = session.scalar(found)
+    if series_id is None:
+        return []
+    own = SeriesPoint.series_id == series_id
+    order = (SeriesPoint.attempt_id, SeriesPoint.step)
+    few = select(SeriesPoint.mean).where(own).order_by(*order).limit(2 * points + 1)
+    means = session.scalars(few).all()
+    if len(means) > 2 * points:
+        means = _sampled(session, own, _even_places(session, run_id, own, points))
+    return [math.nan if mean is None else mean for mean in means]
+
+
+def _even_places(
+    session: Session, run_id: int, own: ColumnElement[bool], points: int
+) -> list[tuple[int, int]]:
+    """About so many attempts and steps, evenly spread over the steps of all attempts."""
+    ends = [
+        select(SeriesPoint.step)
+        .where(own, SeriesPoint.attempt_id == Attempt.id)
+        .order_by(order)
+        .limit(1)
+        .correlate(Attempt)
+        .scalar_subquery()
+        for order in (SeriesPoint.step, SeriesPoint.step.desc())
+    ]
+    query = select(Attempt.id, *ends).where(Attempt.run_id == run_id).order_by(Attempt.id)
+    extents = [row for row in session.execute(query) if row[1] is not None]
+    every = max(1, sum(last - first for _, first, last in extents) // points)
+    return [
+        (attempt_id, step)
+        for attempt_id, first, last in extents
+        for step in (*range(first, last, every), last)
+    ]
+
+
+def _sampled(
+    session: Session, own: ColumnElement[bool], places: Sequence[tuple[int, int]]
+) -> Sequence[float | None]:
+    """At each attempt and step the first mean at or after it."""
+    place = values(
+        column("number", Integer), column("attempt_id", SeriesPoint.attempt_id.type),
+        column("step", SeriesPoint.step.type), name="places",
+    ).data([(number, *one) for number, one in enumerate(places)]).cte("place")  # fmt: skip
+    mean = (
+        select(SeriesPoint.mean)
+        .where(own, SeriesPoint.attempt_id == place.c.attempt_id, SeriesPoint.step >= place.c.step)
+        .order_by(SeriesPoint.step)
+        .limit(1)
+        .correlate(place)
+        .scalar_subquery()
+    )
+    return session.scalars(select(mean).select_from(place).order_by(place.c.number)).all()

@@ -1,0 +1,91 @@
+"""Series in fewer points are read from what is condensed, and lose no extreme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from bifurk_service.pipeline.condensing import condense_due
+from bifurk_service.store import outlines
+from bifurk_service.store.engine import Database
+from bifurk_service.store.models import ExtremesRow
+from tests.database import fresh_database
+from tests.store.outlined import check_outlined
+from tests.written_run import WrittenRun
+
+LENGTH = 700
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = fresh_database(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrittenRun]:
+    run = WrittenRun(fresh_database(tmp_path_factory.mktemp("outlined")))
+    run.judge(range(LENGTH))
+    condense_due(run.database, most_seconds=60)
+    yield run
+    run.database.close()
+
+
+@pytest.mark.parametrize("points", [4, 5, 12, 40, 120])
+def test_a_long_series_keeps_its_extremes_at_their_steps(run: WrittenRun, points: int) -> None:
+    found = check_outlined(run, points)
+    assert all(len(one.steps) > points / 3 for one in found)
+
+
+def test_a_short_one_is_given_whole(run: WrittenRun) -> None:
+    for one in check_outlined(run, 200):
+        assert len(one.steps) == LENGTH
+
+
+@pytest.mark.parametrize(("first", "last"), [(130, None), (None, 6_660), (77, 6_001), (5_000, 1)])
+def test_between_two_steps(run: WrittenRun, first: int | None, last: int | None) -> None:
+    for points in (4, 20, 60):
+        found = check_outlined(run, points, first_step=first, last_step=last)
+        assert all(len(one.steps) >= min(4, len(one.steps)) for one in found)
+
+
+def test_tensors_are_read_in_parts(run: WrittenRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = check_outlined(run, 40)
+    monkeypatch.setattr(outlines, "NUMBERS_AT_ONCE", 1)
+    in_parts = check_outlined(run, 40)
+    assert [one.steps.tolist() for one in in_parts] == [one.steps.tolist() for one in at_once]
+
+
+def test_gaps_later_tensors_and_attempts_that_take_over(database: Database) -> None:
+    run = WrittenRun(database)
+    run.judge([*range(100), *range(180, 300)])
+    condense_due(database, most_seconds=60)
+    run.tensors.append(run.add_tensor("later"))
+    run.judge(range(300, 420))
+    condense_due(database, most_seconds=60)
+    later = run.begin("second")
+    run.judge(range(330, 600), attempt=later)
+    condense_due(database, most_seconds=60)
+    for points in (4, 9, 30, 100):
+        check_outlined(run, points)
+        check_outlined(run, points, attempt="first")
+        check_outlined(run, points, attempt="second", first_step=3_400)
+
+
+def test_what_waits_to_be_condensed_is_read_one_by_one(database: Database) -> None:
+    """As after an upgrade, and where an archive of an older version was brought in."""
+    run = WrittenRun(database)
+    run.judge(range(150))
+    check_outlined(run, 20)
+    condense_due(database, most_seconds=60)
+    with database.write() as session:
+        session.execute(update(ExtremesRow).where(ExtremesRow.block == 0).values(places=None))
+    check_outlined(run, 20)
+
+
+def test_a_run_without_anything_has_no_points(database: Database) -> None:
+    assert [one.steps.size for one in check_outlined(WrittenRun(database), 4)] == [0, 0]
