@@ -8,7 +8,8 @@ from alembic import context
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from bifurk_service.store.engine import UPGRADE_LOCK, UPGRADE_LOCK_SECONDS
+from bifurk_service.store.locks import UPGRADE_LOCK
+from bifurk_service.store.migrating import UPGRADE_LOCK_SECONDS
 from bifurk_service.store.models import Base
 
 url = context.config.get_main_option("sqlalchemy.url")

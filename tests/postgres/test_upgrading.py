@@ -12,7 +12,8 @@ from alembic import command
 from sqlalchemy import text
 
 from bifurk_service.errors import SetupError
-from bifurk_service.store import engine as engine_module
+from bifurk_service.store import migrating
+from bifurk_service.store.connecting import BUSY_TIMEOUT_SECONDS
 from bifurk_service.store.engine import Database, alembic_config
 from tests.command import Command
 from tests.deploy.postgres import Postgres
@@ -45,7 +46,7 @@ def test_two_who_upgrade_at_once_both_find_it_done(older: str, tmp_path: Path) -
 def test_an_upgrade_behind_a_long_reader_keeps_nobody_waiting(
     older: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "UPGRADE_PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(migrating, "UPGRADE_PAUSE_SECONDS", 0.5)
     database, reader, writer = Database(older), Database(older), Database(older)
     upgrading = threading.Thread(target=database.upgrade)
     with reader.read() as session:
@@ -55,7 +56,7 @@ def test_an_upgrade_behind_a_long_reader_keeps_nobody_waiting(
             begun = time.monotonic()
             with writer.write() as other:
                 other.execute(text("UPDATE runs SET updated_at = 0"))
-            assert time.monotonic() - begun < engine_module.BUSY_TIMEOUT_SECONDS
+            assert time.monotonic() - begun < BUSY_TIMEOUT_SECONDS
         assert upgrading.is_alive()
     upgrading.join(DEADLINE_SECONDS)
     database.check_current()
@@ -66,9 +67,9 @@ def test_an_upgrade_behind_a_long_reader_keeps_nobody_waiting(
 def test_an_upgrade_that_never_gets_its_turn_says_so_and_changes_nothing(
     older: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "UPGRADE_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(engine_module, "UPGRADE_LOCK_SECONDS", 0.1)
-    monkeypatch.setattr(engine_module, "UPGRADE_TRIES", 2)
+    monkeypatch.setattr(migrating, "UPGRADE_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(migrating, "UPGRADE_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(migrating, "UPGRADE_TRIES", 2)
     database, reader = Database(older), Database(older)
     with reader.read() as session:
         session.execute(text("SELECT id FROM runs"))

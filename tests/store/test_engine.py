@@ -11,9 +11,10 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from bifurk_service.errors import SetupError, StorageError
-from bifurk_service.store import engine as engine_module
+from bifurk_service.store import connecting
 from bifurk_service.store.engine import Database, alembic_config
 from bifurk_service.store.models import Base, Project
+from bifurk_service.store.network_folders import network_filesystem
 from tests.database import fresh_database
 
 
@@ -80,7 +81,7 @@ def test_many_writers_at_once_all_get_their_turn(database: Database) -> None:
 def test_a_database_locked_by_someone_else_is_a_storage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(connecting, "BUSY_TIMEOUT_SECONDS", 0.1)
     url = f"sqlite:///{tmp_path / 'test.db'}"
     first, second = Database(url), Database(url)
     first.upgrade()
@@ -100,13 +101,13 @@ def test_an_old_schema_is_named_with_the_command_that_mends_it(tmp_path: Path) -
 def test_sqlite_on_a_network_filesystem_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "network_filesystem", lambda _path: "nfs4")
+    monkeypatch.setattr(connecting, "network_filesystem", lambda _path: "nfs4")
     with pytest.raises(SetupError, match=r"network filesystem \(nfs4\)"):
         Database(f"sqlite:///{tmp_path / 'test.db'}")
 
 
 def test_a_local_folder_is_no_network_filesystem(tmp_path: Path) -> None:
-    assert engine_module.network_filesystem(tmp_path) is None
+    assert network_filesystem(tmp_path) is None
 
 
 def test_a_schema_of_a_newer_version_is_named_in_a_line(tmp_path: Path) -> None:

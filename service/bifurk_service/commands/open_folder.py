@@ -18,7 +18,7 @@ from bifurk.transport import Urllib3Transport
 from bifurk_service.commands.rest import Json, Rest, RestError
 from bifurk_service.errors import SetupError
 from bifurk_service.settings import Settings
-from bifurk_service.store.engine import network_filesystem
+from bifurk_service.store.network_folders import network_filesystem
 
 SERVER_FOLDER: Final = ".bifurk-server"
 """In the opened folder: opened again, it shows at once what was imported before."""

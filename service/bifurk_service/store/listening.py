@@ -10,10 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from bifurk_service.errors import StorageError
-from bifurk_service.store.engine import WRITER_LOCK, Database
+from bifurk_service.store.engine import Database
+from bifurk_service.store.locks import LISTENING_LOCK
 
-LISTENING_LOCK: Final = WRITER_LOCK + 2
-"""The one of PostgreSQL's advisory locks that servers share which take in."""
 KEEPALIVE_SECONDS: Final = 30
 """How soon PostgreSQL asks whether the machine of a server is still there."""
 LOOK_SECONDS: Final = 5.0

@@ -14,7 +14,7 @@ from typing import Final
 from bifurk_service.commands.doctor.finding import Finding, fine, problem, warning
 from bifurk_service.commands.doctor.probing import bifurk_version
 from bifurk_service.settings import Settings
-from bifurk_service.store.engine import network_filesystem
+from bifurk_service.store.network_folders import network_filesystem
 
 if sys.platform != "win32":
     import resource
