@@ -15,6 +15,7 @@ from bifurk_service.pipeline.removing import remove_due
 from bifurk_service.store.engine import Database, Session, alembic_config
 from bifurk_service.store.models import Base, Reasons, ReasonsToMove, Snapshot, Tensor
 from bifurk_service.store.queries import statistics_of
+from bifurk_service.store.reasons import move_some
 from bifurk_service.store.removal import hide_run
 from tests.parts import make_part
 from tests.pipeline.house import House
@@ -92,7 +93,8 @@ def check_it_goes_down_and_up(house: House) -> None:
 def check_it_is_moved(database: Database, said: Answers) -> None:
     """A little at a time, and to the end; nobody sees a difference."""
     for _ in said:
-        move_reasons(database, most_seconds=1e-9)
+        with database.write() as session:
+            move_some(session, most=1)
         assert answers(database) == said
     move_reasons(database)
     assert nothing_in_rows(database)

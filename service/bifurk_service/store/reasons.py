@@ -14,8 +14,10 @@ from sqlalchemy.orm import Session
 from bifurk_service.stats.table import STATISTIC_NAMES
 from bifurk_service.store.models import TENSOR_STATS, Reasons, ReasonsToMove, Tensor
 
-AT_ONCE: Final = 500
-"""Digests in one query, and rows moved in one transaction."""
+DIGESTS_AT_ONCE: Final = 500
+"""In one query."""
+ROWS_AT_ONCE: Final = 1_000
+"""Whose reasons are moved in one transaction."""
 
 TOLD: Final = func.coalesce(Reasons.document, TENSOR_STATS.c.no_value, type_=JSON).label("no_value")
 """Of a row of ``statistics_told``: why there is no value, by statistic; None where all have one."""
@@ -65,8 +67,8 @@ def _ids_of(session: Session, run_id: int, texts: Iterable[str]) -> dict[str, in
 
 def _known(session: Session, run_id: int, digests: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for first in range(0, len(digests), AT_ONCE):
-        some = digests[first : first + AT_ONCE]
+    for first in range(0, len(digests), DIGESTS_AT_ONCE):
+        some = digests[first : first + DIGESTS_AT_ONCE]
         query = select(Reasons.digest, Reasons.id)
         rows = session.execute(query.where(Reasons.run_id == run_id, Reasons.digest.in_(some)))
         found.update(rows.all())
@@ -78,45 +80,48 @@ def next_to_move(session: Session) -> int | None:
     return session.scalar(select(func.min(ReasonsToMove.tensor_id)))
 
 
-def move_some(session: Session) -> bool:
-    """Puts the reasons in some of a tensor's rows where this version has them.
+def move_some(session: Session, *, most: int = ROWS_AT_ONCE) -> bool:
+    """Puts the reasons in at most so many rows where this version has them.
 
     They stay as they are, word for word.
 
     Returns:
         Whether there may be more to do.
     """
-    tensor_id = next_to_move(session)
-    if tensor_id is None:
-        return False
+    while most > 0:
+        tensor_id = next_to_move(session)
+        if tensor_id is None:
+            return False
+        moved = _move_of(session, tensor_id, most)
+        if moved < most:
+            session.execute(delete(ReasonsToMove).where(ReasonsToMove.tensor_id == tensor_id))
+        most -= max(1, moved)
+    return True
+
+
+def _move_of(session: Session, tensor_id: int, most: int) -> int:
+    """Moves those in so many of one tensor's rows; how many there were."""
     table = TENSOR_STATS.c
     rows = session.execute(
         select(table.attempt_id, table.step, table.no_value)
         .where(table.tensor_id == tensor_id, table.no_value.is_not(None))
-        .limit(AT_ONCE)
+        .limit(most)
     ).all()
-    if rows:
-        _move(session, tensor_id, rows)
-    else:
-        session.execute(delete(ReasonsToMove).where(ReasonsToMove.tensor_id == tensor_id))
-    return True
-
-
-def _move(session: Session, tensor_id: int, rows: Sequence[Any]) -> None:
+    if not rows:
+        return 0
     run_id = session.scalars(select(Tensor.run_id).where(Tensor.id == tensor_id)).one()
     texts = [json.dumps(document) if document else "" for *_, document in rows]
     ids = _ids_of(session, run_id, set(texts))
-    table = TENSOR_STATS.c
     of_row = (
         table.tensor_id == tensor_id,
         table.attempt_id == bindparam("of_attempt"),
         table.step == bindparam("at_step"),
     )
-    moved = update(TENSOR_STATS).where(*of_row)
     session.execute(
-        moved.values(no_value=None, reasons_id=bindparam("reasons")),
+        update(TENSOR_STATS).where(*of_row).values(no_value=None, reasons_id=bindparam("reasons")),
         [
             {"of_attempt": attempt_id, "at_step": step, "reasons": ids[text]}
             for (attempt_id, step, _), text in zip(rows, texts, strict=True)
         ],
     )
+    return len(rows)
