@@ -5,7 +5,8 @@ from __future__ import annotations
 from bifurk_service.errors import NotFoundError
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Snapshot
-from bifurk_service.store.queries import measured_steps, snapshot_at
+from bifurk_service.store.queries import snapshot_at
+from bifurk_service.store.snapshot_lists import measured_steps
 
 
 def whole_snapshot(
