@@ -23,7 +23,7 @@ from bifurk_service.ingest.routes import Writer
 from bifurk_service.services import services
 from bifurk_service.stats.statistic import Nature
 from bifurk_service.store.audit import Action
-from bifurk_service.store.imports import Described, Imported, keep_points
+from bifurk_service.store.imported_points import Described, Imported, keep_points
 from bifurk_service.store.run_lists import RunSummary, run_summary
 from bifurk_service.store.runs import ensure_run
 from bifurk_service.store.tokens import Grant
