@@ -33,7 +33,7 @@ test: $(VENV)/.test $(VENV)/.weights system  ## the whole test suite (ARGS='-k n
 
 fuzz: $(VENV)/.fuzz  ## break parts a million ways, guided by coverage, and ask the interface at random (minutes; RUNS=, FUZZ_EXAMPLES=)
 	@PYTHONPATH=. $(BIN)/python tests/fuzz/part_decoder.py --runs $(or $(RUNS),1000000)
-	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/python -m pytest --timeout=1800 tests/fuzz/test_interface.py
+	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/python -m pytest --timeout=1800 tests/fuzz/test_interface.py tests/wire/test_fuzz.py
 
 soak: $(VENV)/.test system  ## kill everything in turn while four trainings send (ARGS='--seed 7 --minutes 10 --stack several')
 	@$(BIN)/python -m tests.faults.soak $(ARGS)

@@ -262,13 +262,13 @@ def test_signs_are_compared_even_where_products_underflow() -> None:
 def sampled(
     now: NDArray[np.float64], first: NDArray[np.float64], at: NDArray[np.int64]
 ) -> dict[str, Value]:
-    return since(
-        exact(now[at], "float64"),
-        exact(first[at], "float64"),
-        first=exact(first[at], "float64"),
-        steps=4,
-        size=now.size,
-    )
+    return motion_of_sample(exact(now[at], "float64"), exact(first[at], "float64"), size=now.size)
+
+
+def motion_of_sample(now: Exact, then: Exact, *, size: int) -> dict[str, Value]:
+    """What depends on the size of the whole: all but the dip of the paths."""
+    compared = Compared(now=now, then=then)
+    return motion_statistics(previous=compared, first=compared, size=size, steps_since_previous=2)
 
 
 RATIOS = ("update_ratio", "distance_to_first", "cosine_to_first", "std_ratio_to_first")
@@ -354,7 +354,9 @@ def test_whatever_the_bits_are_every_statistic_is_finite_or_says_why(dtype: str)
             rng.integers(0, most, size, dtype=BITS[dtype], endpoint=True) for _ in ("now", "then")
         )
         now, then = (Exact(dtype=dtype, data=bits.view(STORAGE[dtype])) for bits in drawn)
-        for whole in (size, size + 5):
-            measured = since(now, then, first=then, size=whole, steps=2)
-            assert set(measured) == set(names_of(Family.MOTION))
+        for measured in (
+            since(now, then, first=then, size=size, steps=2),
+            motion_of_sample(now, then, size=size + 5),
+        ):
+            assert set(measured) | {"path_dip_ratio"} == set(names_of(Family.MOTION))
             assert all(isinstance(v, NoValue) or math.isfinite(v) for v in measured.values())

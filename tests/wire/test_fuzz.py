@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -74,8 +75,10 @@ HEADER, DATA = take_apart(PLAIN)
 HEADER_BYTES = len(PLAIN) - len(DATA)
 MANIFEST = json.loads(HEADER["__metadata__"]["manifest"])
 
+EXAMPLES = 20 * int(os.environ.get("FUZZ_EXAMPLES", "4"))
+"""A test; ``make fuzz`` breaks more, and ``tests/fuzz`` breaks whole parts by the thousand."""
 hostile_settings = settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 edits = st.lists(
     st.tuples(st.integers(0, len(PLAIN)), st.binary(max_size=9)), min_size=1, max_size=5

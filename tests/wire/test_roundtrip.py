@@ -96,6 +96,7 @@ def small_tensors(draw: st.DrawFn) -> TensorPart:
     )
 
 
+@settings(max_examples=40)
 @given(st.lists(small_tensors(), max_size=6, unique_by=lambda tensor: tensor.name))
 def test_small_tensors_of_any_bits_come_back(tensors: list[TensorPart]) -> None:
     part = Part(manifest=MANIFEST, tensors=tuple(tensors))
@@ -103,7 +104,7 @@ def test_small_tensors_of_any_bits_come_back(tensors: list[TensorPart]) -> None:
     assert_same_part(decode(encode_plain(part), encoding="identity"), part)
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(st.data())
 @pytest.mark.parametrize("dtype", STORAGE)
 def test_counts_and_samples_of_any_bits_come_back(dtype: str, data: st.DataObject) -> None:

@@ -143,11 +143,11 @@ def masked_median(values: Array, mask: Mask) -> Array:
         values: float64 [S, N].
         mask: bool [S, N], or [1, N] where it is the same for all.
     """
-    if mask.shape[1] and mask.all():
-        ordered = np.sort(values, axis=1)
-        half = ordered.shape[1] // 2
-        return (ordered[:, (ordered.shape[1] - 1) // 2] + ordered[:, half]) / 2
-    count = np.broadcast_to(mask.sum(axis=1), len(values))
+    if mask.all():
+        return _median(values)
+    if len(mask) == 1:
+        return _median(values[:, mask[0]])
+    count = mask.sum(axis=1)
     ordered = np.where(mask, values, np.inf)
     ordered.sort(axis=1)
     rows = np.arange(len(ordered))
@@ -155,6 +155,14 @@ def masked_median(values: Array, mask: Mask) -> Array:
     high = ordered[rows, np.minimum(count // 2, ordered.shape[1] - 1)]
     empty = count == 0
     return (np.where(empty, 0.0, low) + np.where(empty, 0.0, high)) / 2
+
+
+def _median(values: Array) -> Array:
+    count = values.shape[1]
+    if not count:
+        return np.zeros(len(values))
+    ordered = np.sort(values, axis=1)
+    return (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
 
 
 def robust_sigma(residuals: Array, mask: Mask) -> Array:
