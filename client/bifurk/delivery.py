@@ -14,7 +14,8 @@ from bifurk.losses import LossLedger
 from bifurk.outbox import DEFAULT_MEMORY_BYTES, MemoryOutbox, Outbox
 from bifurk.readdressing import Readdressing
 from bifurk.sender import Sender
-from bifurk.spool import Spool, new_folder_name, open_spool
+from bifurk.spool import Spool, open_spool
+from bifurk.spool_folder import new_folder_name
 from bifurk.transport import Request, Response, Transport, Urllib3Transport
 
 logger = logging.getLogger("bifurk")

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from bifurk.folder_lock import FolderLock
-from bifurk.spool import LOCK_NAME
+from bifurk.spool_folder import LOCK_NAME
 
 MOST_HELD: Final = 64
 """A process may open 256 files on some systems, and 1,024 on most; ranks are more."""

@@ -9,11 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
-import secrets
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +17,6 @@ from bifurk.losses import LossLedger
 from bifurk.outbox import Entry
 from bifurk.record import (
     SUFFIX,
-    TEMPORARY_SUFFIX,
     TornRecordError,
     frames,
     make_folder,
@@ -30,15 +24,19 @@ from bifurk.record import (
     sync_folder,
     write_record,
 )
+from bifurk.spool_folder import (
+    LOCK_NAME,
+    NUMBER_DIGITS,
+    TARGET_NAME,
+    is_own,
+    new_folder_name,
+    number_of,
+    recorded_target,
+    records,
+    remove_emptied,
+)
 from bifurk.transport import Request
 from bifurk.waiting import MAX_ENTRIES, Slot, WaitingLine
-
-LOCK_NAME: Final = "lock"
-TARGET_NAME: Final = "target"
-"""Holds the url that the folder's requests are for. The token is never written."""
-
-NUMBER_DIGITS: Final = 20
-"""Enough for nanoseconds since 1970; of fixed length, so that names sort as numbers."""
 
 FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 PASSING_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
@@ -75,47 +73,6 @@ def open_spool(parent: Path, *, target: str, max_bytes: int, ledger: LossLedger)
             with contextlib.suppress(OSError):
                 _adopt_own(spool, leftover)
     return spool
-
-
-def new_folder_name() -> str:
-    """A name no other process uses, ascending with the time."""
-    return f"{time.time_ns():0{NUMBER_DIGITS}d}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def is_own(folder: Path) -> bool:
-    """Whether the folder belongs to this user: what others leave is not sent with our token.
-
-    Raises:
-        OSError: nothing can be learnt about it.
-    """
-    return sys.platform == "win32" or folder.stat().st_uid == os.geteuid()
-
-
-def recorded_target(folder: Path) -> str | None:
-    """The url a spool folder's requests are for; None for anything else."""
-    try:
-        return (folder / TARGET_NAME).read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeError):
-        return None
-
-
-def records(folder: Path) -> list[Path]:
-    """The files of a folder's requests, oldest first.
-
-    Raises:
-        OSError: the folder cannot be read.
-    """
-    return sorted(path for path in folder.iterdir() if _number(path) is not None)
-
-
-def remove_emptied(folder: Path) -> None:
-    """Removes a folder whose requests are all gone; one that holds anything else stays."""
-    with contextlib.suppress(OSError):
-        if records(folder):
-            return
-        for path in _litter(folder):
-            path.unlink()
-        folder.rmdir()
 
 
 class Spool:
@@ -246,7 +203,7 @@ class Spool:
 
         Its snapshot is of another process's attempt, so its loss is not counted by sequence.
         """
-        slot = self._admit(path.stat().st_size, number=_number(path))
+        slot = self._admit(path.stat().st_size, number=number_of(path))
         if slot is None:
             path.unlink()
             return
@@ -302,20 +259,8 @@ class Spool:
             self._path(slot).unlink()
 
 
-def _number(path: Path) -> int | None:
-    stem = path.stem
-    is_number = stem.isascii() and stem.isdigit() and len(stem) == NUMBER_DIGITS
-    return int(stem) if path.suffix == SUFFIX and is_number else None
-
-
 def _adopt_own(spool: Spool, leftover: Path) -> None:
     if is_own(leftover):
         spool.adopt(leftover)
     else:
         logger.warning("%s belongs to another user and is left alone", leftover)
-
-
-def _litter(folder: Path) -> Iterator[Path]:
-    """The target first: a folder without one is nobody's to adopt."""
-    yield from (path for path in (folder / TARGET_NAME, folder / LOCK_NAME) if path.exists())
-    yield from folder.glob(f"*{TEMPORARY_SUFFIX}")

@@ -30,7 +30,7 @@ from bifurk.retry import (
 )
 from bifurk.sender import REQUEST_SECONDS
 from bifurk.side_by_side import Folders, in_step, together
-from bifurk.spool import is_own, recorded_target, records, remove_emptied
+from bifurk.spool_folder import is_own, recorded_target, records, remove_emptied
 from bifurk.transport import Request, Response, Transport, TransportError
 
 PATIENCE_SECONDS: Final = 60.0

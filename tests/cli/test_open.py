@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bifurk.losses import LossLedger
-from bifurk.spool import Spool, new_folder_name
+from bifurk.spool import Spool
+from bifurk.spool_folder import new_folder_name
 from bifurk.transport import Request
 from bifurk.wire import AttemptReport, Part, content_digest, encode, encode_attempt
 from tests.api.filling import BROKEN_AT, SNAPSHOTS, Caller, broken_part

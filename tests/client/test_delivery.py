@@ -17,7 +17,7 @@ from bifurk.delivery import Delivery, NoDelivery, OutboxDelivery, open_delivery
 from bifurk.losses import LossLedger
 from bifurk.record import read_record
 from bifurk.sender import THREAD_NAME
-from bifurk.spool import records
+from bifurk.spool_folder import records
 from bifurk.testing import FailingTransport, InMemoryTransport
 from bifurk.transport import Request
 from tests.client.loopback import (

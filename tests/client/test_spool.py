@@ -24,7 +24,8 @@ from bifurk.folder_lock import FolderInUseError, FolderLock
 from bifurk.losses import LossLedger
 from bifurk.outbox import MemoryOutbox, Outbox
 from bifurk.record import HEADER_NAMES, TornRecordError, frames, read_record, write_record
-from bifurk.spool import DISK_TRIES, Spool, open_spool, records
+from bifurk.spool import DISK_TRIES, Spool, open_spool
+from bifurk.spool_folder import records
 from bifurk.transport import Request
 from bifurk.waiting import Slot, WaitingLine
 from bifurk.wire import SLUG_PATTERN
@@ -461,7 +462,7 @@ class TestPassingOn:
         first.append(request(0))
         first.close()
         with monkeypatch.context() as patch:
-            patch.setattr("bifurk.spool.os.geteuid", lambda: os.getuid() + 1)
+            patch.setattr("bifurk.spool_folder.os.geteuid", lambda: os.getuid() + 1)
             other = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=ledger)
         assert other.pending() == 0
         assert f"{first.folder} belongs to another user" in caplog.text

@@ -18,7 +18,8 @@ from bifurk.folder_holds import FolderHolds
 from bifurk.folder_lock import FolderLock
 from bifurk.losses import LossLedger
 from bifurk.record import frames, write_record
-from bifurk.spool import Spool, open_spool, records
+from bifurk.spool import Spool, open_spool
+from bifurk.spool_folder import records
 from bifurk.sync import Summary, sync
 from bifurk.testing import FailingTransport, InMemoryTransport
 from bifurk.transport import Request, Response, TransportError
@@ -162,7 +163,7 @@ class TestCommand:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         folder = record(tmp_path / "a", "1", "2")
-        monkeypatch.setattr("bifurk.spool.os.geteuid", lambda: os.getuid() + 1)
+        monkeypatch.setattr("bifurk.spool_folder.os.geteuid", lambda: os.getuid() + 1)
         with serving() as server:
             assert main(["sync", str(tmp_path), "--url", server.url]) == 1
             assert arrived(server) == []

@@ -13,7 +13,7 @@ from typing import Final
 from bifurk.config import WatchConfig
 from bifurk.configure import resolve
 from bifurk.folder_lock import FolderInUseError, FolderLock
-from bifurk.spool import LOCK_NAME, recorded_target, records
+from bifurk.spool_folder import LOCK_NAME, recorded_target, records
 from bifurk_service.commands.doctor.finding import Finding, fine, problem, warning
 
 LEAST_TORCH: Final = (2, 4)
