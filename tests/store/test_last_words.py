@@ -23,14 +23,24 @@ MARK = Mark(kind="checkpoint", step=10, details={"path": "final.pt"})
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def unended(tmp_path: Path) -> Iterator[Database]:
+    """One snapshot is there, another is on its way."""
     database = fresh_database(tmp_path)
-    with database.write() as session:
-        for sequence in (0, 1):
-            blob = BlobReceipt(key="k", digest=str(sequence), encoding="zstd", size_bytes=1)
-            receive_part(session, make_part(sequence, scalars={"loss": LOSS}), blob, now=1.0)
+    receive(database, 0)
     yield database
     database.close()
+
+
+@pytest.fixture
+def database(unended: Database) -> Database:
+    receive(unended, 1)
+    return unended
+
+
+def receive(database: Database, sequence: int) -> None:
+    blob = BlobReceipt(key="k", digest=str(sequence), encoding="zstd", size_bytes=1)
+    with database.write() as session:
+        receive_part(session, make_part(sequence, scalars={"loss": LOSS}), blob, now=1.0)
 
 
 def end(database: Database, *, state: str = "finished") -> None:
@@ -52,8 +62,18 @@ def test_the_last_mark_belongs_to_the_last_snapshot(database: Database, state: s
     assert snapshot.sequence == 1
 
 
-def test_the_last_scalars_are_added_to_those_of_the_last_step(database: Database) -> None:
-    end(database)
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_the_last_scalars_are_added_to_those_of_the_last_step(
+    unended: Database, overtaken: bool
+) -> None:
+    """However late the last snapshot comes, what was said after it is the last."""
+    if overtaken:
+        end(unended)
+        receive(unended, 1)
+    else:
+        receive(unended, 1)
+        end(unended)
+    database = unended
     with database.read() as session:
         first, last = scalar_points(session, 1, "loss")
     assert (first.mean, first.count) == (2.0, 2)

@@ -18,9 +18,19 @@ still fit a signed 64-bit column."""
 
 
 def keep_scalars(
-    session: Session, attempt: Attempt, step: int, scalars: Mapping[str, ScalarSummary]
+    session: Session,
+    attempt: Attempt,
+    step: int,
+    scalars: Mapping[str, ScalarSummary],
+    *,
+    last: bool = True,
 ) -> None:
-    """Keeps what was logged up to a step; what is there for that step already is added to."""
+    """Keeps what was logged up to a step; what is there for that step already is added to.
+
+    Args:
+        last: whether it was logged after what is there. A part's was not: where something is
+            there, its attempt's last words have overtaken it.
+    """
     rows = session.execute(select(Series.name, Series.id).where(Series.run_id == attempt.run_id))
     known = dict(rows.all())
     for name, scalar in scalars.items():
@@ -34,7 +44,7 @@ def keep_scalars(
         if earlier is None:
             session.add(_point(key, scalar))
         else:
-            _add(earlier, scalar)
+            _add(earlier, scalar, last=last)
 
 
 def keep_marks(session: Session, snapshot: Snapshot, marks: Iterable[Mark]) -> None:
@@ -50,7 +60,7 @@ def keep_marks(session: Session, snapshot: Snapshot, marks: Iterable[Mark]) -> N
 def keep_last_words(session: Session, attempt: Attempt, report: AttemptReport) -> None:
     """Keeps what was said after the last snapshot; it is told with the end of the attempt."""
     if attempt.last_step is not None:
-        keep_scalars(session, attempt, attempt.last_step, report.scalars)
+        keep_scalars(session, attempt, attempt.last_step, report.scalars, last=True)
     last = session.scalar(
         select(Snapshot)
         .where(Snapshot.attempt_id == attempt.id)
@@ -72,7 +82,7 @@ def _point(key: Mapping[str, int], scalar: ScalarSummary) -> SeriesPoint:
     )
 
 
-def _add(point: SeriesPoint, scalar: ScalarSummary) -> None:
+def _add(point: SeriesPoint, scalar: ScalarSummary, *, last: bool) -> None:
     """The summary of both intervals together; a value that is not finite leaves none."""
     count = point.count + scalar.count
     if point.mean is not None:
@@ -81,7 +91,9 @@ def _add(point: SeriesPoint, scalar: ScalarSummary) -> None:
         point.min = _finite(min(point.min, scalar.min))
     if point.max is not None:
         point.max = _finite(max(point.max, scalar.max))
-    point.last, point.count = _finite(scalar.last), min(count, MOST_COUNTED)
+    point.count = min(count, MOST_COUNTED)
+    if last:
+        point.last = _finite(scalar.last)
 
 
 def _finite(value: float) -> float | None:

@@ -110,7 +110,7 @@ def receive_part(
     snapshot.coverage = snapshot.received_parts / snapshot.expected_parts
     _keep_tensors(session, run.id, part)
     if manifest.rank == 0:
-        keep_scalars(session, attempt, manifest.step, manifest.scalars)
+        keep_scalars(session, attempt, manifest.step, manifest.scalars, last=False)
         keep_marks(session, snapshot, manifest.marks)
     return True
 
