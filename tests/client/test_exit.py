@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
 import bifurk
+from tests.torch_python import run_with_torch
 
 SCRIPT = """
 import json, sys
@@ -34,18 +33,13 @@ for _ in range(3):
 
 
 def states_left_by(ending: str) -> tuple[list[str], int]:
-    process = run(SCRIPT + ending)
+    process = run_with_torch("-c", SCRIPT + ending)
     return process.stdout.split(), process.returncode
 
 
 def run(source: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(source)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False
     )
 
 

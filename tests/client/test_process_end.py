@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.torch_python import run_with_torch
 
 SCRIPT = """
 import json, multiprocessing, sys
@@ -115,12 +116,6 @@ def test_python_tells_nobody_the_code_that_ends_its_main_process(tmp_path: Path)
 
 
 def _output_of(script: Path) -> str:
-    process = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    process = run_with_torch("-m", script.stem, folder=script.parent)
+    assert process.returncode == 0, process.stderr
     return process.stdout
