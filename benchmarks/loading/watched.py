@@ -12,7 +12,7 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.models import (
     TENSOR_STATS,
     Attempt,
-    DetectorState,
+    DetectorPiece,
     Run,
     Snapshot,
     StoredPart,
@@ -74,7 +74,10 @@ def counted(database: Database) -> Counted:
         )
         rows = session.scalar(select(func.count()).select_from(TENSOR_STATS)) or 0
         blobs = session.scalar(select(func.sum(StoredPart.blob_bytes))) or 0
-        kept = session.scalar(select(func.max(func.length(DetectorState.state)))) or 0
+        of_attempts = select(func.sum(func.length(DetectorPiece.data))).group_by(
+            DetectorPiece.attempt_id
+        )
+        kept = max(session.scalars(of_attempts), default=0)
     return Counted(
         received=sum(states.values()),
         judged=states.get("judged", 0),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.leases import PATIENCE_SECONDS
@@ -17,6 +17,7 @@ from bifurk_service.store.models import (
     TENSOR_STATS,
     Attempt,
     AttemptLease,
+    DetectorPiece,
     DetectorState,
     RunningPipeline,
     Snapshot,
@@ -224,14 +225,15 @@ def test_a_judge_whose_attempt_was_taken_saves_nothing(join: Callable[[], House]
     send(second, ("a",), range(2, 4))
     turns(second)
     with second.database.read() as session:
-        [(sequence, state)] = session.execute(
-            select(DetectorState.sequence, DetectorState.state)
+        [(sequence, pieces)] = session.execute(
+            select(DetectorState.sequence, DetectorState.pieces)
         ).all()
     first.pipeline.stop()
     with second.database.read() as session:
-        assert session.execute(select(DetectorState.sequence, DetectorState.state)).all() == [
-            (sequence, state)
+        assert session.execute(select(DetectorState.sequence, DetectorState.pieces)).all() == [
+            (sequence, pieces)
         ]
+        assert len(pieces) == session.scalar(select(func.count()).select_from(DetectorPiece))
     assert outcome(second.database)["cursors"] == {"a": 3}
 
 
@@ -273,6 +275,7 @@ def everything(database: Database) -> list[str]:
                 Snapshot.__table__,
                 StoredPart.__table__,
                 DetectorState.__table__,
+                DetectorPiece.__table__,
                 TENSOR_STATS,
             )
         ]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from bifurk_service.archives.reading import ArchiveReader
 from bifurk_service.archives.writing import write_run
+from bifurk_service.detect.renumbering import piece_with_tensor_ids
 from bifurk_service.store.blobs import BlobStore
 from bifurk_service.store.engine import Database
 from bifurk_service.store.whole_runs import REFERENCES, Row
@@ -53,19 +49,11 @@ def _rank(name: str, row: Row, ranks: dict[str, dict[int, int]]) -> None:
     for table, column in ELSEWHERE:
         if table == name:
             del row[column]
-    if name in ("detector_states", "thinnings"):
-        row["state"] = _memory(row["state"], ranks["tensors"])
+    if name == "detector_pieces":
+        row["data"] = piece_with_tensor_ids(row["data"], ranks["tensors"])
+        del row["digest"]
     if name == "alerts":
         for one in row["tensors"]:
             one["id"] = ranks["tensors"][one["id"]]
         for one in (*row["evidence"].get("detections", ()), *row["evidence"].get("followers", ())):
             one["tensor"] = ranks["tensors"][one["tensor"]]
-
-
-def _memory(state: bytes, ranks: dict[int, int]) -> dict[str, Any]:
-    with np.load(io.BytesIO(state), allow_pickle=False) as arrays:
-        found = {name: arrays[name].tobytes() for name in arrays.files}
-    memory = "judge"
-    told = json.loads(found[memory])
-    told["tensors"] = [ranks[one] for one in told["tensors"]]
-    return {**found, memory: told}

@@ -23,8 +23,8 @@ class DiesAfter(Database):
         self._left = transactions
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        with super().write() as session:
+    def write(self, *, in_line: bool = True, beside: str | None = None) -> Iterator[Session]:
+        with super().write(in_line=in_line, beside=beside) as session:
             yield session
         self._left -= 1
         if self._left == 0:

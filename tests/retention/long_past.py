@@ -23,6 +23,7 @@ from bifurk_service.store.models import (
     StoredPart,
 )
 from bifurk_service.store.series import StatisticSeries, statistic_series
+from bifurk_service.store.state_pieces import forget_unnamed, keep_pieces
 from bifurk_service.store.states import SavedState, save_state
 from tests.written_run import WrittenRun
 
@@ -77,10 +78,12 @@ class LongPast(WrittenRun):
         """The detectors' memory is saved, and the statistics are condensed."""
         with self.database.write() as session:
             judge = Judge("r")
-            memory = SavedState(
-                definition=judge.definition, sequence=sequence, state=judge.snapshot()
-            )
+            pieces = dict(enumerate(judge.put_away()))
+            keep_pieces(session, self.attempt, sequence, pieces)
+            places = tuple((sequence, number) for number in pieces)
+            memory = SavedState(definition=judge.definition, sequence=sequence, pieces=places)
             save_state(session, self.attempt, memory)
+            forget_unnamed(session, self.attempt)
         condense_due(self.database, most_seconds=60)
 
     def thin(self, blobs: BlobStore, *, keep_bytes: int = 1) -> int:

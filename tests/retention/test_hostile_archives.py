@@ -84,7 +84,7 @@ def thinned(**values: Any) -> Callable[[Members], None]:
         columns = json.loads(members["manifest.json"])["tables"]["thinnings"]
         memory = base64.b64encode(Judge("r").snapshot()).decode()
         row = {"attempt_id": 1, "reached": [64, 0, 0], "stage": None, "block": None}
-        row |= {"definition": "", "sequence": 99, "state": memory, **values}
+        row |= {"definition": "", "sequence": 99, "state": memory, "pieces": None, **values}
         line = json.dumps([row[one] for one in columns]).encode()
         later = {name: members.pop(name) for name in list(members) if name in AFTER_THINNINGS}
         members["rows/thinnings/000000.jsonl.zst"] = zstandard.ZstdCompressor().compress(line)
@@ -129,6 +129,12 @@ HOSTILE: dict[str, tuple[Callable[[Members], Any], str]] = {
     "with a spectrum cut off": (at("spectra", "singular_values", "AAAA"), "is cut off"),
     "with no base64": (at("spectra", "singular_values", "!"), "not base64"),
     "with a damaged memory": (at("detector_states", "state", "AAAA"), "memory of detectors"),
+    "with a damaged piece of a memory": (at("detector_pieces", "data", "AAAA"), "no piece of a"),
+    "without a piece of a memory": (
+        at("detector_pieces", "number", 999), "of its 19 pieces 1 are not in the file",
+    ),
+    "without any piece of a memory": (at("detector_states", "pieces", None), "of its 0 pieces"),
+    "with a piece beyond": (at("detector_states", "pieces", [[0, -1]]), "another form"),
     "with a tensor of another run": (at("tensor_stats", "tensor_id", 99), "not in the file"),
     "with a number that no float holds": (at("snapshots", "coverage", 10**400), "is no Double"),
     "with a time that no float holds": (

@@ -12,7 +12,18 @@ import pytest
 from bifurk_service.pipeline.thinning import Thinner
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database, Session
+from bifurk_service.store.leases import Lease
 from bifurk_service.store.thinning import begin_block, next_block
+from tests.database import fresh_database
+from tests.pipeline.remembered import (
+    an_attempt,
+    judged,
+    make_small,
+    named,
+    places,
+    saved,
+    taken_up,
+)
 from tests.retention.conftest import Past
 from tests.retention.interrupted import DiesAfter, killed
 from tests.retention.long_past import everything
@@ -94,3 +105,26 @@ def test_a_block_that_another_process_has_done_meanwhile_is_not_begun_again(past
         assert not begin_block(session, block)
     assert everything(past.database) == before
     assert past.run.thin(past.blobs) == 0
+
+
+def save_and_die(url: str, lease: Lease, transactions: int) -> None:
+    """Saves a memory, and is killed on the way."""
+    make_small(setattr)
+    saved(DiesAfter(url, transactions), lease, judged(9), 8)
+
+
+def test_whoever_is_killed_on_the_way_leaves_a_whole_memory(
+    tmp_path: Path,
+) -> None:
+    database = fresh_database(tmp_path)
+    lease = an_attempt(database)
+    judge = judged(6)
+    saved(database, lease, judge, 5)
+    assert killed(save_and_die, database.url, lease, 4)
+    assert len(places(database)) > len(named(database)), "some were written"
+    assert taken_up(database, lease.attempt_id) == (5, judge.snapshot())
+    later = judged(9, judge, start=6)
+    saved(database, lease, later, 8)
+    assert taken_up(database, lease.attempt_id) == (8, later.snapshot())
+    assert places(database) == named(database)
+    database.close()

@@ -13,7 +13,7 @@ from uuid import uuid4
 from bifurk.wire.slug import check_slug
 from bifurk_service.archives.checking import check_rows
 from bifurk_service.archives.reading import ArchiveReader
-from bifurk_service.detect.renumbering import with_tensor_ids
+from bifurk_service.detect.renumbering import piece_with_tensor_ids, with_tensor_ids
 from bifurk_service.detect.state_archive import ForeignStateError
 from bifurk_service.errors import InvalidError
 from bifurk_service.pipeline.removing import remove_run
@@ -23,6 +23,7 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.whole_runs import (
     LAST,
     Coming,
+    Renumbering,
     Row,
     begin_coming,
     bring_in,
@@ -75,7 +76,7 @@ def bring_run(
             check_free(session, row["project"], row["run"])
         with database.write() as session:
             coming = begin_coming(
-                session, row, token=uuid4().hex, renumbered=_renumbered, now=clock()
+                session, row, token=uuid4().hex, renumbered=RENUMBERED, now=clock()
             )
         try:
             return _Bringing(database, blobs, archive, coming, row, clock).all(by)
@@ -160,11 +161,21 @@ class _Bringing:
         return len(data)
 
 
-def _renumbered(memory: bytes, ids: Mapping[int, int]) -> bytes:
-    try:
-        return with_tensor_ids(memory, ids)
-    except ForeignStateError as error:
-        raise InvalidError(f"a memory of detectors is damaged: {error}") from error
+def _or_invalid(
+    renumbered: Callable[[bytes, Mapping[int, int]], bytes],
+) -> Callable[[bytes, Mapping[int, int]], bytes]:
+    def or_invalid(memory: bytes, ids: Mapping[int, int]) -> bytes:
+        try:
+            return renumbered(memory, ids)
+        except ForeignStateError as error:
+            raise InvalidError(f"a memory of detectors is damaged: {error}") from error
+
+    return or_invalid
+
+
+RENUMBERED: Final = Renumbering(
+    whole=_or_invalid(with_tensor_ids), piece=_or_invalid(piece_with_tensor_ids)
+)
 
 
 def _named(manifest: dict[str, Any], *, run: str | None, project: str | None) -> Row:

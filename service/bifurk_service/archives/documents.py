@@ -16,6 +16,7 @@ from bifurk_service.domain import LARGEST
 
 Place = Annotated[int, Field(ge=0, le=LARGEST)]
 """A step, a sequence, a size or a count."""
+Pair = Annotated[list[Place], Field(min_length=2, max_length=2)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Details = dict[str, str | Number | bool | None]
 
@@ -92,10 +93,12 @@ class _Spectrum(BaseModel):
 
 FORMS: Final[Mapping[tuple[str, str], Any]] = {
     ("attempts", "dropped"): dict[str, Place],
-    ("attempts", "lost_sequences"): list[Annotated[list[Place], Field(min_length=2, max_length=2)]],
+    ("attempts", "lost_sequences"): list[Pair],
     ("attempts", "optimizer_settings"): Details,
     ("attempts", "client"): dict[str, str],
     ("thinnings", "reached"): list[Place],
+    ("thinnings", "pieces"): list[Pair] | None,
+    ("detector_states", "pieces"): list[Pair] | None,
     ("tensors", "shape"): list[Place],
     ("snapshots", "learning_rates"): list[Number | None],
     ("marks", "details"): Details,

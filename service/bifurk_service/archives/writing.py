@@ -20,8 +20,13 @@ from bifurk_service.store.runs import get_run
 from bifurk_service.store.whole_runs import REFERENCES, Row, columns_of, part_now, rows_of, run_row
 
 ROWS_AT_ONCE: Final = 500
-AT_ONCE: Final[dict[str, int]] = {"tensors": 20_000, "thinnings": 1, "detector_states": 1}
-"""Of tables that are read otherwise: tensors together, memories of some megabytes alone."""
+AT_ONCE: Final[dict[str, int]] = {
+    "tensors": 20_000,
+    "thinnings": 1,
+    "detector_states": 1,
+    "detector_pieces": 8,
+}
+"""Of tables that are read otherwise: tensors together, memories alone, pieces of some MiB a few."""
 EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """The time of every member, which says nothing; the manifest says when it was written."""
 

@@ -185,8 +185,8 @@ class Judge:
         """
         seats, missing = self._by_statistic(), {MEMORY, TENSORS}
         missing |= {_SERIES + name for name in seats}
-        with understood():
-            for group, arrays in joined(pieces):
+        for group, arrays in joined(pieces):
+            with understood():
                 missing.remove(group)
                 if group == MEMORY:
                     self._check_definition(arrays)

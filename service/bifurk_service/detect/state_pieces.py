@@ -39,30 +39,33 @@ class Stretch:
     """What one piece holds.
 
     Attributes:
-        group: whose arrays they are. rows: of the whole group. first: row of this stretch.
-        arrays: those with a row each of the stretch's rows, and, in the first, all others.
+        group: whose arrays they are. rows: of the group.
+        first: the row of the group that their first row is; None: they are whole, and have no row
+            for each of the group's.
     """
 
     group: str
     rows: int
-    first: int
+    first: int | None
     arrays: State
 
 
 def cut(group: str, arrays: Mapping[str, NDArray[Any]], *, rows: int) -> Iterator[bytes]:
-    """The pieces of a group.
+    """The pieces of a group: what is whole, which mostly changes, and stretches of rows.
 
     Args:
         group: its name. arrays: by name; those whose first axis is ``rows`` long are cut along it.
         rows: of the group.
     """
     long = {name: array for name, array in arrays.items() if array.shape[:1] == (rows,)}
+    whole = {name: array for name, array in arrays.items() if name not in long}
+    if whole or not rows:
+        arrays = whole if rows else {**whole, **long}
+        yield packed(Stretch(group=group, rows=rows, first=None, arrays=arrays))
     row_bytes = sum(array.nbytes for array in long.values()) // max(rows, 1)
     at_once = max(1, PIECE_BYTES // max(row_bytes, 1))
-    for first in range(0, max(rows, 1), at_once):
+    for first in range(0, rows, at_once):
         part = {name: array[first : first + at_once] for name, array in long.items()}
-        if first == 0:
-            part = {name: part.get(name, array) for name, array in arrays.items()}
         yield packed(Stretch(group=group, rows=rows, first=first, arrays=part))
 
 
@@ -133,26 +136,27 @@ def _parsed(data: bytes) -> Stretch:
         arrays[name] = array.reshape(shape)
         end += array.nbytes
     group, rows, first = header["group"], header["rows"], header["first"]
-    if not (isinstance(group, str) and isinstance(rows, int) and isinstance(first, int)):
+    if not (isinstance(group, str) and isinstance(rows, int) and isinstance(first, int | None)):
         raise TypeError(f"rows from {first!r} of {rows!r} of {group!r}")
     return Stretch(group=group, rows=rows, first=first, arrays=arrays)
 
 
 def _whole(stretches: list[Stretch]) -> tuple[str, State]:
-    begin, end = stretches[0], stretches[-1]
-    if len(stretches) == 1:
-        arrays = begin.arrays
-    else:
-        try:
-            cut_along = {
-                n: np.concatenate([one.arrays[n] for one in stretches]) for n in end.arrays
-            }
-        except (KeyError, ValueError) as error:
-            raise ForeignStateError(f"pieces of {begin.group} that do not fit") from error
-        arrays = {**begin.arrays, **cut_along}
-        if any(len(array) != begin.rows for array in cut_along.values()):
-            raise ForeignStateError(f"of {begin.rows} rows of {begin.group} some are missing")
-    return begin.group, arrays
+    group, rows = stretches[0].group, stretches[0].rows
+    arrays = {
+        name: array for one in stretches if one.first is None for name, array in one.arrays.items()
+    }
+    cut_along = [one for one in stretches if one.first is not None]
+    parts: dict[str, list[NDArray[Any]]] = {}
+    for one in cut_along:
+        if any(sum(map(len, parts.get(name, ()))) != one.first for name in one.arrays):
+            raise ForeignStateError(f"{group} goes on at row {one.first}, before it is missing")
+        for name, array in one.arrays.items():
+            parts.setdefault(name, []).append(array)
+    joint = {name: own[0] if len(own) == 1 else np.concatenate(own) for name, own in parts.items()}
+    if any(len(array) != rows for array in joint.values()):
+        raise ForeignStateError(f"of {rows} rows of {group} some are missing")
+    return group, {**arrays, **joint}
 
 
 def _in_order(array: NDArray[Any]) -> NDArray[Any]:

@@ -2,7 +2,8 @@
 
 The cursor, the alerts and the snapshot's state are committed together for every snapshot. The
 detectors' memory is committed only now and then: on restart the stored statistics behind the
-cursor are replayed into the last memory, which gives the same memory again.
+cursor are replayed into the last memory, which gives the same memory again. What is committed of a
+memory that large is in ``memories``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bifurk_service.detect.state_archive import ForeignStateError
 from bifurk_service.domain import Severity
 from bifurk_service.notify.rules import Ruler
 from bifurk_service.pipeline.judges import judge_of, judging_input
+from bifurk_service.pipeline.memories import MemoryKeeper, take_up
 from bifurk_service.pipeline.reporting import report_alert
 from bifurk_service.stats.layers.profile import ProfileTensor, ProfileValue, profile_statistics
 from bifurk_service.store.alerts import resolve_returned
@@ -34,13 +36,13 @@ from bifurk_service.store.snapshots import (
     finish_snapshot,
     judged_snapshots,
 )
-from bifurk_service.store.states import SavedState, load_state, save_state
+from bifurk_service.store.states import SavedState, load_state
 from bifurk_service.store.superseding import supersede_earlier
 
 log = logging.getLogger("bifurk.service")
 
 SNAPSHOTS_BETWEEN_STATES: Final = 25
-"""A state of 1,000 series is a few megabytes; replaying this many snapshots takes a second."""
+"""A memory of 1,000 tensors is some eight megabytes; replaying so many snapshots takes seconds."""
 RETURNED: Final = f"the series has been back for {RETURNED_SNAPSHOTS} snapshots"
 
 
@@ -61,7 +63,9 @@ class AttemptJudge:
         self._policy = policy
         self._lease = lease
         self._attempt_id = lease.attempt_id
+        self._keeper = MemoryKeeper(database, lease)
         self._unsaved = 0
+        self._saved = -1
         self._first: list[ProfileTensor] | None = None
         self._first_of: set[str] = set()
         with database.read() as session:
@@ -78,7 +82,11 @@ class AttemptJudge:
             SupersededError: it is judged already, or the cursor is past it.
             LeaseLostError: the attempt is another process's.
         """
-        verdict, profile = self._verdict(snapshot_id)
+        verdict, profile, sequence = self._verdict(snapshot_id)
+        self._unsaved += 1
+        is_due = self._unsaved >= SNAPSHOTS_BETWEEN_STATES
+        if is_due:
+            self._keeper.write_ahead(self._judge, sequence)
         with self._database.write() as session:
             check_held(session, self._lease)
             snapshot = session.get_one(Snapshot, snapshot_id)
@@ -98,9 +106,10 @@ class AttemptJudge:
             keep_profile(session, snapshot, profile)
             finish_snapshot(session, snapshot, JUDGED, now=now)
             attempt.cursor = snapshot.sequence
-            self._unsaved += 1
-            if self._unsaved >= SNAPSHOTS_BETWEEN_STATES:
-                self._save(session, attempt.cursor)
+            if is_due:
+                self._keeper.save(session)
+        if is_due:
+            self._is_saved(sequence)
         return len(verdict.alerts)
 
     def put_away(self) -> None:
@@ -109,15 +118,18 @@ class AttemptJudge:
         Raises:
             LeaseLostError: the attempt is another process's.
         """
-        if self._unsaved == 0:
+        with self._database.read() as session:
+            attempt = session.get(Attempt, self._attempt_id)
+        # What is as of the same sequence is of other detectors: these have seen nothing yet.
+        if self._unsaved == 0 or attempt is None or attempt.cursor <= self._saved:
             return
+        self._keeper.write_ahead(self._judge, attempt.cursor)
         with self._database.write() as session:
             check_held(session, self._lease)
-            attempt = session.get(Attempt, self._attempt_id)
-            if attempt is not None:
-                self._save(session, attempt.cursor)
+            self._keeper.save(session)
+        self._is_saved(attempt.cursor)
 
-    def _verdict(self, snapshot_id: int) -> tuple[Verdict, list[ProfileValue]]:
+    def _verdict(self, snapshot_id: int) -> tuple[Verdict, list[ProfileValue], int]:
         """Outside the write transaction: while the detectors think, parts are still taken in."""
         with self._database.read() as session:
             snapshot = session.get_one(Snapshot, snapshot_id)
@@ -126,7 +138,7 @@ class AttemptJudge:
             verdict = (
                 Verdict() if snapshot.off_grid else self._given(session, snapshot, self._judge)
             )
-            return verdict, self._profile(session, snapshot)
+            return verdict, self._profile(session, snapshot), snapshot.sequence
 
     def _profile(self, session: Session, snapshot: Snapshot) -> list[ProfileValue]:
         """Statistics across layers; here, because in sequence every spectrum before is known."""
@@ -158,9 +170,13 @@ class AttemptJudge:
         """
         judge = judge_of(session, run_of(session, attempt))
         saved = load_state(session, attempt.id)
-        foreign = saved is not None and not _takes_up(judge, saved)
+        if saved is not None:
+            self._saved = saved.sequence
+        foreign = saved is not None and not _takes_up(session, judge, attempt.id, saved)
         if saved is None or foreign:
             self._unsaved = SNAPSHOTS_BETWEEN_STATES
+        if foreign:
+            judge = judge_of(session, run_of(session, attempt))
         if foreign and not self._imported:
             return judge
         after = -1 if saved is None or foreign else saved.sequence
@@ -169,27 +185,19 @@ class AttemptJudge:
             self._unsaved += 1
         return judge
 
-    def _save(self, session: Session, sequence: int) -> None:
-        save_state(
-            session,
-            self._attempt_id,
-            SavedState(
-                definition=self._judge.definition,
-                sequence=sequence,
-                state=self._judge.snapshot(),
-            ),
-        )
-        self._unsaved = 0
+    def _is_saved(self, sequence: int) -> None:
+        self._unsaved, self._saved = 0, sequence
+        self._keeper.tidy()
 
     def _given(self, session: Session, snapshot: Snapshot, judge: Judge) -> Verdict:
         one = judging_input(session, snapshot, known=judge.tensor_ids, imported=self._imported)
         return one.given_to(judge)
 
 
-def _takes_up(judge: Judge, saved: SavedState) -> bool:
+def _takes_up(session: Session, judge: Judge, attempt_id: int, saved: SavedState) -> bool:
     """Whether the judge has taken up a memory; one of another definition, or damaged, is none."""
     try:
-        judge.restore(saved.state)
+        take_up(session, judge, attempt_id, saved)
     except ForeignStateError as error:
         log.warning("detectors begin afresh: %s", error)
         return False

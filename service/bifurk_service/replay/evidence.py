@@ -23,13 +23,15 @@ from bifurk_service.detect.state_archive import ForeignStateError
 from bifurk_service.domain import Alert, Clock, Mark, TensorInfo
 from bifurk_service.errors import ConflictError, InvalidError, NotFoundError
 from bifurk_service.pipeline.judges import JudgingInput, judge_for
+from bifurk_service.pipeline.memories import take_up
 from bifurk_service.replay.arrays import pack, pack_array, unpack, unpack_array
 from bifurk_service.replay.stored import fresh_judge, inputs_of
 from bifurk_service.stats.registry import BY_NAME, Family, Nature, Statistic
 from bifurk_service.store.alerts import get_alert
-from bifurk_service.store.engine import Database
+from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.runs import get_run
+from bifurk_service.store.states import SavedState
 from bifurk_service.store.thinning import memory_behind
 
 FORMAT: Final = 1
@@ -98,8 +100,12 @@ def _taken_up(database: Database, judge: Judge, stored: StoredAlert) -> int:
     """The sequence behind which a judge goes on: -1, or where the attempt's thinned past ends."""
     with database.read() as session:
         memory = memory_behind(session, stored.attempt_id)
-    if memory is None:
-        return -1
+        if memory is not None:
+            _give(session, judge, stored, memory)
+    return -1 if memory is None else memory.sequence
+
+
+def _give(session: Session, judge: Judge, stored: StoredAlert, memory: SavedState) -> None:
     if stored.detected_sequence <= memory.sequence:
         raise ConflictError(
             f"what the detectors were given before sequence {memory.sequence + 1} is thinned, and "
@@ -107,12 +113,11 @@ def _taken_up(database: Database, judge: Judge, stored: StoredAlert) -> int:
             "longer be made; the statistics around it are still there"
         )
     try:
-        judge.restore(memory.state)
+        take_up(session, judge, stored.attempt_id, memory)
     except ForeignStateError as error:
         raise ConflictError(
             f"the attempt's past is thinned, and its memory is of other detectors: {error}"
         ) from error
-    return memory.sequence
 
 
 def _run(

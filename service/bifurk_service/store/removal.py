@@ -16,6 +16,7 @@ from bifurk_service.domain import AttemptState
 from bifurk_service.store.models import (
     TENSOR_STATS,
     Attempt,
+    DetectorPiece,
     Event,
     ExtremesRow,
     ImportedValue,
@@ -43,6 +44,8 @@ COMING_SECONDS: Final = 3600.0
 """A run that has been brought in for so long without news will not be any more."""
 ROWS_AT_ONCE: Final = 1_000
 SNAPSHOTS_AT_ONCE: Final = 100
+PIECES_AT_ONCE: Final = 20
+"""Of detectors' memories: one has some MiB at most."""
 
 _LARGE: Final[Mapping[FromClause, int]] = {
     TENSOR_STATS: ROWS_AT_ONCE,
@@ -51,6 +54,7 @@ _LARGE: Final[Mapping[FromClause, int]] = {
     ExtremesRow.__table__: 200,
     KeptExtremesRow.__table__: 200,
     ImportedValue.__table__: ROWS_AT_ONCE,
+    DetectorPiece.__table__: PIECES_AT_ONCE,
 }
 """Tables with more rows of a run than one transaction should delete, and how many it may."""
 

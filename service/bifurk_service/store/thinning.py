@@ -32,7 +32,8 @@ from bifurk_service.store.models import (
 from bifurk_service.store.pins import AROUND, kept_whole
 from bifurk_service.store.runs import CLIENT
 from bifurk_service.store.snapshots import FAILED, JUDGED, LATE
-from bifurk_service.store.states import SavedState
+from bifurk_service.store.state_pieces import forget_unnamed
+from bifurk_service.store.states import SavedState, saved_in
 
 WHOLE, GOING, GONE = 0, 1, 2
 """Values of ``Snapshot.thinned``."""
@@ -110,7 +111,8 @@ def begin_block(session: Session, block: Block) -> bool:
     stored.stage, stored.block = block.stage, block.start
     if stored.sequence < block.end - 1:
         stored.definition, stored.sequence = memory.definition, memory.sequence
-        stored.state = memory.state
+        stored.state, stored.pieces = memory.state, memory.pieces
+        forget_unnamed(session, block.attempt_id)
     return True
 
 
@@ -249,9 +251,7 @@ def end_block(session: Session, block: Block) -> None:
 def memory_behind(session: Session, attempt_id: int) -> SavedState | None:
     """The detectors' memory behind which an attempt is whole; None where all of it is."""
     stored = session.get(Thinning, attempt_id)
-    if stored is None:
-        return None
-    return SavedState(definition=stored.definition, sequence=stored.sequence, state=stored.state)
+    return None if stored is None else saved_in(stored)
 
 
 def thinned_steps(

@@ -26,6 +26,7 @@ from bifurk_service.store.reasons import reasons_ids, statistics_told
 from bifurk_service.store.removal import COMING
 from bifurk_service.store.run_lists import list_runs
 from bifurk_service.store.snapshots import MEASURED, RECEIVED
+from bifurk_service.store.state_pieces import digest_of
 
 REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
     "run_tags": {"run_id": "runs"},
@@ -49,6 +50,7 @@ REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
     "profiles": {"attempt_id": "attempts"},
     "extremes": {"attempt_id": "attempts"},
     "kept_extremes": {"attempt_id": "attempts"},
+    "detector_pieces": {"attempt_id": "attempts"},
     "thinnings": {"attempt_id": "attempts"},
     "detector_states": {"attempt_id": "attempts"},
     "alerts": {"run_id": "runs", "attempt_id": "attempts"},
@@ -148,19 +150,29 @@ def run_meant(session: Session, name: str) -> int:
     return found[0].id
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renumbering:
+    """Memories of detectors, ``whole`` or a ``piece``, with new ids of tensors for old ones."""
+
+    whole: Callable[[bytes, Mapping[int, int]], bytes]
+    piece: Callable[[bytes, Mapping[int, int]], bytes]
+
+
 @dataclass(slots=True, kw_only=True)
 class Coming:
     """A run on its way in, which nobody sees yet.
 
     Attributes:
         run_id: the id it has got.
-        renumbered: a memory of detectors with new ids of tensors for old ones.
+        renumbered: how memories of detectors come.
+        pieces: of memories, those that have come: new ids of attempts, and places.
         ids: by table, new ids by those in the file.
         attempts: cursor and state by new id, to be set at the end; nothing touches them until then.
     """
 
     run_id: int
-    renumbered: Callable[[bytes, Mapping[int, int]], bytes]
+    renumbered: Renumbering
+    pieces: set[tuple[int, int, int]] = field(default_factory=set)
     ids: dict[str, dict[int, int]] = field(default_factory=dict)
     attempts: dict[int, tuple[int, str]] = field(default_factory=dict)
 
@@ -170,7 +182,7 @@ def begin_coming(
     row: Row,
     *,
     token: str,
-    renumbered: Callable[[bytes, Mapping[int, int]], bytes],
+    renumbered: Renumbering,
     now: float,
 ) -> Coming:
     """A hidden run in its project, which is made where it is new.
@@ -283,13 +295,34 @@ def _translated(coming: Coming, name: str, row: Row) -> Row:
     elif name == "snapshots" and row["state"] in (RECEIVED, MEASURED):
         made["state"] = WAITING + row["state"]
     elif name in ("detector_states", "thinnings"):
-        made["state"] = coming.renumbered(row["state"], coming.ids.get("tensors", {}))
+        _bring_memory(coming, made)
+    elif name == "detector_pieces":
+        _bring_piece(coming, made)
     elif name == "alerts":
         made["tensors"] = [
             {**one, "id": _new(coming, "tensors", one["id"])} for one in row["tensors"]
         ]
         made["evidence"] = _evidence(coming, row["evidence"])
     return made
+
+
+def _bring_memory(coming: Coming, row: Row) -> None:
+    if row["state"]:
+        row["state"] = coming.renumbered.whole(row["state"], coming.ids.get("tensors", {}))
+        return
+    attempt = row["attempt_id"]
+    places = {(attempt, sequence, number) for sequence, number in row["pieces"] or ()}
+    if not places or places - coming.pieces:
+        raise InvalidError(
+            f"a memory of detectors is damaged: of its {len(places)} pieces "
+            f"{len(places - coming.pieces)} are not in the file"
+        )
+
+
+def _bring_piece(coming: Coming, row: Row) -> None:
+    row["data"] = coming.renumbered.piece(row["data"], coming.ids.get("tensors", {}))
+    row["digest"] = digest_of(row["data"])
+    coming.pieces.add((row["attempt_id"], row["sequence"], row["number"]))
 
 
 def _evidence(coming: Coming, evidence: Any) -> Any:

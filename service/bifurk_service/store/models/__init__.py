@@ -4,6 +4,7 @@ from bifurk_service.store.models.access import AuditEntry, Token
 from bifurk_service.store.models.alerts import (
     AlertChange,
     Delivery,
+    DetectorPiece,
     DetectorState,
     Event,
     StoredAlert,
@@ -55,6 +56,7 @@ __all__ = [
     "AuditEntry",
     "Base",
     "Delivery",
+    "DetectorPiece",
     "DetectorState",
     "Event",
     "ExtremesRow",

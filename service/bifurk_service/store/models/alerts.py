@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, ForeignKey, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bifurk_service.store.models.base import NAME, NEVER_AGAIN, WORD, Base
@@ -90,7 +99,11 @@ class Delivery(Base):
 
 
 class DetectorState(Base):
-    """The detectors' memory of an attempt as it was after ``sequence``."""
+    """The detectors' memory of an attempt as it was after ``sequence``.
+
+    ``pieces`` tells where it lies, by sequence and number of ``DetectorPiece``, in order; ``state``
+    holds the whole of one that an earlier version wrote, and is empty otherwise.
+    """
 
     __tablename__ = "detector_states"
     attempt_id: Mapped[int] = mapped_column(
@@ -99,6 +112,24 @@ class DetectorState(Base):
     definition: Mapped[str] = mapped_column(Text)
     sequence: Mapped[int]
     state: Mapped[bytes] = mapped_column(LargeBinary)
+    pieces: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class DetectorPiece(Base):
+    """A piece of the detectors' memory of an attempt, which never changes.
+
+    ``sequence`` is that of the memory it was first part of; later ones name it again. ``digest`` is
+    the SHA-256 of ``data``.
+    """
+
+    __tablename__ = "detector_pieces"
+    attempt_id: Mapped[int] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(String(64))
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class Event(Base):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, ForeignKey, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import JSON, Boolean, ForeignKey, LargeBinary, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bifurk_service.store.models.base import NAME, NEVER_AGAIN, SLUG, WORD, Base
@@ -115,8 +115,8 @@ class Thinning(Base):
     """How far an attempt is thinned.
 
     ``reached`` is the first sequence, by stage, that the stage has not dealt with; ``stage`` and
-    ``block`` what is under way; ``definition``, ``sequence`` and ``state`` the detectors' memory
-    behind which every snapshot is whole: replays begin with it.
+    ``block`` what is under way; ``definition``, ``sequence``, ``state`` and ``pieces`` the memory
+    of detectors behind which every snapshot is whole: replays begin with it.
     """
 
     __tablename__ = "thinnings"
@@ -129,6 +129,7 @@ class Thinning(Base):
     definition: Mapped[str] = mapped_column(Text)
     sequence: Mapped[int]
     state: Mapped[bytes] = mapped_column(LargeBinary)
+    pieces: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Pin(Base):
