@@ -9,6 +9,9 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # Half of the suite waits for servers; what shares one stays with one worker (tests/workers.py).
 WORKERS := --numprocesses=2 --dist=loadfile
 
+# What tries properties with few examples in the suite, and with as many as `make fuzz` says.
+DRAWN := tests/fuzz/test_interface.py tests/wire/test_fuzz.py tests/stats/test_measure.py tests/stats/test_adversarial_elements.py
+
 # Several thread pools on few cores spin against each other and slow everything down tenfold.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
@@ -33,7 +36,7 @@ test: $(VENV)/.test $(VENV)/.weights system  ## the whole test suite (ARGS='-k n
 
 fuzz: $(VENV)/.fuzz  ## break parts a million ways, guided by coverage, and ask the interface at random (minutes; RUNS=, FUZZ_EXAMPLES=)
 	@PYTHONPATH=. $(BIN)/python tests/fuzz/part_decoder.py --runs $(or $(RUNS),1000000)
-	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/python -m pytest --timeout=1800 tests/fuzz/test_interface.py tests/wire/test_fuzz.py
+	@FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/python -m pytest --timeout=1800 $(DRAWN)
 
 soak: $(VENV)/.test system  ## kill everything in turn while four trainings send (ARGS='--seed 7 --minutes 10 --stack several')
 	@$(BIN)/python -m tests.faults.soak $(ARGS)

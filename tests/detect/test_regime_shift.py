@@ -31,50 +31,50 @@ def _grid(length: int, *, doubled_at: int) -> list[Clock]:
 
 
 def test_motion_begins_anew_where_the_interval_changes() -> None:
-    values = _motion(160)
+    values = _motion(130)
     values[100:] *= 3
     detector = RegimeShift(BY_NAME["update_ratio"])
-    assert detections(detector, values, clock=_grid(160, doubled_at=100)) == []
+    assert detections(detector, values, clock=_grid(130, doubled_at=100)) == []
 
 
 def test_motion_begins_anew_at_an_interval_mark() -> None:
-    values = _motion(160)
+    values = _motion(130)
     values[100:] *= 3
-    times = marked(100, "interval", steps=20)(clocks(160))
+    times = marked(100, "interval", steps=20)(clocks(130))
     assert detections(RegimeShift(BY_NAME["update_ratio"]), values, clock=times) == []
 
 
 def test_without_such_a_change_the_same_motion_is_a_shift() -> None:
-    values = _motion(160)
+    values = _motion(130)
     values[100:] *= 3
     found = detections(RegimeShift(BY_NAME["update_ratio"]), values)
     assert {one.series for _, one in found} == set(range(SERIES))
 
 
 def test_lost_snapshots_are_no_change_of_the_interval() -> None:
-    values = _motion(160)
+    values = _motion(130)
     values[100:] *= 3
-    kept = [index for index in range(160) if index not in (95, 96, 97)]
-    times = [clocks(160)[index] for index in kept]
+    kept = [index for index in range(130) if index not in (95, 96, 97)]
+    times = [clocks(130)[index] for index in kept]
     found = detections(RegimeShift(BY_NAME["update_ratio"]), values[kept], clock=times)
     assert {one.series for _, one in found} == set(range(SERIES))
 
 
 def test_an_integrated_statistic_keeps_its_past_across_an_interval_change() -> None:
-    time = np.array([clock.step for clock in _grid(160, doubled_at=80)])[:, None]
-    noise = 0.0005 * np.random.default_rng(2).standard_normal((160, SERIES))
+    time = np.array([clock.step for clock in _grid(130, doubled_at=80)])[:, None]
+    noise = 0.0005 * np.random.default_rng(2).standard_normal((130, SERIES))
     values = np.exp(0.0002 * time + noise)
     values[100:] *= 3
     detector = RegimeShift(BY_NAME["std"])
-    found = detections(detector, values, clock=_grid(160, doubled_at=80))
+    found = detections(detector, values, clock=_grid(130, doubled_at=80))
     assert {index for index, _ in found} == {101}
 
 
 @pytest.mark.parametrize("statistic", ["std", "update_ratio", "excess_kurtosis"])
 def test_a_resume_begins_everything_anew(statistic: str) -> None:
-    values = _motion(160)
+    values = _motion(130)
     values[100:] *= 3
-    times = marked(100, "resume")(clocks(160))
+    times = marked(100, "resume")(clocks(130))
     assert detections(RegimeShift(BY_NAME[statistic]), values, clock=times) == []
 
 
@@ -111,7 +111,7 @@ def test_before_and_after_are_the_statistics_own_values() -> None:
 
 
 def test_a_value_that_is_not_positive_has_no_logarithm_and_is_left_out() -> None:
-    values = _motion(160)
+    values = _motion(130)
     values[50:55] = 0.0
     values[55:58] = -1.0
     assert detections(RegimeShift(BY_NAME["update_ratio"]), values) == []
@@ -172,8 +172,8 @@ def test_motion_that_follows_a_cosine_to_zero_is_left_in_peace_where_the_rate_is
 
 
 def test_motion_that_follows_an_abrupt_raise_is_told() -> None:
-    rates = np.where(np.arange(160) < 100, 1e-3, 1e-2)
-    values = rates[:, None] * _motion(160)
+    rates = np.where(np.arange(130) < 100, 1e-3, 1e-2)
+    values = rates[:, None] * _motion(130)
     found = detections(RegimeShift(BY_NAME["update_ratio"]), values, clock=_scheduled(rates))
     assert {one.series for _, one in found} == set(range(SERIES))
     assert all(index < 104 for index, _ in found)

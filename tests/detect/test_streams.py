@@ -41,24 +41,29 @@ def _drawn(name: str, *, series: int = 24, length: int = 260, seed: int = 1) -> 
     return ALL[name](np.random.default_rng(seed), series, length)
 
 
+SEEDLESS = {
+    "finite values",
+    "shape changes",
+    "noise matrices",
+    "spike emerges",
+    "spike emerges, larger matrix",
+    "Gaussian shape",
+    "non-finite",
+}
+"""Counts and classes, which are the same whatever was drawn."""
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_family_has_the_shape_asked_for_and_the_same_values_for_the_same_seed(name: str) -> None:
-    one, again, other = (_drawn(name, series=2, length=45, seed=seed) for seed in (1, 1, 2))
+    one, again = (_drawn(name, series=2, length=45) for _ in range(2))
     assert len(one.values) == len(one.valid) == len(list(one)) == 45
     assert one.values.shape == one.valid.shape
     assert one.values.shape[1] >= 2
     assert len(one.tensors) in (0, one.values.shape[1])
     assert np.isfinite(one.values[one.valid]).all()
     np.testing.assert_array_equal(one.values, again.values)
-    if name not in (
-        "finite values",
-        "shape changes",
-        "noise matrices",
-        "spike emerges",
-        "spike emerges, larger matrix",
-        "Gaussian shape",
-        "non-finite",
-    ):
+    if name not in SEEDLESS:
+        other = _drawn(name, series=2, length=45, seed=2)
         assert not np.array_equal(one.values, other.values)
 
 

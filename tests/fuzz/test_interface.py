@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections import Counter
@@ -26,10 +25,9 @@ from schemathesis.specs.openapi.checks import (
 from bifurk_service.pages import views
 from tests.api.test_authorisation import concrete, routes
 from tests.api.test_openapi import OPERATIONS
+from tests.drawn import DRAWN
 from tests.fuzz.conftest import Besieged
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
-"""A way of generating and operation; ``make fuzz`` asks for more."""
 MOST_SECONDS = 10.0
 ENDLESS = {"get_stream"}
 VIEWS = [
@@ -83,7 +81,7 @@ def test_no_answer_is_a_fault_and_all_are_as_described(
     cases = st.one_of(*(operation.as_strategy(generation_mode=kind) for kind in KINDS))
 
     @settings(
-        max_examples=EXAMPLES * len(KINDS),
+        max_examples=DRAWN * len(KINDS),
         derandomize=True,
         database=None,
         deadline=None,
@@ -115,7 +113,7 @@ def test_no_page_is_a_fault_whatever_its_address_asks_for(
     assert len(pages) > 30
     answers: Counter[int] = Counter()
     for path in pages:
-        for _ in range(EXAMPLES // 2):
+        for _ in range(DRAWN // 2):
             asked = {name: rng.choice(UGLY_TEXTS) for name in rng.sample(names, rng.randint(1, 3))}
             target = f"{concrete(path, filled)}?{urlencode(asked, errors='surrogatepass')}"
             began = time.monotonic()

@@ -24,6 +24,7 @@ from bifurk_service.stats.elements.element_table import (
 from bifurk_service.stats.registry import STATISTICS, Family, Nature, names_of
 from bifurk_service.stats.rows.elements import SHAPE_CLASSES
 from bifurk_service.stats.value import ALL_EQUAL, ALL_ZERO, NO_FINITE, UNRESOLVED, NoValue
+from tests.drawn import DRAWN
 from tests.stats.oracle import expected_elements, expected_shape
 from tests.stats.tensors import DTYPES, counted, distribution_of, exact, number, weights
 
@@ -168,7 +169,7 @@ def statistics_of(values: NDArray[np.float64], dtype: str, carried: str) -> dict
     return dict(element_statistics(distribution_of(exact(values, dtype), carried=carried)))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=6 * DRAWN, deadline=None, derandomize=True)
 @given(
     arrays(np.float32, st.integers(1, 60), elements=ORDINARY),
     st.integers(-20, 20),
@@ -190,7 +191,7 @@ def test_a_power_of_two_scales_what_has_the_weights_unit_and_nothing_else(
             assert new == old * factor, statistic.name
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=6 * DRAWN, deadline=None, derandomize=True)
 @given(
     arrays(np.float32, st.integers(1, 60), elements=ORDINARY),
     st.sampled_from([("float64", "values"), ("bfloat16", "values"), ("float32", "counts")]),
@@ -215,7 +216,7 @@ def test_a_change_of_sign_changes_the_sign_of_what_has_one(
         assert new == pytest.approx(sign * old, rel=1e-6, abs=1e-9 * unit), statistic.name
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=4 * DRAWN, deadline=None, derandomize=True)
 @given(
     st.lists(arrays(np.float32, st.integers(0, 40), elements=ORDINARY), min_size=3, max_size=3),
     st.sampled_from(["float16", "float32", "bfloat16"]),

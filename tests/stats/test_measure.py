@@ -23,6 +23,7 @@ from bifurk_service.stats.value import (
     NoValue,
     Value,
 )
+from tests.drawn import DRAWN
 from tests.stats.oracle import (
     expected_dip,
     expected_elements,
@@ -127,7 +128,7 @@ def test_results_beyond_float64_are_no_values() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=5 * DRAWN, deadline=None)
 def test_whatever_the_values_are_measuring_neither_raises_nor_warns(
     dtype: str, data: st.DataObject
 ) -> None:
@@ -155,7 +156,7 @@ def _from_bits(bits: NDArray[np.unsignedinteger], dtype: str) -> Exact:
     values=arrays(np.float32, st.integers(2, 60), elements=st.floats(-8, 8, width=32)),
     exponent=st.integers(-20, 20),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=8 * DRAWN, deadline=None)
 def test_shape_does_not_depend_on_the_unit(values: NDArray[np.float32], exponent: int) -> None:
     exactly = np.where(np.abs(values) < 1e-20, 0, values).astype(np.float64)
     before, after = (
@@ -168,7 +169,7 @@ def test_shape_does_not_depend_on_the_unit(values: NDArray[np.float32], exponent
 
 
 @given(values=arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e3, 1e3)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=8 * DRAWN, deadline=None)
 def test_mirrored_weights_have_mirrored_extremes_and_the_same_dip(
     values: NDArray[np.float64],
 ) -> None:
@@ -183,7 +184,7 @@ def test_mirrored_weights_have_mirrored_extremes_and_the_same_dip(
     bits=arrays(np.uint16, st.integers(1, 200)),
     cut=st.integers(0, 200),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=5 * DRAWN, deadline=None)
 def test_bfloat16_measures_the_same_however_it_was_carried(
     bits: NDArray[np.uint16], cut: int
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +27,7 @@ from bifurk.wire import (
     encode,
     encode_plain,
 )
+from tests.drawn import DRAWN
 from tests.wire.forge import put_together, take_apart, zstd
 
 
@@ -75,8 +75,8 @@ HEADER, DATA = take_apart(PLAIN)
 HEADER_BYTES = len(PLAIN) - len(DATA)
 MANIFEST = json.loads(HEADER["__metadata__"]["manifest"])
 
-EXAMPLES = 20 * int(os.environ.get("FUZZ_EXAMPLES", "4"))
-"""A test; ``make fuzz`` breaks more, and ``tests/fuzz`` breaks whole parts by the thousand."""
+EXAMPLES = 20 * DRAWN
+"""A test; ``tests/fuzz`` breaks whole parts by the thousand."""
 hostile_settings = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
