@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy import JSON, select
 
+from bifurk_service.access.requiring import ANYONE
 from bifurk_service.api.spectra import fitted_curve
 from bifurk_service.archives.checking import check_rows
 from bifurk_service.archives.documents import FORMS, wrong_form
@@ -20,6 +21,7 @@ from bifurk_service.detect.silent import silent_alert
 from bifurk_service.domain import Alert, Mark
 from bifurk_service.errors import InvalidError
 from bifurk_service.notify.rules import Policy
+from bifurk_service.pages.alert_band import good_still_there
 from bifurk_service.pipeline.reporting import report_alert
 from bifurk_service.stats.spectra.matrix_spectrum import MatrixSpectrum
 from bifurk_service.stats.spectra.spectrum import measure_spectrum
@@ -33,6 +35,7 @@ from bifurk_service.store.models import (
     StoredMark,
     Thinning,
 )
+from bifurk_service.store.runs import ensure_run
 from bifurk_service.store.spectra import StoredSpectrum
 from bifurk_service.store.whole_runs import REFERENCES, table_of
 from tests.database import fresh_database
@@ -255,6 +258,23 @@ def test_alerts_as_they_are_raised_have_the_form(tmp_path: Path) -> None:
     for alert in alerts:
         found = [wrong_form("alerts", column, getattr(alert, column)) for column in columns]
         assert found == [None] * len(columns)
+    database.close()
+
+
+def test_ids_of_good_runs_that_are_another_server_s_name_no_run_here(tmp_path: Path) -> None:
+    database = fresh_database(tmp_path)
+    run = LongPast(database, tmp_path / "blobs", snapshots=1)
+    told(database, run.attempt, silent("r"))
+    with database.write() as session:
+        good = ensure_run(session, project="p", run="good", now=0.0).id
+        elsewhere = ensure_run(session, project="q", run="else", now=0.0).id
+        session.scalars(select(StoredAlert)).one().evidence = {
+            "good": {"good": good, "other": good, "else": elsewhere, "gone": 99}
+        }
+    with database.read() as session:
+        alert = session.scalars(select(StoredAlert)).one()
+        found = good_still_there(session, ANYONE, alert)
+    assert [one.id for one in found] == [good]
     database.close()
 
 

@@ -25,7 +25,7 @@ from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.stats.statistic import Nature, Statistic
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert
-from bifurk_service.store.run_lists import RunSummary
+from bifurk_service.store.run_lists import RunSummary, run_summary
 from bifurk_service.store.tokens import Grant
 
 ROOM: Final = "where it may be before it is told of"
@@ -43,13 +43,20 @@ def against_good(alert: StoredAlert, good: Sequence[int], statistic: str | None)
 
 
 def good_still_there(session: Session, grant: Grant, alert: StoredAlert) -> list[RunSummary]:
-    """The good runs that an alert was held against, without those that are deleted."""
+    """The good runs that an alert was held against, without those that are deleted.
+
+    Of an alert that came from another server the ids are of that one: under them other runs are
+    here, of other names.
+    """
+    project = run_summary(session, alert.run_id).project
     found = []
-    for run_id in alert.evidence.get("good", {}).values():
+    for name, run_id in alert.evidence.get("good", {}).items():
         try:
-            found.append(visible_run(session, run_id, grant))
+            run = visible_run(session, run_id, grant)
         except NotFoundError:
             continue
+        if (run.project, run.run) == (project, name):
+            found.append(run)
     return found
 
 
