@@ -1,13 +1,12 @@
-"""The live monitor: hooks on the optimizer in, snapshots and states of the attempt out."""
+"""The live monitor: put together of its parts, asked by its owner, and ended once."""
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -16,12 +15,14 @@ from torch.optim import Optimizer
 from bifurk.answers import document
 from bifurk.capture import Capture
 from bifurk.config import WatchConfig
+from bifurk.deadlines import bounded, left
 from bifurk.delivery import open_delivery
 from bifurk.directives import Directives
 from bifurk.encoder import Encoder
+from bifurk.ending import Ending
 from bifurk.guard import Wall
 from bifurk.identity import Identity
-from bifurk.lineage import Life, Lineage
+from bifurk.lineage import Lineage
 from bifurk.listeners import Listener
 from bifurk.load_hooks import LoadHooks
 from bifurk.losses import LossLedger
@@ -32,20 +33,15 @@ from bifurk.overhead import ThreadTime
 from bifurk.portrait import Portrait, as_html, as_text
 from bifurk.process_end import ProcessEnd
 from bifurk.recorder import Recorder
-from bifurk.reports import Reports
 from bifurk.step_hooks import StepHooks
+from bifurk.stepping import Stepping
+from bifurk.telling import Telling
 from bifurk.transport import Request, Response, Transport
-from bifurk.wire.attempt import State
 
 EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit may wait for the network; the rest stays on disk."""
 
 FORKED: Final = "the process it belongs to has forked, and this is the child"
-
-SENDING_SHARE: Final = 0.2
-"""Of a close's deadline that encoding leaves over: a server that is well needs milliseconds, and
-has to hear how the run ended whatever became of the last snapshots."""
-
 
 _log = logging.getLogger("bifurk")
 
@@ -75,10 +71,6 @@ class Session(Monitor):
         transport: Transport | None = None,
     ) -> None:
         self._process = os.getpid()
-        self._closing = threading.Lock()
-        self._closed = False
-        self._over = threading.Event()
-        self._begun = False
         self._replaced = False
         self._told_silence = False
         self._lineage = Lineage(identity)
@@ -104,13 +96,19 @@ class Session(Monitor):
                 self._encoder.cpu_seconds + self._sending.seconds + self._news.forwards.cpu_seconds
             ),
         )
-        self._reports = self._reports_of(self._lineage.now)
-        self._past: list[Reports] = []
-        """Of attempts that the training has gone back from."""
+        self._telling = Telling(
+            lineage=self._lineage,
+            recorder=self._recorder,
+            ledger=self._ledger,
+            news=self._news,
+            directives=self._directives,
+            deliver=self._deliver,
+            later=self._later,
+        )
         self._delivery = open_delivery(
             config,
             self._ledger,
-            heartbeat=self._sign_of_life if identity.speaks else None,
+            heartbeat=self._telling.sign_of_life if identity.speaks else None,
             transport=transport,
             on_reply=self._answered,
             on_refused=self._refused,
@@ -124,12 +122,29 @@ class Session(Monitor):
             restore_marks=self._recorder.marks.restore,
             on_scalars=self._news.scalars,
         )
+        self._ending = Ending(
+            self._recorder,
+            telling=self._telling,
+            encoder=self._encoder,
+            delivery=self._delivery,
+            news=self._news,
+            calls=self._calls,
+            stop=self._stop_watching,
+        )
+        self._stepping = Stepping(
+            self._recorder,
+            encoder=self._encoder,
+            telling=self._telling,
+            news=self._news,
+            wall=self._wall,
+            awake=self._awake,
+        )
         self._start(optimizers[0])
 
     @property
     def closed(self) -> bool:
         """Whether the watch is over."""
-        return self._closed
+        return self._ending.begun
 
     @property
     def config(self) -> WatchConfig:
@@ -143,9 +158,9 @@ class Session(Monitor):
         """
         if not self._ours():
             return
-        self._replaced = self._replaced or not self._closed
+        self._replaced = self._replaced or not self.closed
         self._calls.run(self._close, EXIT_SECONDS)
-        self._over.wait(EXIT_SECONDS)
+        self._ending.wait(EXIT_SECONDS)
 
     def log(self, /, **scalars: object) -> None:
         """See ``Monitor.log``."""
@@ -204,10 +219,10 @@ class Session(Monitor):
 
     def _start(self, clock: Optimizer) -> None:
         self._encoder.start()
-        running = self._reports.request()
-        self._encoder.call(lambda: self._calls.run(self._tell, running))
-        self._hooks = StepHooks(clock, before=self._before_step, after=self._after_step)
-        self._loads = LoadHooks(clock, moved=self._moved)
+        self._telling.tell_beginning()
+        stepping = self._stepping
+        self._hooks = StepHooks(clock, before=stepping.before_step, after=stepping.after_step)
+        self._loads = LoadHooks(clock, moved=stepping.moved)
         # A finaliser runs wherever the last reference was dropped: it may only queue.
         self._orphaned = weakref.finalize(clock, self._encoder.call, self._end_orphan)
         self._orphaned.atexit = False
@@ -215,68 +230,12 @@ class Session(Monitor):
         for target in self._config.forward if self._identity.speaks else ():
             self._calls.run(self._news.forward, target)
 
-    def _before_step(self) -> None:
-        """Before the first step of an attempt only: what training starts from."""
-        if (self._begun and not self._recorder.went_back) or not self._awake():
-            return
-        if self._begun:
-            self._wall.run(self._begin_next_attempt)
-            return
-        self._begun = True
-        self._wall.run(self._news.forwards.begin)
-        if self._wall.run(self._recorder.begin):
-            self._wall.run(self._take_snapshot)
+    def _deliver(self, report: Request) -> None:
+        self._delivery.put(report)
 
-    def _moved(self, steps: int) -> None:
-        """A checkpoint was loaded from so many steps later; of below 0 from before."""
-        if self._begun and self._awake():
-            self._wall.run(self._recorder.load, steps)
-
-    def _begin_next_attempt(self) -> None:
-        """The training has gone back: what is ended is told, what follows is a life of its own."""
-        recorder, past = self._recorder, self._reports
-        before, reached = self._lineage.now.identity.attempt, recorder.leave()
-        life = self._lineage.begin(recorder.next_number)
-        recorder.may_go_back = not self._lineage.last
-        self._ledger.begin(life.first)
-        past.end("finished", reached)
-        self._past.append(past)
-        self._reports = self._reports_of(life)
-        self._directives.read({"directives": []})
-        running = self._reports.request()
-        self._encoder.call(lambda: self._calls.run(self._tell_past, past))
-        self._encoder.call(lambda: self._calls.run(self._tell, running))
-        details = {"from_step": reached.step, "attempt": before}
-        recorder.marks.add("resume", step=recorder.step, details=details)
-        _log.info(
-            "the training went back from step %d to %d: attempt %s ends, %s begins",
-            reached.step,
-            recorder.step,
-            before,
-            life.identity.attempt,
-        )
-        if recorder.due():
-            self._take_snapshot()
-
-    def _tell_past(self, past: Reports) -> None:
-        """On the encoder's thread, behind the attempt's last snapshot."""
-        self._news.scalars(past.step, past.read_last_scalars())
-        self._tell(past.request())
-
-    def _sign_of_life(self) -> Request:
-        return self._reports.request()
-
-    def _reports_of(self, life: Life) -> Reports:
-        return Reports(life=life, recorder=self._recorder, ledger=self._ledger)
-
-    def _after_step(self, void: int) -> None:
-        if self._wall.run(self._recorder.advance, 1 - void) and self._awake():
-            self._wall.run(self._take_snapshot)
-
-    def _take_snapshot(self) -> None:
-        taken = self._recorder.take()
-        if taken is not None:
-            self._encoder.submit(taken)
+    def _later(self, call: Callable[..., None], *given: object) -> None:
+        """On the encoder's thread, behind what was given to it."""
+        self._encoder.call(lambda: self._calls.run(call, *given))
 
     def _answered(self, request: Request, response: Response) -> None:
         """On the sender's thread."""
@@ -310,86 +269,40 @@ class Session(Monitor):
 
     def _awake(self) -> bool:
         """Whether it still does."""
-        return not self._closed and self._ours()
+        return not self.closed and self._ours()
 
     def _flush(self, deadline_seconds: float) -> bool:
-        seconds = _bounded(deadline_seconds)
+        seconds = bounded(deadline_seconds)
         deadline = time.monotonic() + seconds
         encoded = self._encoder.drain(seconds)
-        delivered = self._delivery.flush(_left(deadline))
-        return self._news.flush(_left(deadline)) and delivered and encoded
+        delivered = self._delivery.flush(left(deadline))
+        return self._news.flush(left(deadline)) and delivered and encoded
 
     def _at_exit(self, error: BaseException | None = None) -> None:
         if not self._ours():
             return
         self._calls.run(self._close, EXIT_SECONDS, error)
         # Where another thread has begun to close, the interpreter waits for it as well.
-        self._over.wait(EXIT_SECONDS)
+        self._ending.wait(EXIT_SECONDS)
 
     def _end_orphan(self) -> None:
         """On the encoder's thread, once the optimizer no longer exists."""
-        self._calls.run(self._read_last_scalars)
+        self._calls.run(self._telling.read_last_scalars)
         self._calls.run(self._close, EXIT_SECONDS)
 
     def _close(self, deadline_seconds: float, error: BaseException | None = None) -> None:
-        """Ends the watch, as failed where an error says so, unless that is done or under way.
-
-        An interrupt in the middle passes; the next call then begins again.
-        """
-        seconds = _bounded(deadline_seconds)
-        if not self._ours() or not self._closing.acquire(blocking=False):
-            return
-        try:
-            if not self._over.is_set():
-                self._closed = True
-                if error is not None:
-                    self._calls.run(self._recorder.mark_error, error)
-                self._end("finished" if error is None else "failed", seconds)
-                self._over.set()
-        finally:
-            self._closing.release()
-
-    def _end(self, state: State, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        recorder = self._recorder
-        self._reports.end(state, recorder.leave() if recorder.went_back else None)
-        try:
-            self._calls.run(self._stop_watching)
-            self._calls.run(self._encoder.close, _before_last_share(seconds))
-        finally:
-            # After an interrupt as well: the end then lies in the spool, and is on its way.
-            self._calls.run(self._tell_end)
-        self._calls.run(self._recorder.free)
-        self._calls.run(self._tell_late_losses, _before_last_share(_left(deadline)))
-        self._calls.run(self._delivery.close, _left(deadline))
-        self._calls.run(self._news.close, _left(deadline))
-        self._process_end.remove()
+        """Ends the watch, as failed where an error says so."""
+        if self._ours():
+            self._ending.run(bounded(deadline_seconds), error)
+            if self._ending.over:
+                self._process_end.remove()
 
     def _stop_watching(self) -> None:
         self._hooks.remove()
         self._loads.remove()
         self._orphaned.detach()
         # On the encoder's thread, because a device that hangs must not keep the process.
-        self._encoder.call(lambda: self._calls.run(self._read_last_scalars))
-
-    def _read_last_scalars(self) -> None:
-        self._news.scalars(self._reports.step, self._reports.read_last_scalars())
-
-    def _tell_end(self) -> None:
-        """Tells how the attempt ended."""
-        self._tell(self._reports.request())
-
-    def _tell_late_losses(self, deadline_seconds: float) -> None:
-        """Tells the end again when the last deliveries, the end's own included, cost something."""
-        self._delivery.flush(deadline_seconds)
-        for reports in (*self._past, self._reports):
-            if reports.owe_losses():
-                self._tell(reports.request())
-
-    def _tell(self, report: Request) -> None:
-        """One process tells how the attempt stands; the others only send their parts."""
-        if self._identity.speaks:
-            self._delivery.put(report)
+        self._later(self._telling.read_last_scalars)
 
     def _portrait(self) -> Portrait:
         known = self._ledger.report()
@@ -411,21 +324,8 @@ class Session(Monitor):
     def _state(self) -> str:
         if self._replaced:
             return "ended: another watch of this run has begun"
-        if self._closed:
-            return f"ended: {self._reports.state}"
+        if self.closed:
+            return f"ended: {self._telling.state}"
         if self._wall.disabled:
             return "switched off after failures, which the log tells"
-        return "watching" if self._begun else "waiting for the first step"
-
-
-def _before_last_share(seconds: float) -> float:
-    return (1 - SENDING_SHARE) * seconds
-
-
-def _left(deadline: float) -> float:
-    return _bounded(deadline - time.monotonic())
-
-
-def _bounded(seconds: float) -> float:
-    """What every wait accepts: "for ever" is the longest it can, and NaN does not wait."""
-    return min(max(0.0, seconds), threading.TIMEOUT_MAX)
+        return "watching" if self._stepping.begun else "waiting for the first step"

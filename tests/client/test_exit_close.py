@@ -39,7 +39,7 @@ def watched(transport: InMemoryTransport, *, steps: int) -> tuple[Any, Session]:
 def ends(monitor: Session) -> bool:
     """Whether the threads come to their end."""
     monitor._encoder._thread.join(PATIENCE_SECONDS)
-    return not monitor._encoder._thread.is_alive() and monitor._over.is_set()
+    return not monitor._encoder._thread.is_alive() and monitor._ending.over
 
 
 def test_encoding_that_takes_the_whole_deadline_leaves_time_to_tell_the_end(
@@ -230,6 +230,6 @@ def test_the_exit_waits_for_a_close_on_another_thread() -> None:
     leaving.start()
     transport.open.set()
     leaving.join(PATIENCE_SECONDS)
-    assert monitor._over.is_set()
+    assert monitor._ending.over
     closing.join(PATIENCE_SECONDS)
     assert transport.states()[-1]["state"] == "finished"
