@@ -36,6 +36,8 @@ from tests.database import fresh_database
 from tests.retention.conftest import Past
 from tests.retention.long_past import SNAPSHOTS, LongPast, count
 from tests.store.condensed import spans_of
+from tests.store.outlined import check_outlined
+from tests.store.summed import check_sums
 
 LATE_ONE = 5
 THINNED = SNAPSHOTS - LAST_WHOLE
@@ -60,7 +62,7 @@ def check_extremes(run: LongPast, *, bin_snapshots: int) -> None:
 
 
 def test_one_in_eight_stays_whole_and_no_extreme_is_lost(past: Past) -> None:
-    run, _, blobs = past
+    run, database, blobs = past
     [before, _] = run.series()
     assert run.thin(blobs, keep_bytes=run_size(run) - 1) == 1
     assert run.whole() == [*range(0, 64, 8), *range(64, SNAPSHOTS)]
@@ -68,6 +70,9 @@ def test_one_in_eight_stays_whole_and_no_extreme_is_lost(past: Past) -> None:
     assert run.thin(blobs) == 8 - 1 + 1
     assert run.whole() == [*range(0, THINNED, 64), *range(THINNED, SNAPSHOTS)]
     check_extremes(run, bin_snapshots=64)
+    for points in (6, 20, 60):
+        check_outlined(run, points)
+    check_sums(database)
     [after, _] = run.series()
     assert len(after.steps) < len(before.steps) / 3
     [part, _] = run.series(first_step=1000, last_step=2000)

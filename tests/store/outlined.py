@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bifurk_service.store.outlines import Asked, outlined_series
+from bifurk_service.store.outlined_series import Asked, outlined_series
 from bifurk_service.store.series import StatisticSeries, statistic_series
 from tests.written_run import WrittenRun
 
@@ -28,11 +28,12 @@ def check_outlined(run: WrittenRun, points: int, **asked: Any) -> list[Statistic
             )
         )
     for whole, found in zip(every, fewer, strict=True):
-        _check(whole, found, points)
+        check_points(whole, found, points)
     return fewer
 
 
-def _check(whole: StatisticSeries, found: StatisticSeries, points: int) -> None:
+def check_points(whole: StatisticSeries, found: StatisticSeries, points: int) -> None:
+    """The same of one course."""
     assert found.tensor_id == whole.tensor_id
     values = dict(zip(whole.steps.tolist(), whole.values.tolist(), strict=True))
     assert (np.diff(found.steps) > 0).all()

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import event, insert, select, text, update
 
+from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.pipeline.dispatch import Dispatch
 from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.workers import Workers
@@ -38,16 +39,19 @@ from bifurk_service.store.models import (
     StoredMark,
     StoredPart,
 )
+from bifurk_service.store.outlined_courses import outlined_rates, outlined_scalar
+from bifurk_service.store.outlined_series import Asked, outlined_series
 from bifurk_service.store.run_sizes import run_bytes
+from bifurk_service.store.span_courses import read_spans
 from bifurk_service.store.spectra import nearest_singular_values
 from bifurk_service.store.thinned_ranges import thinned_ranges
 from tests.database import fresh_database
 from tests.written_run import WrittenRun
 
-SHORT: Final = 40
+SHORT: Final = 120
 LONG: Final = 800
 MOST_TIMES: Final = 1.5
-"""A deeper tree takes a few more comparisons; twenty times the rows take no twenty times."""
+"""A deeper tree takes a few more comparisons; seven times the rows take no seven times."""
 
 Query = Callable[[Session, Attempt, Snapshot], Any]
 
@@ -83,6 +87,30 @@ QUERIES: Final[dict[str, Query]] = {
     "what a run takes": lambda s, a, _n: run_bytes(s, a.run_id),
     "what is thinned": lambda s, a, _n: thinned_ranges(s, a.run_id),
     "marks": lambda s, a, _n: snapshot_lists.list_marks(s, a.run_id),
+    "series in a few points": lambda s, a, _n: list(
+        outlined_series(s, Asked(run_id=a.run_id, statistic="std", tensor_ids=[1, 2], points=4))
+    ),
+    "a few points between two steps": lambda s, a, n: list(
+        outlined_series(
+            s,
+            Asked(
+                run_id=a.run_id,
+                statistic="std",
+                tensor_ids=[1],
+                points=4,
+                first_step=n.step - 300,
+                last_step=n.step,
+            ),
+        )
+    ),
+    "a picture": lambda s, a, _n: read_spans(
+        s, a.run_id, "std", [1, 2], narrow=lambda first, last: last >= first
+    ),
+    "a learning rate in a few points": lambda s, a, _n: outlined_rates(s, a.run_id, points=4),
+    "a scalar in a few points": lambda s, a, _n: outlined_scalar(s, a.run_id, "loss", points=4),
+    "which blobs are known": lambda s, _a, n: snapshots.known_blobs(
+        s, [f"p/r/first/{n.id - 1}", "p/r/first/none"]
+    ),
     "a scalar at a glance": lambda s, a, _n: scalars.scalar_sketch(s, a.run_id, "loss", points=8),
 }
 
@@ -103,6 +131,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WrittenRu
             session.execute(insert(SeriesPoint), [_point(run, one) for one in range(length)])
             last = (Snapshot.sequence > length - 9) & (Snapshot.sequence < length - 2)
             session.execute(update(Snapshot).where(last).values(thinned=2))
+        condense_due(run.database, most_seconds=60)
         written.append(run)
     yield written[0], written[1]
     for run in written:

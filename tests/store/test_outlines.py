@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
+from bifurk.wire import ScalarSummary
 from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.store import outlines
+from bifurk_service.store.courses import learning_rates
 from bifurk_service.store.engine import Database
-from bifurk_service.store.models import ExtremesRow
+from bifurk_service.store.logged import keep_last_words
+from bifurk_service.store.models import Attempt, ExtremesRow, Series, SeriesPoint, Snapshot
+from bifurk_service.store.outlined_courses import outlined_rates, outlined_scalar
+from bifurk_service.store.scalars import ScalarPoint, scalar_points
+from bifurk_service.store.series import StatisticSeries
 from tests.database import fresh_database
-from tests.store.outlined import check_outlined
+from tests.store.outlined import check_outlined, check_points
 from tests.written_run import WrittenRun
 
 LENGTH = 700
@@ -30,9 +38,73 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrittenRun]:
     run = WrittenRun(fresh_database(tmp_path_factory.mktemp("outlined")))
     run.judge(range(LENGTH))
+    log_loss(run, LENGTH)
     condense_due(run.database, most_seconds=60)
     yield run
     run.database.close()
+
+
+def log_loss(run: WrittenRun, length: int) -> None:
+    """A loss and a learning rate at every snapshot, the loss of one in nine missing."""
+    loss = np.random.default_rng(3).standard_cauchy(length).tolist()
+    with run.database.write() as session:
+        session.execute(
+            insert(Series), [{"run_id": run.id, "name": name} for name in ("a", "loss")]
+        )
+        own = {"series_id": 2, "attempt_id": run.attempt, "last": 0.0, "min": -1e9, "count": 1}
+        session.execute(
+            insert(SeriesPoint),
+            [
+                {**own, "step": 10 * at, "mean": loss[at] if at % 9 else None, "max": loss[at]}
+                for at in range(length)
+            ],
+        )
+        for snapshot in session.scalars(select(Snapshot)):
+            snapshot.learning_rates = [1.0 / (1 + snapshot.sequence), 7.0]
+
+
+def loss_of(run: WrittenRun, points: int) -> list[ScalarPoint]:
+    with run.database.read() as session:
+        return outlined_scalar(session, run.id, "loss", points=points)
+
+
+@pytest.mark.parametrize("points", [4, 12, 40, 120, 9_000])
+def test_so_do_what_is_logged_and_the_learning_rate(run: WrittenRun, points: int) -> None:
+    with run.database.read() as session:
+        whole = scalar_points(session, run.id, "loss")
+        rates = outlined_rates(session, run.id, points=points)
+        every = learning_rates(session, run.id)
+    fewer = loss_of(run, points)
+    check_points(*(series_of(one) for one in (whole, fewer)), points)
+    assert set(fewer) <= set(whole)
+    courses = (
+        StatisticSeries(tensor_id=0, steps=one.steps, values=one.rates) for one in (every, rates)
+    )
+    check_points(*courses, points)
+    assert rates.rates.max() == 1.0
+
+
+def series_of(points: list[ScalarPoint]) -> StatisticSeries:
+    return StatisticSeries(
+        tensor_id=0,
+        steps=np.array([one.step for one in points]),
+        values=np.array([one.mean for one in points], dtype=np.float64),
+    )
+
+
+def test_what_is_said_after_the_last_snapshot_is_told_of(database: Database) -> None:
+    run = WrittenRun(database)
+    run.judge(range(128))
+    log_loss(run, 128)
+    condense_due(database, most_seconds=60)
+    with database.write() as session:
+        attempt = session.get_one(Attempt, run.attempt)
+        attempt.last_sequence, attempt.last_step = 127, 1270
+        scalar = ScalarSummary(last=1e12, mean=1e12, min=1e12, max=1e12, count=1)
+        keep_last_words(session, attempt, SimpleNamespace(scalars={"loss": scalar}, marks=()))
+    for _ in range(2):
+        assert max(one.mean or 0.0 for one in loss_of(run, 8)) > 1e11
+        condense_due(database, most_seconds=60)
 
 
 @pytest.mark.parametrize("points", [4, 5, 12, 40, 120])

@@ -36,7 +36,7 @@ from bifurk_service.stats.registry import BY_NAME, Nature
 from bifurk_service.stats.thinning import thin
 from bifurk_service.store.imports import imported_series, imported_statistics
 from bifurk_service.store.models import Tensor
-from bifurk_service.store.outlines import Asked, outlined_series
+from bifurk_service.store.outlined_series import Asked, outlined_series
 from bifurk_service.store.queries import get_tensor, snapshot_at, statistics_of
 from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.scalars import scalar_names, scalar_points

@@ -14,7 +14,7 @@ from bifurk_service.api.parameters import RunId
 from bifurk_service.figures.change import change_since_first
 from bifurk_service.figures.columns import columns_of, narrow_enough
 from bifurk_service.figures.heatmap import AlertMark, heatmap
-from bifurk_service.figures.lines import Course, StepMark, lines
+from bifurk_service.figures.lines import MOST_POINTS, Course, StepMark, lines
 from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.figures.theme import COLORS
 from bifurk_service.pages.attempts import branch_courses
@@ -29,9 +29,9 @@ from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME, Statistic
 from bifurk_service.stats.spans import Spans, single_steps
 from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
-from bifurk_service.store.courses import learning_rates
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert, Tensor
+from bifurk_service.store.outlined_courses import outlined_rates
 from bifurk_service.store.runs import attempts_of
 from bifurk_service.store.series import find_tensors
 from bifurk_service.store.span_courses import read_spans
@@ -58,7 +58,7 @@ def get_overview(
         attempt = view.attempt or None
         scalar = scalar_course(session, run_id, view.scalar, attempt)
         branches = [] if attempt else branch_courses(session, run_id, view.scalar)
-        rates = learning_rates(session, run_id, attempt)
+        rates = outlined_rates(session, run_id, attempt, points=MOST_POINTS)
         alerts = _alerts(session, run_id, view)
     axis = StepAxis.over(spans.steps(), view.axis, first=view.first, last=view.last)
     marks = [

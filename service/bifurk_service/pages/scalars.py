@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bifurk_service.figures.lines import Course
+from bifurk_service.figures.lines import MOST_POINTS, Course
 from bifurk_service.pages.runs import loss_name
 from bifurk_service.store.engine import Session
-from bifurk_service.store.scalars import scalar_names, scalar_points
+from bifurk_service.store.outlined_courses import outlined_scalar
+from bifurk_service.store.scalars import scalar_names
 
 
 def scalar_course(
@@ -18,7 +19,7 @@ def scalar_course(
 ) -> Course | None:
     """A scalar's means with the band of its extremes; the loss where none is asked for."""
     name = asked or loss_name(scalar_names(session, run_id))
-    points = scalar_points(session, run_id, name, attempt) if name else []
+    points = outlined_scalar(session, run_id, name, attempt, points=MOST_POINTS) if name else []
     if not points:
         return None
     return Course(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,6 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.stats.extreme_places import joined_extremes
-from bifurk_service.stats.table import STATISTIC_NAMES
 from bifurk_service.store.models import ExtremesRow
 
 BINS: Final = 8
@@ -18,6 +19,9 @@ BINS: Final = 8
 LEVELS: Final = (1, 2, 3)
 ENCODING: Final = "<f8"
 PLACE: Final = "<u2"
+
+Extremes: TypeAlias = tuple[NDArray[np.float64], NDArray[np.integer[Any]]]
+"""A row: the least and the greatest in each bin, [BINS, 2, T], and their places, of that shape."""
 
 
 def span(level: int) -> int:
@@ -35,15 +39,10 @@ def decoded_places(places: bytes) -> NDArray[np.int64]:
     return np.frombuffer(places, dtype=PLACE).reshape(BINS, 2, -1).astype(np.int64)
 
 
-def keep_row(
-    session: Session,
-    attempt_id: int,
-    level: int,
-    start: int,
-    extremes: NDArray[np.float64],
-    places: NDArray[np.integer[Any]],
+def keep_rows(
+    session: Session, attempt_id: int, rows: Mapping[str, Extremes], *, level: int, start: int
 ) -> None:
-    """Stores a row a statistic: extremes and places [BINS, 2, T, statistics]."""
+    """Stores rows of one block, by what they are of."""
     session.execute(
         insert(ExtremesRow),
         [
@@ -52,21 +51,18 @@ def keep_row(
                 "level": level,
                 "statistic": name,
                 "block": start // (BINS * span(level)),
-                "data": extremes[..., place].astype(ENCODING).tobytes(),
-                "places": places[..., place].astype(PLACE).tobytes(),
+                "data": values.astype(ENCODING).tobytes(),
+                "places": places.astype(PLACE).tobytes(),
             }
-            for place, name in enumerate(STATISTIC_NAMES)
+            for name, (values, places) in rows.items()
         ],
     )
 
 
-def row_of_those_below(
+def rows_of_those_below(
     session: Session, attempt_id: int, level: int, start: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
-    """A level's row from those below it: extremes and places, [BINS, 2, T, statistics].
-
-    None where one of them is not there.
-    """
+) -> dict[str, Extremes] | None:
+    """A level's rows of one block from those of the level below; None where some are missing."""
     first = start // (BINS * span(level - 1))
     rows = session.execute(
         select(
@@ -81,15 +77,21 @@ def row_of_those_below(
     ).all()
     if len({row.block for row in rows}) < BINS:
         return None  # over a gap in the sequences: there the rows below are read
-    index = {name: place for place, name in enumerate(STATISTIC_NAMES)}
-    tensors = max(len(row.data) for row in rows) // (BINS * 2 * np.dtype(ENCODING).itemsize)
-    shape = (BINS, BINS, 2, tensors, len(STATISTIC_NAMES))
-    extremes, places = np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
-    for row in rows:
-        if row.statistic in index:
-            number, values = row.block - first, decoded(row.data)
-            place = number, slice(None), slice(None), slice(values.shape[-1]), index[row.statistic]
-            extremes[place] = values
-            places[place] = decoded_places(row.places) + number * BINS * span(level - 1)
-    flat = (-1, *shape[2:])
+    of_name: dict[str, dict[int, Extremes]] = defaultdict(dict)
+    for name, block, data, places in rows:
+        behind = (block - first) * BINS * span(level - 1)
+        if places is not None:
+            of_name[name][block - first] = decoded(data), decoded_places(places) + behind
+    return {name: _joined(found) for name, found in of_name.items()}
+
+
+def _joined(found: Mapping[int, Extremes]) -> Extremes:
+    """Rows by their number among those that one is made of; what came later has no value before."""
+    tensors = max(values.shape[-1] for values, _ in found.values())
+    extremes = np.full((BINS, BINS, 2, tensors), np.nan)
+    places = np.zeros(extremes.shape, dtype=np.int64)
+    for number, (values, at) in found.items():
+        extremes[number, ..., : values.shape[-1]] = values
+        places[number, ..., : values.shape[-1]] = at
+    flat = (-1, *extremes.shape[2:])
     return joined_extremes(extremes.reshape(flat), places.reshape(flat), BINS)

@@ -19,12 +19,13 @@ from sqlalchemy.orm import Session
 
 from bifurk_service.stats.extreme_places import extremes_along
 from bifurk_service.stats.table import STATISTIC_NAMES
+from bifurk_service.store.condensed_courses import condensed_courses
 from bifurk_service.store.condensed_rows import (
     BINS,
     LEVELS,
     PLACE,
-    keep_row,
-    row_of_those_below,
+    keep_rows,
+    rows_of_those_below,
     span,
 )
 from bifurk_service.store.kept_extremes import Kept, kept_rows
@@ -101,16 +102,20 @@ def keep_condensed(session: Session, attempt_id: int, condensed: Condensed) -> b
         return False
     if _next_start(session, attempt) != condensed.start:
         return False
-    keep_row(session, attempt_id, LEVELS[0], condensed.start, condensed.extremes, condensed.places)
+    rows = {
+        name: (condensed.extremes[..., place], condensed.places[..., place])
+        for place, name in enumerate(STATISTIC_NAMES)
+    } | condensed_courses(session, attempt, condensed.start)
+    keep_rows(session, attempt_id, rows, level=LEVELS[0], start=condensed.start)
     attempt.condensed = condensed.start + BINS * span(1)
     for level in LEVELS[1:]:
         length = BINS * span(level)
         if attempt.condensed % length:
             break
         start = attempt.condensed - length
-        below = row_of_those_below(session, attempt_id, level, start)
+        below = rows_of_those_below(session, attempt_id, level, start)
         if below is not None:
-            keep_row(session, attempt_id, level, start, *below)
+            keep_rows(session, attempt_id, below, level=level, start=start)
     return True
 
 

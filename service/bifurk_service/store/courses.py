@@ -139,17 +139,30 @@ class Rates:
 
 def learning_rates(session: Session, run_id: int, attempt: str | None = None) -> Rates:
     """The first parameter group's learning rate at every snapshot of the timeline."""
-    rows: list[tuple[int, float | None]] = []
-    for stretch in timeline(session, run_id, attempt):
-        query = (
-            select(Snapshot.step, Snapshot.learning_rates[0].as_float())
-            .where(Snapshot.attempt_id == stretch.attempt_id)
-            .order_by(Snapshot.step)
-        )
-        if stretch.end is not None:
-            query = query.where(Snapshot.step < stretch.end)
-        rows += [(step, rate) for step, rate in session.execute(query)]
+    parts = [
+        rates_between(session, stretch, 0, None) for stretch in timeline(session, run_id, attempt)
+    ]
     return Rates(
+        steps=np.concatenate([np.zeros(0, dtype=np.int64), *(one.steps for one in parts)]),
+        rates=np.concatenate([np.zeros(0), *(one.values[0] for one in parts)]),
+    )
+
+
+def rates_between(
+    session: Session, stretch: Stretch, first_step: int, last_step: int | None
+) -> Courses:
+    """The same as one course of a stretch, between two steps, both included."""
+    query = (
+        select(Snapshot.step, Snapshot.learning_rates[0].as_float())
+        .where(Snapshot.attempt_id == stretch.attempt_id, Snapshot.step >= first_step)
+        .order_by(Snapshot.step)
+    )
+    if stretch.end is not None:
+        query = query.where(Snapshot.step < stretch.end)
+    if last_step is not None:
+        query = query.where(Snapshot.step <= last_step)
+    rows = session.execute(query).all()
+    return Courses(
         steps=np.array([step for step, _ in rows], dtype=np.int64),
-        rates=np.array([rate for _, rate in rows], dtype=np.float64),
+        values=np.array([[rate for _, rate in rows]], dtype=np.float64),
     )

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bifurk.wire import AttemptReport, Mark, ScalarSummary
+from bifurk_service.store.condensing import forget_condensed
 from bifurk_service.store.models import Attempt, Series, SeriesPoint, Snapshot, StoredMark
 
 MOST_COUNTED: Final = 1 << 53
@@ -59,7 +60,8 @@ def keep_marks(session: Session, snapshot: Snapshot, marks: Iterable[Mark]) -> N
 
 def keep_last_words(session: Session, attempt: Attempt, report: AttemptReport) -> None:
     """Keeps what was said after the last snapshot; it is told with the end of the attempt."""
-    if attempt.last_step is not None:
+    if attempt.last_step is not None and attempt.last_sequence is not None:
+        forget_condensed(session, attempt, attempt.last_sequence)
         keep_scalars(session, attempt, attempt.last_step, report.scalars, last=True)
     last = session.scalar(
         select(Snapshot)

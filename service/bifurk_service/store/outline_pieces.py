@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import false, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bifurk_service.store.condensed_rows import BINS, decoded, decoded_places, span
-from bifurk_service.store.courses import read_stretch
-from bifurk_service.store.models import AttemptSums, ExtremesRow, Snapshot
+from bifurk_service.store.condensed_bins import Bins, Range, bins_in, without
+from bifurk_service.store.condensed_rows import span
+from bifurk_service.store.courses import Courses
+from bifurk_service.store.models import AttemptSums, Snapshot
 from bifurk_service.store.timeline import Stretch
 
 AT_ONCE: Final = 500
 """Sequences that one statement names."""
 
-Range: TypeAlias = tuple[int, int]
-"""Sequences from the first to the last, both included."""
+Singles: TypeAlias = Callable[[Stretch, int, int], Courses]
+"""Reads courses of a stretch between two steps, both included, every value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +60,23 @@ class Pieces:
 
 
 def window_of(
-    session: Session, stretch: Stretch, first_step: int | None, last_step: int | None
+    session: Session,
+    stretch: Stretch,
+    first_step: int | None = None,
+    last_step: int | None = None,
+    *,
+    measured: bool = True,
 ) -> Window | None:
-    """A stretch's part between two steps, both included; None without a measured snapshot."""
+    """A stretch's part between two steps, both included; None without a snapshot.
+
+    Args:
+        measured: whether only snapshots that are measured count.
+    """
     query = select(Snapshot.sequence, Snapshot.step).where(
-        Snapshot.attempt_id == stretch.attempt_id, Snapshot.measured_at.is_not(None)
+        Snapshot.attempt_id == stretch.attempt_id
     )
+    if measured:
+        query = query.where(Snapshot.measured_at.is_not(None))
     if stretch.end is not None:
         query = query.where(Snapshot.step < stretch.end)
     if first_step is not None:
@@ -76,41 +88,43 @@ def window_of(
     if first is None or last is None:
         return None
     own = AttemptSums.attempt_id == stretch.attempt_id
-    measured = session.scalar(select(AttemptSums.with_values).where(own)) or 0
+    count = AttemptSums.with_values if measured else AttemptSums.snapshots
+    most = session.scalar(select(count).where(own)) or 0
     return Window(
         stretch=stretch,
         first=first.sequence,
         last=last.sequence,
         first_step=first.step,
         last_step=last.step,
-        most=min(measured, last.sequence - first.sequence + 1),
+        most=min(most, last.sequence - first.sequence + 1),
     )
 
 
 def pieces_of(
     session: Session,
     window: Window,
-    statistic: str,
-    tensor_ids: Sequence[int],
+    name: str,
     *,
     places: NDArray[np.intp],
     level: int,
+    singles: Singles,
 ) -> Pieces:
     """A window in bins of a level, smaller ones where those are not, and single snapshots.
 
     Args:
-        places: of the tensors among the run's, by id. level: of the longest bins.
+        name: of the rows. places: of the courses in them. level: of the longest bins.
+        singles: reads the same courses where there are no bins.
     """
     left: list[Range] = [(window.first, window.last)]
     begins: list[NDArray[np.int64]] = []
     parts: list[Pieces] = []
     for each in range(level, 0, -1):
-        starts, part = _bins(session, window.stretch.attempt_id, each, statistic, places, left)
-        begins.append(starts)
-        parts.append(part)
-        left = _without(left, starts, span(each))
+        bins = bins_in(session, window.stretch.attempt_id, each, name, places, left)
+        begins.append(bins.begins)
+        parts.append(_pieces(bins, each))
+        left = without(left, bins.begins, span(each))
     for first, last in left:
-        part = _singles(session, window, statistic, tensor_ids, first, last)
+        part = _singles(session, window, first, last, singles=singles, courses=len(places))
         begins.append(np.full(len(part.weights), first))
         parts.append(part)
     order = np.argsort(np.concatenate(begins), kind="stable")
@@ -134,97 +148,35 @@ def steps_at(session: Session, attempt_id: int, sequences: NDArray[np.int64]) ->
     return np.array(found, dtype=np.int64)
 
 
-def _bins(
-    session: Session,
-    attempt_id: int,
-    level: int,
-    statistic: str,
-    places: NDArray[np.intp],
-    left: Sequence[Range],
-) -> tuple[NDArray[np.int64], Pieces]:
-    """The bins of a level that lie in what is left: where they begin, ascending, and they."""
-    length = BINS * span(level)
-    rows = session.execute(
-        select(ExtremesRow.block, ExtremesRow.data, ExtremesRow.places)
-        .where(
-            ExtremesRow.attempt_id == attempt_id,
-            ExtremesRow.level == level,
-            ExtremesRow.statistic == statistic,
-            ExtremesRow.places.is_not(None),
-            or_(
-                false(),
-                *(
-                    ExtremesRow.block.between(first // length, last // length)
-                    for first, last in left
-                ),
-            ),
-        )
-        .order_by(ExtremesRow.block)
-    )
-    known = [(block * length, data, at) for block, data, at in rows if at is not None]
-    starts = np.array([start for start, *_ in known], dtype=np.int64)
-    begins = (starts[:, None] + span(level) * np.arange(BINS)).reshape(-1)
-    values = np.full((len(begins), 2, len(places)), np.nan)
-    at = np.zeros(values.shape, dtype=np.int64)
-    for number, (start, data, behind) in enumerate(known):
-        row = slice(number * BINS, (number + 1) * BINS)
-        extremes, stands = decoded(data), decoded_places(behind) + start
-        # A tensor that came after the row was made has no value in it.
-        among = places < extremes.shape[-1]
-        values[row][..., among] = extremes[..., places[among]]
-        at[row][..., among] = stands[..., places[among]]
-    inside = _are_inside(begins, span(level), left)
-    begins = begins[inside]
-    return begins, Pieces(
-        weights=np.full(len(begins), span(level)),
-        values=np.moveaxis(values[inside], 0, 2),
-        at=np.moveaxis(at[inside], 0, 2),
-        is_single=np.zeros(len(begins), dtype=np.bool_),
-    )
-
-
-def _are_inside(
-    begins: NDArray[np.int64], length: int, ranges: Sequence[Range]
-) -> NDArray[np.bool_]:
-    """Which stretches of a length lie in one of some ranges, ascending, with all they have."""
-    if not ranges:
-        return np.zeros(len(begins), dtype=np.bool_)
-    firsts, lasts = np.array(ranges, dtype=np.int64).T
-    which = np.searchsorted(firsts, begins, side="right") - 1
-    found: NDArray[np.bool_] = begins + length - 1 <= lasts[np.maximum(which, 0)]
-    return found & (which >= 0)
-
-
-def _without(ranges: Sequence[Range], begins: NDArray[np.int64], length: int) -> list[Range]:
-    """What stretches of a length, ascending and each in one range, leave of the ranges."""
-    left: list[Range] = []
-    for first, last in ranges:
-        own = begins[(begins >= first) & (begins <= last)]
-        edges = np.concatenate(([first], own + length))
-        ends = np.concatenate((own - 1, [last]))
-        left += [(int(a), int(b)) for a, b in zip(edges, ends, strict=True) if a <= b]
-    return left
-
-
-def _singles(
-    session: Session,
-    window: Window,
-    statistic: str,
-    tensor_ids: Sequence[int],
-    first: int,
-    last: int,
-) -> Pieces:
-    """Snapshots one by one, and what is kept of those that are thinned."""
+def steps_between(
+    session: Session, attempt_id: int, first: int, last: int
+) -> tuple[int, int] | None:
+    """The first and the last step between two sequences, both included; None without a snapshot."""
     own = select(Snapshot.step).where(
-        Snapshot.attempt_id == window.stretch.attempt_id, Snapshot.sequence.between(first, last)
+        Snapshot.attempt_id == attempt_id, Snapshot.sequence.between(first, last)
     )
     begin = session.scalar(own.order_by(Snapshot.sequence).limit(1))
     end = session.scalar(own.order_by(Snapshot.sequence.desc()).limit(1))
-    steps, values = np.zeros(0, dtype=np.int64), np.zeros((len(tensor_ids), 0))
-    if begin is not None and end is not None:
-        found = read_stretch(
-            session, statistic, tensor_ids, window.stretch, first_step=begin, last_step=end
-        )
+    return None if begin is None or end is None else (begin, end)
+
+
+def _pieces(bins: Bins, level: int) -> Pieces:
+    return Pieces(
+        weights=np.full(len(bins.begins), span(level)),
+        values=bins.values,
+        at=bins.at,
+        is_single=np.zeros(len(bins.begins), dtype=np.bool_),
+    )
+
+
+def _singles(
+    session: Session, window: Window, first: int, last: int, *, singles: Singles, courses: int
+) -> Pieces:
+    """Snapshots one by one, and what is kept of those that are thinned."""
+    ends = steps_between(session, window.stretch.attempt_id, first, last)
+    steps, values = np.zeros(0, dtype=np.int64), np.zeros((courses, 0))
+    if ends is not None:
+        found = singles(window.stretch, *ends)
         steps, values = found.steps, found.values
     return Pieces(
         weights=np.ones(len(steps), dtype=np.int64),

@@ -1,14 +1,14 @@
-"""Long series in fewer points, their extremes kept: read from what is condensed.
+"""Long courses in fewer points, their extremes kept: read from what is condensed.
 
-A series is cut into stretches of whole bins, of each of which the least and the greatest value
+A course is cut into stretches of whole bins, of each of which the least and the greatest value
 are given at their own steps. What is read grows with the points asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,151 +17,125 @@ from sqlalchemy.orm import Session
 
 from bifurk_service.stats.thinning import first_lowest
 from bifurk_service.store.condensed_rows import LEVELS, span
-from bifurk_service.store.models import Snapshot, Tensor
-from bifurk_service.store.outline_pieces import Pieces, Window, pieces_of, steps_at, window_of
-from bifurk_service.store.series import StatisticSeries, ends_of, statistic_series
-from bifurk_service.store.timeline import timeline
+from bifurk_service.store.kept_extremes import Points
+from bifurk_service.store.models import Snapshot
+from bifurk_service.store.outline_pieces import Singles, Window, pieces_of, steps_at
 
 WORTH_IT: Final = 4
 """So many snapshots a point are read one by one: fewer than the bins of as many points hold."""
 NUMBERS_AT_ONCE: Final = 2_000_000
 """Extremes held at a time: a model of many tensors is read in parts."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is asked for: a statistic of tensors between two steps, both included."""
-
-    run_id: int
-    statistic: str
-    tensor_ids: Sequence[int]
-    points: int
-    first_step: int | None = None
-    last_step: int | None = None
-    attempt: str | None = None
+Chosen: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
+"""Of a course, pieces, their values, and where these stand."""
 
 
-def outlined_series(session: Session, asked: Asked) -> Iterator[StatisticSeries]:
-    """Series of at most so many points where they are long, all values where they are not.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Source:
+    """Courses that rows of what is condensed tell of.
 
-    Of every stretch that a long one is cut into, the smallest and the largest value stay, and the
-    first and the last of all. Where an attempt is thinned, its kept extremes are among them.
+    Attributes:
+        name: of the rows. places: of T courses in them, [T].
+        singles: reads the same courses value by value.
     """
-    windows = [
-        window
-        for stretch in timeline(session, asked.run_id, asked.attempt)
-        if (window := window_of(session, stretch, asked.first_step, asked.last_step)) is not None
-    ]
-    most = WORTH_IT * asked.points
-    if _measured(session, windows, most=most) <= most:
-        yield from statistic_series(
-            session,
-            asked.run_id,
-            asked.statistic,
-            asked.tensor_ids,
-            first_step=asked.first_step,
-            last_step=asked.last_step,
-            attempt=asked.attempt,
-        )
-        return
-    stretches = (asked.points - 2) // 2
-    level = _level(sum(window.most for window in windows) / stretches)
-    every = select(Tensor.id).where(Tensor.run_id == asked.run_id).order_by(Tensor.id)
-    places = np.searchsorted(np.array(session.scalars(every).all()), asked.tensor_ids)
-    at_once = max(1, NUMBERS_AT_ONCE // sum(window.most // span(level) + 1 for window in windows))
-    for first in range(0, len(asked.tensor_ids), at_once):
-        ids = asked.tensor_ids[first : first + at_once]
-        chosen = places[first : first + at_once]
-        parts = [
-            pieces_of(session, window, asked.statistic, ids, places=chosen, level=level)
-            for window in windows
-        ]
-        yield from _outlined(session, windows, parts, ids, asked.statistic, stretches)
+
+    name: str
+    places: NDArray[np.intp]
+    singles: Singles
 
 
-def _measured(session: Session, windows: Sequence[Window], *, most: int) -> int:
-    """How many snapshots, counted no further than needed."""
-    count = 0
+def is_long(
+    session: Session, windows: Sequence[Window], *, points: int, measured: bool = True
+) -> bool:
+    """Whether it is worth it to outline so many snapshots; counted no further than needed."""
+    most, count = WORTH_IT * points, 0
     for window in windows:
-        some = (
-            select(Snapshot.id)
-            .where(
-                Snapshot.attempt_id == window.stretch.attempt_id,
-                Snapshot.sequence.between(window.first, window.last),
-                Snapshot.measured_at.is_not(None),
-            )
-            .limit(most + 1 - count)
+        some = select(Snapshot.id).where(
+            Snapshot.attempt_id == window.stretch.attempt_id,
+            Snapshot.sequence.between(window.first, window.last),
         )
-        count += session.scalar(select(func.count()).select_from(some.subquery())) or 0
+        if measured:
+            some = some.where(Snapshot.measured_at.is_not(None))
+        few = some.limit(most + 1 - count).subquery()
+        count += session.scalar(select(func.count()).select_from(few)) or 0
         if count > most:
-            break
-    return count
+            return True
+    return False
 
 
-def _level(snapshots: float) -> int:
-    """The level of the longest bins that are no longer than a stretch of so many snapshots."""
-    return max((level for level in LEVELS if span(level) <= snapshots), default=LEVELS[0])
+def at_once(windows: Sequence[Window], *, points: int) -> int:
+    """How many courses are to be outlined together."""
+    level = _level(windows, points)
+    return max(1, NUMBERS_AT_ONCE // sum(one.most // span(level) + 1 for one in windows))
 
 
-def _outlined(
-    session: Session,
-    windows: Sequence[Window],
-    parts: Sequence[Pieces],
-    tensor_ids: Sequence[int],
-    statistic: str,
-    stretches: int,
-) -> Iterator[StatisticSeries]:
+def outlined(
+    session: Session, windows: Sequence[Window], source: Source, *, points: int
+) -> list[Points]:
+    """Of each course the extremes of stretches, at most ``points`` - 2 of them, by step.
+
+    Args:
+        windows: one after the other, with so many snapshots that it is worth it: see ``is_long``.
+    """
+    level = _level(windows, points)
+    parts = [
+        pieces_of(
+            session,
+            window,
+            source.name,
+            places=source.places,
+            level=level,
+            singles=source.singles,
+        )
+        for window in windows
+    ]
     weights = np.concatenate([part.weights for part in parts])
     begins = np.cumsum(weights) - weights
-    of_stretch = begins * stretches // max(1, int(weights.sum()))
+    of_stretch = begins * _stretches(points) // max(1, int(weights.sum()))
     starts = np.flatnonzero(np.diff(of_stretch, prepend=-1))
     owners = np.repeat(np.arange(len(parts)), [len(part.weights) for part in parts])
-    values = [np.concatenate([part.values[side] for part in parts], axis=-1) for side in (0, 1)]
-    at = [np.concatenate([part.at[side] for part in parts], axis=-1) for side in (0, 1)]
     single = np.concatenate([part.is_single for part in parts])
-    chosen = []
-    for row in range(len(tensor_ids)):
-        lowest, highest = (
-            first_lowest(values[0][row], starts),
-            first_lowest(-values[1][row], starts),
-        )
-        pieces = np.concatenate((lowest, highest))
-        found = np.concatenate((values[0][row, lowest], values[1][row, highest]))
-        chosen.append((pieces, found, np.concatenate((at[0][row, lowest], at[1][row, highest]))))
-    steps = _steps(session, windows, chosen, owners, single)
-    for tensor_id, (_, found, _), own in zip(tensor_ids, chosen, steps, strict=True):
-        ends = [
-            end
-            for window in windows
-            for end in ends_of(
-                session, statistic, tensor_id, window.stretch, window.first_step, window.last_step
+    low, high = np.concatenate([part.values for part in parts], axis=2)
+    low_at, high_at = np.concatenate([part.at for part in parts], axis=2)
+    chosen: list[Chosen] = []
+    for row in range(len(source.places)):
+        lowest, highest = first_lowest(low[row], starts), first_lowest(-high[row], starts)
+        chosen.append(
+            (
+                np.concatenate((lowest, highest)),
+                np.concatenate((low[row, lowest], high[row, highest])),
+                np.concatenate((low_at[row, lowest], high_at[row, highest])),
             )
-        ]
-        every = np.concatenate((own, np.array([step for step, _ in ends], dtype=np.int64)))
-        known = np.concatenate((found, np.array([value for _, value in ends])))
-        keep = _within_ends(every, len(own))
-        unique, first = np.unique(every[keep], return_index=True)
-        yield StatisticSeries(tensor_id=tensor_id, steps=unique, values=known[keep][first])
+        )
+    steps = _steps(session, windows, chosen, owners, single)
+    return [by_step(own, found) for own, (_, found, _) in zip(steps, chosen, strict=True)]
 
 
-def _within_ends(steps: NDArray[np.int64], extremes: int) -> NDArray[np.bool_]:
-    """All extremes, and of the attempts' own ends the first and the last of all."""
-    keep = np.zeros(len(steps), dtype=np.bool_)
-    keep[:extremes] = True
-    if len(steps) > extremes:
-        keep[extremes + np.argmin(steps[extremes:])] = True
-        keep[extremes + np.argmax(steps[extremes:])] = True
-    return keep
+def by_step(steps: NDArray[np.int64], values: NDArray[np.float64]) -> Points:
+    """Points by ascending steps, each step once."""
+    unique, first = np.unique(steps, return_index=True)
+    return unique, values[first]
+
+
+def _stretches(points: int) -> int:
+    """Two extremes each, and room for the first and the last value."""
+    return (points - 2) // 2
+
+
+def _level(windows: Sequence[Window], points: int) -> int:
+    """The level of the longest bins that are no longer than a stretch."""
+    snapshots = sum(window.most for window in windows) / _stretches(points)
+    return max((level for level in LEVELS if span(level) <= snapshots), default=LEVELS[0])
 
 
 def _steps(
     session: Session,
     windows: Sequence[Window],
-    chosen: Sequence[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]],
+    chosen: Sequence[Chosen],
     owners: NDArray[np.intp],
     single: NDArray[np.bool_],
 ) -> list[NDArray[np.int64]]:
-    """Steps of chosen pieces, a row a tensor: a single snapshot says its own, a bin does not."""
+    """Steps of chosen pieces, a row a course: a single snapshot says its own, a bin does not."""
     found = [at.copy() for *_, at in chosen]
     for number, window in enumerate(windows):
         masks = [(owners[pieces] == number) & ~single[pieces] for pieces, *_ in chosen]

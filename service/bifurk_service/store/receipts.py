@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from bifurk.wire import Manifest, Part
 from bifurk_service.errors import ConflictError
+from bifurk_service.store.condensing import forget_condensed
 from bifurk_service.store.logged import keep_marks, keep_scalars
 from bifurk_service.store.models import (
     Attempt,
@@ -95,6 +96,7 @@ def receive_part(
     run = run_of(session, attempt)
     run.display_name = manifest.display_name or run.display_name
     snapshot = _snapshot(session, attempt, manifest, now)
+    forget_condensed(session, attempt, manifest.sequence)
     _check_snapshot(snapshot, manifest)
     session.add(
         StoredPart(

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Final
 
+import numpy as np
 from sqlalchemy import ColumnElement, Integer, column, select, values
 from sqlalchemy.orm import Session
 
+from bifurk_service.store.courses import Courses
 from bifurk_service.store.models import Attempt, Series, SeriesPoint
-from bifurk_service.store.timeline import timeline
+from bifurk_service.store.timeline import Stretch, timeline
+
+AT_ONCE: Final = 500
+"""Steps that one statement names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,46 @@ def scalar_points(
         rows = session.connection().execute(query).cursor.fetchall()
         points.extend(ScalarPoint(*row) for row in rows)
     return points
+
+
+def scalar_means(
+    session: Session, series_id: int, stretch: Stretch, first_step: int, last_step: int
+) -> Courses:
+    """A scalar's means in a stretch between two steps, both included, as one course."""
+    query = (
+        select(SeriesPoint.step, SeriesPoint.mean)
+        .where(
+            SeriesPoint.series_id == series_id,
+            SeriesPoint.attempt_id == stretch.attempt_id,
+            SeriesPoint.step.between(first_step, last_step),
+        )
+        .order_by(SeriesPoint.step)
+    )
+    if stretch.end is not None:
+        query = query.where(SeriesPoint.step < stretch.end)
+    rows = session.execute(query).all()
+    return Courses(
+        steps=np.array([step for step, _ in rows], dtype=np.int64),
+        values=np.array([[mean for _, mean in rows]], dtype=np.float64),
+    )
+
+
+def points_at(
+    session: Session, series_id: int, stretch: Stretch, steps: Sequence[int]
+) -> list[ScalarPoint]:
+    """A scalar's intervals of a stretch that end at some steps, in order."""
+    columns = [getattr(SeriesPoint, field.name) for field in fields(ScalarPoint)]
+    found: list[ScalarPoint] = []
+    for first in range(0, len(steps), AT_ONCE):
+        query = select(*columns).where(
+            SeriesPoint.series_id == series_id,
+            SeriesPoint.attempt_id == stretch.attempt_id,
+            SeriesPoint.step.in_(steps[first : first + AT_ONCE]),
+        )
+        if stretch.end is not None:
+            query = query.where(SeriesPoint.step < stretch.end)
+        found += [ScalarPoint(*row) for row in session.execute(query.order_by(SeriesPoint.step))]
+    return found
 
 
 def scalar_sketch(session: Session, run_id: int, name: str, *, points: int) -> list[float]:
