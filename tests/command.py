@@ -14,9 +14,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import TimeoutExpired
+from types import ModuleType
 
 _FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["bifurk_service.cli", "bifurk_service.server"])
+_FORKING.set_forkserver_preload(["tests.preloaded"])
 
 WORLD = "TESTS_WORLD"
 """Variable of a command's environment: `module:function:argument` of what changes the world that it
@@ -88,6 +89,8 @@ class Command:
 def _run(
     arguments: list[str], environment: dict[str, str], files: tuple[str, str], folder: str
 ) -> None:
+    # What it spawns imports no pytest.
+    sys.modules["__main__"] = ModuleType("__main__")
     for stream, file in enumerate(files, start=1):
         written = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(written, stream)

@@ -18,7 +18,10 @@ from tests.command import Command
 from tests.database import migrated
 
 DEADLINE_SECONDS = 120.0
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
+LONGEST_POLL_SECONDS = 0.2
+"""A question costs the server more than a hundredth of a second: who waits long asks less often."""
+SLOWER = 1.2
 
 
 class Server:
@@ -116,9 +119,11 @@ class Server:
 def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = DEADLINE_SECONDS) -> Any:
     """The first truthy answer of a condition, polled until a deadline."""
     deadline = time.monotonic() + seconds
+    pause = POLL_SECONDS
     while time.monotonic() < deadline:
         answer = condition()
         if answer:
             return answer
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(SLOWER * pause, LONGEST_POLL_SECONDS)
     raise AssertionError(f"{what} did not come within {seconds} s")

@@ -129,6 +129,8 @@ def _mind(output: int, errors: int, tell: int) -> None:
     """Forks once more, and returns in the child; the parent tells what became of it."""
     child = os.fork()
     if child == 0:
+        # Also where the tests run in the background of a shell that lets nobody interrupt them.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(errors, 2)

@@ -18,6 +18,7 @@ import bifurk
 from bifurk.session import Session
 from tests.client.training import new_training, train
 from tests.server import Server
+from tests.torch_python import run_with_torch
 
 EVERY = 4
 CRASHING = """
@@ -83,10 +84,7 @@ def test_a_run_resumed_after_a_crash_is_one_course_and_the_overlap_a_branch(
     server: Server, watch: Any, tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "checkpoint"
-    ended = subprocess.run(
-        [sys.executable, "-c", CRASHING, server.url, str(tmp_path / "killed"), str(checkpoint)],
-        check=False,
-    )
+    ended = run_with_torch("-c", CRASHING, server.url, str(tmp_path / "killed"), str(checkpoint))
     assert ended.returncode == -signal.SIGKILL
     model, optimizer = new_training()
     kept = torch.load(checkpoint)

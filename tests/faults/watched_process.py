@@ -11,7 +11,6 @@ import os
 import pickle
 import resource
 import signal
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -20,9 +19,9 @@ from typing import Any
 import torch
 
 from tests.faults.training import STEPS, Outcome, Training
+from tests.torch_python import TorchPython
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_SECONDS = 120.0
 
 
 class WatchedProcess:
@@ -44,18 +43,12 @@ class WatchedProcess:
         **settings: Any,
     ) -> None:
         told = {"run": run, "steps": steps, "ending": ending, "file_bytes": file_bytes}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__, json.dumps({**told, "settings": settings})],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        self.process = TorchPython(
+            ["-m", __name__, json.dumps({**told, "settings": settings})], folder=ROOT
         )
 
     def signal_at(self, step: int, number: signal.Signals) -> None:
         """Sends a signal as soon as the child says that it has done this step."""
-        assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.strip() == str(step):
                 self.process.send_signal(number)
@@ -64,8 +57,7 @@ class WatchedProcess:
 
     def wait(self) -> tuple[str, str]:
         """The rest of what it says, and what it complains of, once it is gone."""
-        output, errors = self.process.communicate(timeout=DEADLINE_SECONDS)
-        return output, errors
+        return self.process.communicate()
 
     def digest(self) -> str:
         """The last word of a child that came to its end."""
