@@ -64,9 +64,14 @@ def bring(database: Database, folder: Path, path: Path, **names: str) -> int:
     return bring_run(database, blobs, path, by=THE_SERVICE, **wanted).run_id
 
 
-def other_columns(members: Members) -> None:
-    tables = json.loads(members["manifest.json"])["tables"]
-    told(members, tables={**tables, "snapshots": [*tables["snapshots"], "mood"]})
+def with_column(name: str, column: str) -> Callable[[Members], None]:
+    """Says that a table has one more."""
+
+    def change(members: Members) -> None:
+        tables = json.loads(members["manifest.json"])["tables"]
+        told(members, tables={**tables, name: [*tables[name], column]})
+
+    return change
 
 
 def a_bomb(members: Members) -> None:
@@ -110,7 +115,8 @@ def a_packed_memory(members: Members) -> None:
 HOSTILE: dict[str, tuple[Callable[[Members], Any], str]] = {
     "of another version": (lambda m: told(m, version=2), "version 2, this reads 1"),
     "of something else": (lambda m: told(m, format="recipe"), "no archive of a run"),
-    "with a column of the future": (other_columns, "use a newer bifurk"),
+    "with a column of the future": (with_column("snapshots", "mood"), "use a newer bifurk"),
+    "with ids of reasons": (with_column("tensor_stats", "reasons_id"), "use a newer bifurk"),
     "with a path that leads out": (lambda m: m.update({"../../evil": b""}), "no member"),
     "with a bomb": (a_bomb, "unpacks to more than"),
     "without its attempts": (lambda m: m.pop(ATTEMPTS), "not in the file"),
