@@ -19,17 +19,10 @@ from bifurk_service.errors import InvalidError
 from bifurk_service.pipeline.removing import remove_run
 from bifurk_service.store.audit import Action, Actor, record_act
 from bifurk_service.store.blobs import BlobStore
+from bifurk_service.store.coming_rows import Coming, Renumbering
+from bifurk_service.store.coming_runs import LAST, begin_coming, bring_in, check_free, end_coming
 from bifurk_service.store.engine import Database
-from bifurk_service.store.whole_runs import (
-    LAST,
-    Coming,
-    Renumbering,
-    Row,
-    begin_coming,
-    bring_in,
-    check_free,
-    end_coming,
-)
+from bifurk_service.store.whole_runs import Row
 
 MOST_LAST_ROWS: Final = 200_000
 """Alerts, their histories and directives, which come in the last transaction."""
