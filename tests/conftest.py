@@ -5,12 +5,16 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from xdist.remote import Producer
 
 from tests.server import Server
 from tests.workers import ByUnit, longest_first
+
+if TYPE_CHECKING:
+    from tests.deploy.postgres import Postgres
 
 gc.disable()
 """While modules are imported and tests collected: millions of objects that all stay."""
@@ -65,3 +69,12 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def server(start_server: Callable[..., Server]) -> Server:
     """One running server with an empty database."""
     return start_server()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Postgres]:
+    """One PostgreSQL for all tests of a worker, each in a database of its own."""
+    from tests.deploy.postgres import running_postgres
+
+    with running_postgres() as cluster:
+        yield cluster

@@ -21,6 +21,7 @@ from tests.server import DEADLINE_SECONDS, wait_for
 
 DEBIAN = Path("/usr/lib/postgresql")
 """Debian keeps the server's programs out of the path, a folder a version."""
+MIGRATED = "an empty bifurk"
 
 
 @contextmanager
@@ -65,6 +66,7 @@ class Postgres:
             *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None
+        self._migrated = False
         self.start()
 
     def start(self) -> None:
@@ -104,19 +106,20 @@ class Postgres:
         """Of its first process, the parent of all others."""
         return self._process.pid
 
-    def database(self, name: str) -> str:
-        """The URL of a new database."""
+    def database(self, name: str, *, like: str = "template1") -> str:
+        """The URL of a new database, a copy of another."""
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
 
     def bifurk(self, name: str) -> str:
-        """The URL of a new database with bifurk's schema."""
-        url = self.database(name)
-        database = Database(url)
-        database.upgrade()
-        database.close()
-        return url
+        """The URL of a new database with bifurk's schema: it is migrated once, and copied."""
+        if not self._migrated:
+            database = Database(self.database(MIGRATED))
+            database.upgrade()
+            database.close()
+            self._migrated = True
+        return self.database(name, like=MIGRATED)
 
     def address(self, database: str, *, user: str = "postgres") -> str:
         """Where libpq finds a database."""

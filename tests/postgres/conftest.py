@@ -11,12 +11,6 @@ from tests.deploy.postgres import Postgres, running_postgres
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Postgres]:
-    with running_postgres() as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="session")
 def own() -> Iterator[Postgres]:
     """One that is stopped and started: the others' goes on."""
     with running_postgres() as cluster:

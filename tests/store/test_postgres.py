@@ -20,7 +20,7 @@ from bifurk_service.store.engine import Database, alembic_config
 from bifurk_service.store.events import OnlyInLineError, append_event
 from bifurk_service.store.examination import postgres_facts
 from bifurk_service.store.models import Base, Event, Project, Run
-from tests.deploy.postgres import Postgres, running_postgres
+from tests.deploy.postgres import Postgres
 from tests.store.condensed import check, condensed_rows, spans_of
 from tests.written_run import WrittenRun
 
@@ -28,14 +28,8 @@ SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Postgres]:
-    with running_postgres() as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
 def url(cluster: Postgres) -> str:
-    return cluster.database("store")
+    return cluster.bifurk("store")
 
 
 @pytest.fixture

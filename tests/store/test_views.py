@@ -20,7 +20,8 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Base
 from bifurk_service.store.views import VIEWS, grant_views
 from tests.api.filling import BROKEN_AT, Caller, broken_part
-from tests.deploy.postgres import Postgres, running_postgres
+from tests.database import fresh_database
+from tests.deploy.postgres import Postgres
 from tests.server import Server
 
 COMPARED = ("std", "update_ratio", "spectral_norm", "nonfinite_count", "count")
@@ -38,12 +39,6 @@ class Watched:
         """The rows of a query, by column."""
         with self.database.read() as session:
             return [dict(row) for row in session.execute(text(query), parameters).mappings()]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Postgres]:
-    with running_postgres() as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -177,9 +172,8 @@ def grant(database: str, role: str) -> Result:
 
 
 def test_a_role_that_is_let_in_reads_the_views_and_nothing_else(cluster: Postgres) -> None:
-    url = cluster.database("granting")
+    url = cluster.bifurk("granting")
     database = Database(url)
-    database.upgrade()
     with psycopg.connect(cluster.address("granting"), autocommit=True) as owner:
         quoted = '"' + ROLE.replace('"', '""') + '"'
         owner.execute(f"CREATE ROLE {quoted} LOGIN".encode())
@@ -206,20 +200,16 @@ def test_a_role_that_is_let_in_reads_the_views_and_nothing_else(cluster: Postgre
 
 
 def test_a_role_that_is_not_there_is_named(cluster: Postgres) -> None:
-    url = cluster.database("missing")
-    database = Database(url)
-    database.upgrade()
+    database = Database(cluster.bifurk("missing"))
     with pytest.raises(SetupError, match="there is no role 'nobody-here'"):
         grant_views(database, "nobody-here")
     database.close()
 
 
 def test_sqlite_has_no_roles_to_let_in(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    database = Database(url)
-    database.upgrade()
+    database = fresh_database(tmp_path)
     database.close()
-    refused = grant(url, "grafana").exception
+    refused = grant(database.url, "grafana").exception
     assert isinstance(refused, SetupError)
     assert refused.detail == (
         "only PostgreSQL has roles: set BIFURK_DATABASE_URL; "
