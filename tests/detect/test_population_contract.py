@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -87,11 +87,37 @@ def _found(detector: PopulationDetector, stream: Stream, rows: slice = slice(Non
     )
 
 
+CUTS = (13, 100)
+"""Snapshots before which a detector's memory is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a detector saw that saw all of the stream; its states on the way, by cut, and a copy
+    of each that was made at once."""
+
+    reports: list[Report]
+    states: dict[int, State]
+    kept: dict[int, State]
+
+
 @pytest.fixture(scope="module")
-def whole(case: Case) -> list[Report]:
-    """What is seen of the stream by a detector that sees all of it."""
+def seen(case: Case) -> Seen:
     make, stream = case
-    return _found(make(), stream)
+    detector, begin = make(), 0
+    seen = Seen(reports=[], states={}, kept={})
+    for cut in (*CUTS, LENGTH):
+        found = _found(detector, stream, slice(begin, cut))
+        seen.reports.extend((index + begin, one) for index, one in found)
+        seen.states[cut] = detector.snapshot()
+        seen.kept[cut] = {name: array.copy() for name, array in seen.states[cut].items()}
+        begin = cut
+    return seen
+
+
+@pytest.fixture(scope="module")
+def whole(seen: Seen) -> list[Report]:
+    return seen.reports
 
 
 def test_a_stream_with_events_is_seen_in_its_groups(whole: list[Report]) -> None:
@@ -122,37 +148,34 @@ def test_groups_together_are_each_group_alone(case: Case, whole: list[Report]) -
         assert [_rounded(one) for one in alone] == [_rounded(one) for one in expected]
 
 
-@pytest.mark.parametrize("cut", [13, 100])
+@pytest.mark.parametrize("cut", CUTS)
 def test_a_restored_detector_continues_as_if_nothing_had_happened(
-    case: Case, whole: list[Report], cut: int
+    case: Case, seen: Seen, cut: int
 ) -> None:
     make, stream = case
-    before, after = make(), make()
-    head = _found(before, stream, slice(cut))
-    after.restore(_through_a_file(before.snapshot()))
+    after = make()
+    after.restore(_through_a_file(seen.kept[cut]))
     tail = _found(after, stream, slice(cut, None))
-    assert head + [(index + cut, one) for index, one in tail] == whole
+    expected = [(index, one) for index, one in seen.reports if index >= cut]
+    assert [(index + cut, one) for index, one in tail] == expected
 
 
-def test_a_snapshot_is_not_changed_by_what_follows(case: Case) -> None:
-    make, stream = case
-    detector = make()
-    _found(detector, stream, slice(70))
-    state = detector.snapshot()
-    copy = {name: array.copy() for name, array in state.items()}
-    _found(detector, stream, slice(70, None))
-    assert all(np.array_equal(state[name], copy[name]) for name in copy)
+def test_a_snapshot_is_not_changed_by_what_follows(seen: Seen) -> None:
+    for cut in CUTS:
+        state, kept = seen.states[cut], seen.kept[cut]
+        assert state.keys() == kept.keys()
+        assert all(np.array_equal(state[name], kept[name]) for name in kept)
 
 
-def test_a_group_added_later_leaves_the_others_alone(case: Case) -> None:
+def test_a_group_added_later_leaves_the_others_alone(case: Case, whole: list[Report]) -> None:
     make, (tensors, values, valid, times) = case
     few, detector = slice(2 * LAYERS), make()
     found = _found(detector, (tensors[few], values[:20, few], valid[:20, few], times[:20]))
     rest = _found(detector, (tensors, values[20:], valid[20:], times[20:]))
     found += [(index + 20, one) for index, one in rest]
     early = [(index, one) for index, one in found if one.series < 2 * LAYERS]
-    alone = _found(make(), (tensors[few], values[:, few], valid[:, few], times))
-    assert [_rounded(one) for one in early] == [_rounded(one) for one in alone]
+    expected = [(index, one) for index, one in whole if one.series < 2 * LAYERS]
+    assert [_rounded(one) for one in early] == [_rounded(one) for one in expected]
 
 
 def test_series_are_never_taken_away(case: Case) -> None:
