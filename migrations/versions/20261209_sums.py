@@ -19,6 +19,7 @@ depends_on = None
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), 'sqlite')
 THINNED = sa.text('thinned <> 0')
 STALE = sa.text('stale_key IS NOT NULL')
+UNPLACED = sa.text('places IS NULL')
 
 OF_SNAPSHOTS = {
     'snapshots': '1',
@@ -72,9 +73,14 @@ def upgrade() -> None:
     op.create_index(
         'ix_parts_stale_key', 'parts', ['stale_key'], sqlite_where=STALE, postgresql_where=STALE
     )
-    op.execute('DELETE FROM extremes')
-    op.execute('UPDATE attempts SET condensed = 0')
     op.add_column('extremes', sa.Column('places', sa.LargeBinary(), nullable=True))
+    op.create_index(
+        'ix_extremes_unplaced',
+        'extremes',
+        ['attempt_id'],
+        sqlite_where=UNPLACED,
+        postgresql_where=UNPLACED,
+    )
     is_sqlite = op.get_bind().dialect.name == 'sqlite'
     for statement in _sqlite_triggers() if is_sqlite else _postgresql_triggers():
         op.execute(statement)
@@ -95,6 +101,7 @@ def downgrade() -> None:
     op.drop_index('ix_parts_stale_key', table_name='parts')
     op.drop_index('ix_parts_blob_key', table_name='parts')
     op.drop_index('ix_snapshots_thinned', table_name='snapshots')
+    op.drop_index('ix_extremes_unplaced', table_name='extremes')
     op.drop_column('extremes', 'places')
     op.drop_table('attempt_sums')
 

@@ -17,6 +17,7 @@ from bifurk_service.pipeline.dispatch import Dispatch
 from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.store import (
+    backlog,
     leases,
     live,
     profiles,
@@ -80,6 +81,7 @@ QUERIES: Final[dict[str, Query]] = {
     "what profiles are made of": lambda s, a, n: profiles.profile_tensors(s, a.id, n.step),
     "what they began with": lambda s, a, _n: profiles.profile_tensors(s, a.id, 0, forward=True),
     "spectra": lambda s, a, n: nearest_singular_values(s, a.id, step=n.step),
+    "bytes of blobs": lambda s, _a, _n: backlog.kept(s),
     "snapshots by state": lambda s, a, _n: sums.snapshot_counts(s, a.run_id),
     "snapshots of runs": lambda s, a, _n: sums.snapshot_totals(s, [a.run_id]),
     "how far judging has come": lambda s, a, _n: sums.judged_so_far(s, a.id),

@@ -149,13 +149,17 @@ def test_gaps_later_tensors_and_attempts_that_take_over(database: Database) -> N
 
 
 def test_what_waits_to_be_condensed_is_read_one_by_one(database: Database) -> None:
-    """As after an upgrade, and where an archive of an older version was brought in."""
+    """As after an upgrade, and where an older version's archive came in; it is made anew."""
     run = WrittenRun(database)
     run.judge(range(150))
     check_outlined(run, 20)
     condense_due(database, most_seconds=60)
     with database.write() as session:
         session.execute(update(ExtremesRow).where(ExtremesRow.block == 0).values(places=None))
+    check_outlined(run, 20)
+    assert condense_due(database, most_seconds=60) == 2
+    with database.read() as session:
+        assert None not in session.scalars(select(ExtremesRow.places)).all()
     check_outlined(run, 20)
 
 

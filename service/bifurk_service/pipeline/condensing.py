@@ -7,7 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from bifurk_service.store.condensing import attempts_to_condense, condense, keep_condensed
+from bifurk_service.store.condensing import (
+    attempts_of_earlier_versions,
+    attempts_to_condense,
+    condense,
+    condense_anew,
+    keep_condensed,
+)
 from bifurk_service.store.engine import Database
 
 MOST_SECONDS: Final = 0.5
@@ -26,6 +32,11 @@ def condense_due(
         How many stretches of snapshots were condensed.
     """
     until = monotonic() + most_seconds
+    with database.read() as session:
+        earlier = attempts_of_earlier_versions(session)
+    for attempt_id in earlier:
+        with database.write() as session:
+            condense_anew(session, attempt_id)
     with database.read() as session:
         due = attempts_to_condense(session)
     # In chance's order, a row each: what is long never keeps the others waiting for good.

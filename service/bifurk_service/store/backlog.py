@@ -13,7 +13,7 @@ from sqlalchemy.pool import QueuePool
 from bifurk_service.store.condensing import condensable
 from bifurk_service.store.deliveries import WAITING
 from bifurk_service.store.engine import Database
-from bifurk_service.store.models import Attempt, Delivery, Snapshot, StoredPart
+from bifurk_service.store.models import Attempt, AttemptSums, Delivery, Snapshot, StoredPart
 from bifurk_service.store.snapshots import MEASURED, RECEIVED
 
 WAITING_STATES: Final = (RECEIVED, MEASURED)
@@ -81,11 +81,14 @@ def snapshots_to_condense(session: Session) -> int:
 
 
 def kept(session: Session) -> Kept:
-    """Of all parts; the one reading here that takes longer the more is stored."""
-    blob_bytes, stale = session.execute(
-        select(func.sum(StoredPart.blob_bytes), func.count(StoredPart.stale_key))
+    """Of all parts: from the sums of attempts, without the few blobs that wait to go."""
+    every = session.scalar(select(func.sum(AttemptSums.blob_bytes))) or 0
+    going, stale = session.execute(
+        select(func.sum(StoredPart.stale_bytes), func.count()).where(
+            StoredPart.stale_key.is_not(None)
+        )
     ).one()
-    return Kept(blob_bytes=int(blob_bytes or 0), with_full_values=stale)
+    return Kept(blob_bytes=int(every) - int(going or 0), with_full_values=stale)
 
 
 def connections(database: Database) -> Connections:

@@ -60,6 +60,20 @@ def attempts_to_condense(session: Session) -> list[int]:
     return list(session.scalars(select(Attempt.id).where(condensable()).order_by(Attempt.id)))
 
 
+def attempts_of_earlier_versions(session: Session) -> list[int]:
+    """Attempts with rows that do not say where their extremes stand."""
+    query = select(ExtremesRow.attempt_id).where(ExtremesRow.places.is_(None)).distinct()
+    return list(session.scalars(query))
+
+
+def condense_anew(session: Session, attempt_id: int) -> None:
+    """Takes back all rows of an attempt: from here on it is to be condensed from its begin."""
+    attempt = session.get(Attempt, attempt_id, with_for_update=True)
+    session.execute(delete(ExtremesRow).where(ExtremesRow.attempt_id == attempt_id))
+    if attempt is not None:
+        attempt.condensed = 0
+
+
 def condensable() -> ColumnElement[bool]:
     """Whether an attempt has enough judged snapshots behind it for its next row."""
     return Attempt.cursor + 1 - Attempt.condensed >= BINS * span(1)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -185,11 +186,19 @@ class ExtremesRow(Base):
 
     ``data`` are little-endian float64 [bins, 2, T] of the run's first T tensors by id, NaN without
     a value; how many snapshots a bin spans is its ``level``'s matter. ``places`` are uint16 of the
-    same shape: how many sequences behind the row's begin each stands; earlier versions did not
-    say.
+    same shape: how many sequences behind the row's begin each stands; rows of earlier versions do
+    not say, and are made anew.
     """
 
     __tablename__ = "extremes"
+    __table_args__ = (
+        Index(
+            "ix_extremes_unplaced",
+            "attempt_id",
+            sqlite_where=text("places IS NULL"),
+            postgresql_where=text("places IS NULL"),
+        ),
+    )
     attempt_id: Mapped[int] = mapped_column(
         ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
     )
