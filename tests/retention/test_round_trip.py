@@ -18,10 +18,10 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.removal import hide_run
 from bifurk_service.store.series import find_tensors, statistic_series
-from bifurk_service.store.thinning import LAST_WHOLE
+from bifurk_service.store.thinning_blocks import LAST_WHOLE
 from tests.api.filling import SNAPSHOTS, broken_part
 from tests.database import fresh_database
-from tests.deploy.postgres import Postgres, running_postgres
+from tests.deploy.postgres import Postgres
 from tests.pipeline.house import House
 from tests.retention.compared import contents, write
 from tests.retention.long_past import LongPast, everything
@@ -49,12 +49,6 @@ RUN = 2
 def bring(database: Database, blobs: BlobStore, path: Path, **names: str) -> Brought:
     wanted = {"run": None, "project": None, **names}
     return bring_run(database, blobs, path, by=THE_SERVICE, **wanted)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Postgres]:
-    with running_postgres() as cluster:
-        yield cluster
 
 
 def test_to_postgres_and_back(house: House, cluster: Postgres, tmp_path: Path) -> None:
