@@ -68,12 +68,11 @@ class Cluster:
 
     def worker_ids(self) -> list[int]:
         """Of the processes that work, not of the nannies that start them."""
-        return [
-            child.pid
-            for process in self._started
-            if psutil.pid_exists(process.pid)
-            for child in psutil.Process(process.pid).children(recursive=True)
-        ]
+        found: list[int] = []
+        for process in list(self._started):
+            with suppress(psutil.NoSuchProcess):
+                found += [one.pid for one in psutil.Process(process.pid).children(recursive=True)]
+        return found
 
     def kill_scheduler(self) -> None:
         """SIGKILL."""

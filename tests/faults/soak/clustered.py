@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,7 +29,7 @@ class Clustered:
     def __init__(self, data_dir: Path, cluster: Path) -> None:
         self.data_dir = data_dir
         self._cluster = Cluster(cluster)
-        self._workers = [self._cluster.start_worker() for _ in range(WORKERS)]
+        self._workers = [KeptWorker(self._cluster) for _ in range(WORKERS)]
         self._service = OneProcess(data_dir, BIFURK_DASK_SCHEDULER=self._cluster.address)
 
     @property
@@ -50,7 +51,8 @@ class Clustered:
             self._cluster.kill_scheduler()
             time.sleep(seconds)
             self._cluster.start_scheduler()
-            self._replace_workers()
+            for worker in self._workers:
+                worker.kill()
         else:
             for process in self._cluster.worker_ids():
                 with suppress(ProcessLookupError):
@@ -61,13 +63,45 @@ class Clustered:
 
     def stop(self) -> None:
         self._service.stop()
+        for worker in self._workers:
+            worker.stop()
         self._cluster.stop()
 
-    def _replace_workers(self) -> None:
-        """Nannies end with their scheduler, and whatever runs them starts them again."""
-        for worker in self._workers:
-            stop_group(worker)
-        self._workers = [self._cluster.start_worker() for _ in range(WORKERS)]
+
+class KeptWorker:
+    """`dask worker`, started again whenever it ends, as the documentation asks for.
+
+    It ends with its scheduler, and where what it starts is killed before it has begun.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._process = cluster.start_worker()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
+
+    def kill(self) -> None:
+        """SIGKILL to all of it; another one follows."""
+        with self._lock:
+            stop_group(self._process)
+
+    def stop(self) -> None:
+        """Ends it for good."""
+        with self._lock:
+            self._stopping = True
+            stop_group(self._process)
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while True:
+            self._process.wait()
+            with self._lock:
+                if self._stopping:
+                    return
+                if self._process.poll() is not None:
+                    self._process = self._cluster.start_worker()
 
 
 @contextmanager
