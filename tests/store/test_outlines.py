@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, update
 
 from bifurk.wire import ScalarSummary
 from bifurk_service.pipeline.condensing import condense_due
-from bifurk_service.store import outlines
+from bifurk_service.store import condensed_bins, outlines
 from bifurk_service.store.courses import learning_rates
 from bifurk_service.store.engine import Database
 from bifurk_service.store.logged import keep_last_words
@@ -132,7 +132,11 @@ def test_tensors_are_read_in_parts(run: WrittenRun, monkeypatch: pytest.MonkeyPa
     assert [one.steps.tolist() for one in in_parts] == [one.steps.tolist() for one in at_once]
 
 
-def test_gaps_later_tensors_and_attempts_that_take_over(database: Database) -> None:
+@pytest.mark.parametrize("most", [condensed_bins.MOST_RANGES, 1])
+def test_gaps_later_tensors_and_attempts_that_take_over(
+    database: Database, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(condensed_bins, "MOST_RANGES", most)
     run = WrittenRun(database)
     run.judge([*range(100), *range(180, 300)])
     condense_due(database, most_seconds=60)
