@@ -42,6 +42,8 @@ def upgrade() -> None:
     op.create_table(
         'reasons_to_move',
         sa.Column('tensor_id', WHOLE, autoincrement=False, nullable=False),
+        sa.Column('attempt_id', WHOLE, server_default='0', nullable=False),
+        sa.Column('step', WHOLE, server_default='-1', nullable=False),
         sa.ForeignKeyConstraint(
             ['tensor_id'],
             ['tensors.id'],

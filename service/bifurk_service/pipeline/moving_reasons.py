@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from bifurk_service.store.engine import Database
-from bifurk_service.store.reasons import move_some, next_to_move
+from bifurk_service.store.reasons import any_to_move, move_some
 
 MOST_SECONDS: Final = 0.5
 """Between two looks at what has arrived; a large store takes many of them."""
@@ -22,7 +22,7 @@ def move_reasons(
     """Moves some rows' reasons where any are left, in small transactions."""
     until = monotonic() + most_seconds
     with database.read() as session:
-        left = next_to_move(session) is not None
+        left = any_to_move(session)
     while left and monotonic() < until:
         with database.write() as session:
             left = move_some(session)

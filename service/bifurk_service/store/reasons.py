@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import JSON, Select, bindparam, delete, func, select, update
+from sqlalchemy import JSON, Select, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -75,9 +75,9 @@ def _known(session: Session, run_id: int, digests: Sequence[str]) -> dict[str, i
     return found
 
 
-def next_to_move(session: Session) -> int | None:
-    """The id of a tensor whose rows may still hold reasons as an earlier version wrote them."""
-    return session.scalar(select(func.min(ReasonsToMove.tensor_id)))
+def any_to_move(session: Session) -> bool:
+    """Whether rows may still hold reasons as an earlier version wrote them."""
+    return session.scalar(select(ReasonsToMove.tensor_id).limit(1)) is not None
 
 
 def move_some(session: Session, *, most: int = ROWS_AT_ONCE) -> bool:
@@ -89,29 +89,45 @@ def move_some(session: Session, *, most: int = ROWS_AT_ONCE) -> bool:
         Whether there may be more to do.
     """
     while most > 0:
-        tensor_id = next_to_move(session)
-        if tensor_id is None:
+        tensor = session.scalar(select(ReasonsToMove).order_by(ReasonsToMove.tensor_id).limit(1))
+        if tensor is None:
             return False
-        moved = _move_of(session, tensor_id, most)
-        if moved < most:
-            session.execute(delete(ReasonsToMove).where(ReasonsToMove.tensor_id == tensor_id))
-        most -= max(1, moved)
+        looked_at = _move_of(session, tensor, most)
+        if looked_at < most:
+            session.delete(tensor)
+        session.flush()
+        most -= max(1, looked_at)
     return True
 
 
-def _move_of(session: Session, tensor_id: int, most: int) -> int:
-    """Moves those in so many of one tensor's rows; how many there were."""
+def _move_of(session: Session, tensor: ReasonsToMove, most: int) -> int:
+    """Moves those in the next rows of one tensor, so many or to the last; how many rows there were.
+
+    Rows without a text count too: however many there are, nobody waits for one long look.
+    """
     table = TENSOR_STATS.c
     rows = session.execute(
         select(table.attempt_id, table.step, table.no_value)
-        .where(table.tensor_id == tensor_id, table.no_value.is_not(None))
+        .where(
+            table.tensor_id == tensor.tensor_id,
+            tuple_(table.attempt_id, table.step) > (tensor.attempt_id, tensor.step),
+        )
+        .order_by(table.attempt_id, table.step)
         .limit(most)
     ).all()
+    if rows:
+        _move(session, tensor.tensor_id, [row for row in rows if row.no_value])
+        tensor.attempt_id, tensor.step = rows[-1].attempt_id, rows[-1].step
+    return len(rows)
+
+
+def _move(session: Session, tensor_id: int, rows: Sequence[Any]) -> None:
     if not rows:
-        return 0
+        return
     run_id = session.scalars(select(Tensor.run_id).where(Tensor.id == tensor_id)).one()
-    texts = [json.dumps(document) if document else "" for *_, document in rows]
+    texts = [json.dumps(row.no_value) for row in rows]
     ids = _ids_of(session, run_id, set(texts))
+    table = TENSOR_STATS.c
     of_row = (
         table.tensor_id == tensor_id,
         table.attempt_id == bindparam("of_attempt"),
@@ -120,8 +136,7 @@ def _move_of(session: Session, tensor_id: int, most: int) -> int:
     session.execute(
         update(TENSOR_STATS).where(*of_row).values(no_value=None, reasons_id=bindparam("reasons")),
         [
-            {"of_attempt": attempt_id, "at_step": step, "reasons": ids[text]}
-            for (attempt_id, step, _), text in zip(rows, texts, strict=True)
+            {"of_attempt": row.attempt_id, "at_step": row.step, "reasons": ids[text]}
+            for row, text in zip(rows, texts, strict=True)
         ],
     )
-    return len(rows)

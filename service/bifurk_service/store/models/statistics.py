@@ -58,12 +58,17 @@ class Reasons(Base):
 
 
 class ReasonsToMove(Base):
-    """A tensor whose rows may still hold reasons as an earlier version wrote them."""
+    """A tensor whose rows may still hold reasons as an earlier version wrote them.
+
+    Those up to ``step`` of ``attempt_id``, in the order of their key, are done.
+    """
 
     __tablename__ = "reasons_to_move"
     tensor_id: Mapped[int] = mapped_column(
         ForeignKey("tensors.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
+    attempt_id: Mapped[int] = mapped_column(server_default="0")
+    step: Mapped[int] = mapped_column(server_default="-1")
 
 
 class Series(Base):
