@@ -21,7 +21,7 @@ from bifurk_service.store.leases import Lease, LeaseLostError
 from bifurk_service.store.models import AttemptLease, DetectorPiece, DetectorState
 from bifurk_service.store.state_pieces import forget_unnamed
 from bifurk_service.store.states import SavedState, save_state
-from bifurk_service.store.thinning import Block, begin_block, memory_behind
+from bifurk_service.store.thinning_blocks import Block, begin_block, memory_behind
 from tests.database import fresh_database
 from tests.pipeline.remembered import (
     TENSORS,

@@ -13,7 +13,7 @@ from bifurk_service.pipeline.thinning import Thinner
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.leases import Lease
-from bifurk_service.store.thinning import begin_block, next_block
+from bifurk_service.store.thinning_blocks import begin_block, next_block
 from tests.database import fresh_database
 from tests.pipeline.remembered import (
     an_attempt,

@@ -31,7 +31,7 @@ from bifurk_service.store.models import (
 from bifurk_service.store.pins import pin, unpin
 from bifurk_service.store.run_sizes import run_bytes
 from bifurk_service.store.snapshots import neighbours
-from bifurk_service.store.thinning import LAST_WHOLE, Block
+from bifurk_service.store.thinning_blocks import LAST_WHOLE, Block
 from tests.database import fresh_database
 from tests.retention.conftest import Past
 from tests.retention.long_past import SNAPSHOTS, LongPast, count

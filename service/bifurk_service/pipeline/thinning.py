@@ -20,16 +20,18 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.kept_extremes import STAGES
 from bifurk_service.store.run_sizes import budgets, run_bytes
 from bifurk_service.store.thinning import (
-    Block,
-    begin_block,
     blobs_of,
-    end_block,
     forget,
     forget_superseded,
     going,
     mark_block,
-    next_block,
     settled,
+)
+from bifurk_service.store.thinning_blocks import (
+    Block,
+    begin_block,
+    end_block,
+    next_block,
     unfinished_block,
 )
 

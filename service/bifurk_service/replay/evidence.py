@@ -32,7 +32,7 @@ from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.runs import get_run
 from bifurk_service.store.states import SavedState
-from bifurk_service.store.thinning import memory_behind
+from bifurk_service.store.thinning_blocks import memory_behind
 
 FORMAT: Final = 1
 WINDOW_SNAPSHOTS: Final = 60

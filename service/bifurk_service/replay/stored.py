@@ -20,7 +20,7 @@ from bifurk_service.store.imports import IMPORT
 from bifurk_service.store.models import Attempt
 from bifurk_service.store.runs import attempts_of, run_of
 from bifurk_service.store.snapshots import judged_snapshots
-from bifurk_service.store.thinning import thinned_steps
+from bifurk_service.store.thinned_ranges import thinned_steps
 
 KEPT_BY: Final = "replay"
 """Stands for the rule that keeps them from people."""

@@ -15,7 +15,7 @@ from bifurk_service.stats.extreme_places import extremes_in_cells
 from bifurk_service.stats.table import STATISTIC_NAMES
 from bifurk_service.store.kept_extremes import BINS, CELL, keep_rows, kept_rows, span
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot, Tensor
-from bifurk_service.store.thinning import Block
+from bifurk_service.store.thinning_blocks import Block
 
 NUMBERS_AT_ONCE: Final = 2_000_000
 """Of one reading: some statistics of a block; of 200 tensors and the first stage, all."""

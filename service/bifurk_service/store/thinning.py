@@ -1,25 +1,23 @@
-"""Thinning a run's past, a block at a time: what goes, what stays, and how far it has come.
+"""Thinning a block of a run's past: what goes and what stays.
 
-A block is eight bins of one stage: 64, 512 or 4,096 snapshots. Of its snapshots one in 8, 64 or 512
-stays whole, and what is pinned; of the others the extremes are written first, then they are marked,
-then their rows and blobs go. Whatever a crash interrupts is done again and comes to the same.
+Of its snapshots one in 8, 64 or 512 stays whole, and what is pinned; of the others the extremes are
+written first, then they are marked, then their rows and blobs go. Whatever a crash interrupts is
+done again and comes to the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from sqlalchemy import ColumnElement, delete, func, literal_column, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from bifurk_service.store.kept_extremes import BINS, STAGES, forget_kept, span
 from bifurk_service.store.models import (
     TENSOR_STATS,
     Attempt,
-    DetectorState,
     ExtremesRow,
     ProfileValue,
     Snapshot,
@@ -27,93 +25,17 @@ from bifurk_service.store.models import (
     StoredMark,
     StoredPart,
     Tensor,
-    Thinning,
 )
 from bifurk_service.store.pins import AROUND, kept_whole
-from bifurk_service.store.runs import CLIENT
 from bifurk_service.store.snapshots import FAILED, JUDGED, LATE
-from bifurk_service.store.state_pieces import forget_unnamed
-from bifurk_service.store.states import SavedState, saved_in
+from bifurk_service.store.thinning_blocks import Block
 
 WHOLE, GOING, GONE = 0, 1, 2
 """Values of ``Snapshot.thinned``."""
-LAST_WHOLE: Final = 128
-"""Snapshots before the detectors' saved memory that are never thinned: alerts begin there."""
 CHECKPOINT: Final = "checkpoint"
 LAST_STAGE: Final = STAGES[-1]
 AT_ONCE: Final = 500
 """Ids that one statement names."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Sequences [start, end) of an attempt, and the stage that is due to them."""
-
-    attempt_id: int
-    stage: int
-    start: int
-
-    @property
-    def end(self) -> int:
-        """The first sequence behind it."""
-        return self.start + BINS * span(self.stage)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThinnedSteps:
-    """The first and the last step that is thinned."""
-
-    first: int
-    last: int
-
-
-def unfinished_block(session: Session, run_id: int) -> Block | None:
-    """What was under way when a process ended."""
-    rows = session.execute(
-        select(Thinning.attempt_id, Thinning.stage, Thinning.block)
-        .join(Attempt, Attempt.id == Thinning.attempt_id)
-        .where(Attempt.run_id == run_id)
-        .order_by(Thinning.attempt_id)
-    )
-    for attempt_id, stage, start in rows:
-        if stage is not None and start is not None:
-            return Block(attempt_id=attempt_id, stage=stage, start=start)
-    return None
-
-
-def next_block(session: Session, run_id: int) -> Block | None:
-    """The oldest block of the earliest stage that has one; None where no more may be thinned."""
-    attempts = session.scalars(
-        select(Attempt)
-        .where(Attempt.run_id == run_id, Attempt.source == CLIENT)
-        .order_by(Attempt.id)
-    ).all()
-    for stage in STAGES:
-        for attempt in attempts:
-            if (block := _next_of(session, attempt, stage)) is not None:
-                return block
-    return None
-
-
-def begin_block(session: Session, block: Block) -> bool:
-    """Notes that a block is under way, and the memory that replays begin with behind it.
-
-    Returns:
-        Whether it is still to be done: another process that took over may have.
-    """
-    memory = session.get_one(DetectorState, block.attempt_id)
-    stored = session.get(Thinning, block.attempt_id)
-    if stored is not None and stored.reached[block.stage - 1] >= block.end:
-        return False
-    if stored is None:
-        stored = Thinning(attempt_id=block.attempt_id, reached=[0] * len(STAGES), sequence=-1)
-        session.add(stored)
-    stored.stage, stored.block = block.stage, block.start
-    if stored.sequence < block.end - 1:
-        stored.definition, stored.sequence = memory.definition, memory.sequence
-        stored.state, stored.pieces = memory.state, memory.pieces
-        forget_unnamed(session, block.attempt_id)
-    return True
 
 
 def settled(session: Session, block: Block) -> set[int]:
@@ -236,70 +158,6 @@ def forget_superseded(session: Session, block: Block, statistics: Sequence[str])
                 ExtremesRow.block < block.end // length,
             )
         )
-
-
-def end_block(session: Session, block: Block) -> None:
-    """Notes that a block is done."""
-    stored = session.get_one(Thinning, block.attempt_id)
-    reached = list(stored.reached)
-    if reached[block.stage - 1] >= block.end:
-        return  # another process that took over has done it
-    reached[block.stage - 1] = block.end
-    stored.reached, stored.stage, stored.block = reached, None, None
-
-
-def memory_behind(session: Session, attempt_id: int) -> SavedState | None:
-    """The detectors' memory behind which an attempt is whole; None where all of it is."""
-    stored = session.get(Thinning, attempt_id)
-    return None if stored is None else saved_in(stored)
-
-
-def thinned_steps(
-    session: Session,
-    attempt_id: int,
-    *,
-    first_step: int | None = None,
-    last_step: int | None = None,
-) -> ThinnedSteps | None:
-    """An attempt's thinned steps between two, both included; None without any."""
-    # As the index of what is thinned has it: a bound value would not be known to be the same.
-    query = select(Snapshot.step).where(
-        Snapshot.attempt_id == attempt_id, Snapshot.thinned != literal_column(str(WHOLE))
-    )
-    if first_step is not None:
-        query = query.where(Snapshot.step >= first_step)
-    if last_step is not None:
-        query = query.where(Snapshot.step <= last_step)
-    first = session.scalar(query.order_by(Snapshot.step).limit(1))
-    last = session.scalar(query.order_by(Snapshot.step.desc()).limit(1))
-    return None if first is None or last is None else ThinnedSteps(first=first, last=last)
-
-
-def _next_of(session: Session, attempt: Attempt, stage: int) -> Block | None:
-    stored = session.get(Thinning, attempt.id)
-    reached = stored.reached if stored is not None else [0] * len(STAGES)
-    length = BINS * span(stage)
-    # The memory of the detectors lags behind the cursor; what follows it is replayed.
-    memory = session.scalar(
-        select(DetectorState.sequence).where(DetectorState.attempt_id == attempt.id)
-    )
-    if memory is None:
-        return None
-    until = min(memory + 1 - LAST_WHOLE, attempt.condensed)
-    if stage > STAGES[0]:
-        until = min(until, reached[stage - 2])
-    following = session.scalar(
-        select(func.min(Snapshot.sequence)).where(
-            Snapshot.attempt_id == attempt.id,
-            Snapshot.sequence >= reached[stage - 1],
-            Snapshot.measured_at.is_not(None),
-        )
-    )
-    if following is None:
-        return None
-    start = max(reached[stage - 1], following - following % length)
-    block = Block(attempt_id=attempt.id, stage=stage, start=start)
-    return block if block.end <= until else None
 
 
 def _in(block: Block) -> ColumnElement[bool]:
