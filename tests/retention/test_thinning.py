@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from bifurk_service.errors import ConflictError, NotFoundError
 from bifurk_service.pipeline import thinning
+from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.pipeline.thinning import Thinner
 from bifurk_service.replay.evidence import evidence_of
 from bifurk_service.replay.stored import replay_run
@@ -179,7 +180,7 @@ def test_a_snapshot_that_comes_late_into_what_is_thinned_loses_no_extreme(past: 
         # The blobs of others are gone.
         assert [one and one.sequence for one in (previous, first)] == [64, 0]
         late.thinned, late.state = 2, "late"
-    run.put_away(SNAPSHOTS - 1)
+    condense_due(database, most_seconds=60)
     for row, tensor in enumerate(run.tensors):
         values = [value for (of, _), value in run.values.items() if of == tensor]
         assert np.nanmax(spans_of(run).high[row]) == np.nanmax(values)
