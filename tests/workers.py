@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-SHARING = ("browser", "deploy", "api", "pages", "faults", "cli", "e2e", "demo")
+SHARING = ("browser", "deploy", "api", "pages", "faults", "cli", "e2e", "demo", "distributed")
 """Areas whose files share servers or trainings, the longest first; one worker has all of one."""
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bifurk_service.detect.base import Detection, Detector
+from bifurk_service.detect.base import Detection, Detector, State
 from bifurk_service.detect.judge import Judge
 from bifurk_service.detect.registry import WATCHES
 from bifurk_service.detect.streams import clocks
@@ -40,6 +40,13 @@ def detections(
         for index in range(len(values))
         for found in detector.update(times[index], values[index], known[index])
     ]
+
+
+def assert_alike(state: State, kept: State) -> None:
+    """Two memories hold the same arrays under the same names."""
+    assert state.keys() == kept.keys()
+    for name, array in kept.items():
+        np.testing.assert_array_equal(state[name], array, err_msg=name)
 
 
 def marked(sequence: int, kind: str, **details: object) -> Callable[[list[Clock]], list[Clock]]:

@@ -17,7 +17,7 @@ from bifurk_service.detect.streams import clocks
 from bifurk_service.domain import Clock, Mark
 from bifurk_service.stats.registry import BY_NAME
 from tests.detect.courses import LENGTH, SERIES, course_of
-from tests.detect.runs import Report, detections
+from tests.detect.runs import Report, assert_alike, detections
 
 REPRESENTATIVES = {"regime_shift": ("std", "update_ratio", "excess_kurtosis")}
 """Of a kind that watches many: each combination of nature and scale once."""
@@ -120,19 +120,20 @@ def test_all_series_at_once_are_each_series_alone(pair: Pair, whole: list[Report
 def test_a_restored_detector_continues_as_if_nothing_had_happened(
     pair: Pair, seen: Seen, cut: int
 ) -> None:
+    """To the next cut, at which it remembers what the one that was never restored does."""
     make, (values, valid, times) = pair
-    after = make()
+    after, until = make(), min(one for one in seen.kept if one > cut)
     after.restore(_through_a_file(seen.kept[cut]))
-    tail = detections(after, values[cut:], valid=valid[cut:], clock=times[cut:])
-    expected = [(index, found) for index, found in seen.reports if index >= cut]
-    assert [(index + cut, found) for index, found in tail] == expected
+    part = slice(cut, until)
+    found = detections(after, values[part], valid=valid[part], clock=times[part])
+    expected = [(index, one) for index, one in seen.reports if cut <= index < until]
+    assert [(index + cut, one) for index, one in found] == expected
+    assert_alike(after.snapshot(), seen.kept[until])
 
 
 def test_a_snapshot_is_not_changed_by_what_follows(seen: Seen) -> None:
     for cut in CUTS:
-        state, kept = seen.states[cut], seen.kept[cut]
-        assert state.keys() == kept.keys()
-        assert all(np.array_equal(state[name], kept[name]) for name in kept)
+        assert_alike(seen.states[cut], seen.kept[cut])
 
 
 def test_series_added_later_leave_the_others_alone(pair: Pair, whole: list[Report]) -> None:

@@ -20,6 +20,7 @@ from bifurk_service.detect.streams import clocks
 from bifurk_service.domain import Clock, Mark, TensorInfo
 from bifurk_service.stats.registry import BY_NAME
 from tests.detect.layers import fork, one_leaves, one_role, population_detections, relaxing, roles
+from tests.detect.runs import assert_alike
 
 LAYERS = 8
 GROUPS = 3
@@ -152,19 +153,19 @@ def test_groups_together_are_each_group_alone(case: Case, whole: list[Report]) -
 def test_a_restored_detector_continues_as_if_nothing_had_happened(
     case: Case, seen: Seen, cut: int
 ) -> None:
+    """To the next cut, at which it remembers what the one that was never restored does."""
     make, stream = case
-    after = make()
+    after, until = make(), min(one for one in seen.kept if one > cut)
     after.restore(_through_a_file(seen.kept[cut]))
-    tail = _found(after, stream, slice(cut, None))
-    expected = [(index, one) for index, one in seen.reports if index >= cut]
-    assert [(index + cut, one) for index, one in tail] == expected
+    found = _found(after, stream, slice(cut, until))
+    expected = [(index, one) for index, one in seen.reports if cut <= index < until]
+    assert [(index + cut, one) for index, one in found] == expected
+    assert_alike(after.snapshot(), seen.kept[until])
 
 
 def test_a_snapshot_is_not_changed_by_what_follows(seen: Seen) -> None:
     for cut in CUTS:
-        state, kept = seen.states[cut], seen.kept[cut]
-        assert state.keys() == kept.keys()
-        assert all(np.array_equal(state[name], kept[name]) for name in kept)
+        assert_alike(seen.states[cut], seen.kept[cut])
 
 
 def test_a_group_added_later_leaves_the_others_alone(case: Case, whole: list[Report]) -> None:

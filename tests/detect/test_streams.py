@@ -231,13 +231,15 @@ def test_runs_that_are_judged_together_get_the_alerts_of_each_alone(
     monkeypatch.setattr(sys, "path", [str(PROJECT / "benchmarks"), *sys.path])
     from detecting.judging import judged
 
+    # Every kind of detector, on two statistics each: none knows of another statistic's.
+    watches = [replace(watch, statistics=watch.statistics[:2]) for watch in WATCHES]
     names = ("layers fork", "non-finite")
     runs = [
         _without_the_first(75, RUN_EVENTS[name](np.random.default_rng(104), length=140))
         for name in names
     ]
-    for run, together in zip(runs, judged(runs), strict=True):
-        judge = Judge("run")
+    for run, together in zip(runs, judged(runs, watches=watches), strict=True):
+        judge = Judge("run", watches=watches)
         alone = {}
         for clock, values, valid in run:
             verdict = judge.update(clock, run.tensors, values, valid)

@@ -14,7 +14,7 @@ from bifurk_service.stats.spectra.spectrum import MatrixSpectrum, measure_spectr
 SHAPES = [(60, 300), (300, 60), (128, 128)]
 EVEN = 2e-3
 """Relative: what two rounds leave of Gaussian rows' differences."""
-DRAWS = 60
+DRAWS = 40
 
 Floats = NDArray[np.float64]
 
@@ -123,12 +123,12 @@ def outliers(matrix: NDArray[np.float32]) -> tuple[int, int]:
     "kind", ["gaussian", "student3", "student5", "scales", "uniform", "bfloat16"]
 )
 def test_noise_of_any_kind_has_no_biwhitened_outliers(kind: str) -> None:
-    """60 draws with 1 % false alarms: more than 3 once in 3,000.
+    """40 draws with 1 % false alarms: more than 2 once in 130; with 10 %, more in 3 of 4.
 
     `benchmarks/random_matrix_null.py` draws 2,000.
     """
     counts = np.array([outliers(noise(kind, seed)) for seed in range(DRAWS)])
-    assert np.count_nonzero(counts[:, 0]) <= 3
+    assert np.count_nonzero(counts[:, 0]) <= 2
     if kind in ("student3", "scales"):  # which the raw spectrum shows in every matrix
         assert np.count_nonzero(counts[:, 1]) >= 0.9 * DRAWS
 
