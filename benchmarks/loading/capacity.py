@@ -14,8 +14,6 @@ from typing import Any, Final
 import numpy as np
 
 DAY_SECONDS: Final = 86_400.0
-LARGEST_VALUE_BYTES: Final = 1_000_000_000
-"""What one value of SQLite holds; PostgreSQL's limit is 1 GiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +51,7 @@ class Costs:
         server: processor seconds of the process that takes in and judges. workers: of those that
             measure, without spectra. database: of PostgreSQL's processes, 0 with SQLite.
         wire, blobs, rows: bytes sent, kept in blobs, and added to the database.
-        memory: bytes of detectors' memory, of one attempt.
+        memory: bytes of detectors' memory as they hold it, of one attempt.
         spectrum_seconds: processor seconds of a worker for one spectrum of ``spectrum_shape``.
     """
 
@@ -115,17 +113,11 @@ class Needs:
     row_bytes_per_day: float
     blob_bytes_per_day: float
     detector_bytes: float
-    detector_bytes_of_one: float
 
     @property
     def cores(self) -> float:
         """All of them."""
         return self.server_cores + self.worker_cores + self.spectra_cores + self.database_cores
-
-    @property
-    def fits_one_value(self) -> bool:
-        """Whether the detectors' memory of an attempt can be put away at all."""
-        return self.detector_bytes_of_one <= LARGEST_VALUE_BYTES
 
 
 def needs(fleet: Fleet, costs: Costs) -> Needs:
@@ -142,7 +134,6 @@ def needs(fleet: Fleet, costs: Costs) -> Needs:
         row_bytes_per_day=DAY_SECONDS * rate * costs.rows.at(tensors),
         blob_bytes_per_day=DAY_SECONDS * rate * costs.blobs.at(tensors),
         detector_bytes=fleet.runs * costs.memory.at(tensors),
-        detector_bytes_of_one=costs.memory.at(tensors),
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import zstandard
 from sqlalchemy import func, select
 
-from bifurk_service.store.engine import Database
+from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.models import (
     TENSOR_STATS,
     Attempt,
@@ -17,6 +20,9 @@ from bifurk_service.store.models import (
     Snapshot,
     StoredPart,
 )
+
+FRAME_HEADER: Final = 18
+"""Bytes at most, of zstd's frames."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +80,7 @@ def counted(database: Database) -> Counted:
         )
         rows = session.scalar(select(func.count()).select_from(TENSOR_STATS)) or 0
         blobs = session.scalar(select(func.sum(StoredPart.blob_bytes))) or 0
-        of_attempts = select(func.sum(func.length(DetectorPiece.data))).group_by(
-            DetectorPiece.attempt_id
-        )
-        kept = max(session.scalars(of_attempts), default=0)
+        kept = _held(session)
     return Counted(
         received=sum(states.values()),
         judged=states.get("judged", 0),
@@ -86,5 +89,14 @@ def counted(database: Database) -> Counted:
         rows=int(rows),
         database_bytes=database.size_bytes(),
         blob_bytes=int(blobs),
-        state_bytes=int(kept),
+        state_bytes=kept,
     )
+
+
+def _held(session: Session) -> int:
+    """Bytes of the largest memory of detectors as they hold it: pieces say what they unpack to."""
+    heads = select(DetectorPiece.attempt_id, func.substr(DetectorPiece.data, 1, FRAME_HEADER))
+    held: Counter[int] = Counter()
+    for attempt_id, head in session.execute(heads):
+        held[attempt_id] += zstandard.frame_content_size(head)
+    return max(held.values(), default=0)
