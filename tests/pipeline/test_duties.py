@@ -11,6 +11,7 @@ from bifurk_service.app import create_app
 from bifurk_service.errors import StorageError
 from bifurk_service.pipeline.duties import do_each
 from bifurk_service.pipeline.loop import Pipeline
+from bifurk_service.pipeline.sweeping import Sweeper
 from bifurk_service.pipeline.thinning import Thinner
 from bifurk_service.settings import Settings
 from tests.database import migrated
@@ -27,16 +28,14 @@ def test_a_server_thins_and_sweeps_although_condensing_and_the_house_fail(
     monkeypatch.setattr("bifurk_service.wiring.Housekeeper.run", fails)
     monkeypatch.setattr("bifurk_service.wiring.condense_due", fails)
     monkeypatch.setattr(Thinner, "run", lambda _: done.append("thinned"))
-    monkeypatch.setattr(
-        "bifurk_service.pipeline.loop.sweep_orphans", lambda *_: done.append("swept")
-    )
+    monkeypatch.setattr(Sweeper, "begin_if_due", lambda _: done.append("swept"))
     migrated(tmp_path)
     app = create_app(Settings(data_dir=tmp_path), make_executor=ThreadPoolExecutor)
     house = app.state.services
     house.presence.start()
     with pytest.raises(ExceptionGroup):
         house.pipeline._do_chores()
-    assert done == ["thinned", "swept"]
+    assert sorted(done) == ["swept", "thinned"]
     house.pipeline.stop()
     house.presence.stop()
     house.database.close()

@@ -87,6 +87,8 @@ OF_COLUMN: dict[tuple[str, str], tuple[Any, ...]] = {
     ("attempts", "optimizer_settings"): ({"lr": float("nan")}, {"lr": 10**400}, {"a": "\ud800"}),
     ("attempts", "client"): ({"torch": 2}, {"torch": None}),
     ("thinnings", "reached"): ([0.5, 0, 0], [-1, 0, 0], [True, 0, 0]),
+    ("thinnings", "pieces"): ([[0]], [[0, 1, 2]], [[0, -1]], [[0, True]], [0, 1]),
+    ("detector_states", "pieces"): ([[0]], [[0, 1, 2]], [[0, -1]], [[0, True]], [0, 1]),
     ("tensors", "shape"): ([-1], [2.5], ["2"], None),
     ("snapshots", "learning_rates"): ([float("inf")], ["0.1"], [True], None),
     ("marks", "details"): ({"path": ["a"]}, {"\0": 1}, None),
