@@ -23,7 +23,7 @@ def test_half_of_the_paths_dying_is_told() -> None:
 
 def test_a_share_that_shifts_by_less_than_the_least_is_not_told() -> None:
     random = np.random.default_rng(2)
-    values = 0.04 + 0.0005 * random.standard_normal((200, SERIES))
+    values = 0.04 + 0.0005 * random.standard_normal((130, SERIES))
     values[100:] += 0.015
     assert detections(PathFork(SHARE), values) == []
     finer = PathFork(SHARE, parameters=PathForkParameters(least_share=0.005))
@@ -36,7 +36,7 @@ def test_healthy_paths_are_left_in_peace() -> None:
 
 
 def test_a_flow_towards_zero_that_sets_in_is_told() -> None:
-    values = 0.001 * autoregressive(np.random.default_rng(4), SERIES, 200, correlation=0.5)
+    values = 0.001 * autoregressive(np.random.default_rng(4), SERIES, 130, correlation=0.5)
     values[100:] -= 0.02
     found = detections(PathFork(FLOW), values)
     assert {one.series for index, one in found if 100 <= index < 110} == set(range(SERIES))
