@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
+from bifurk.wire import Part
 from bifurk_service.detect.judge import Verdict
 from bifurk_service.domain import (
     AffectedTensor,
@@ -29,7 +31,7 @@ from bifurk_service.store.models import AlertChange, Attempt, Delivery, Event, S
 from bifurk_service.store.run_lists import run_summary
 from bifurk_service.store.runs import set_attempt_state
 from bifurk_service.store.timeline import timeline
-from tests.parts import make_part
+from tests.parts import make_part, make_tensor
 from tests.pipeline.house import House
 
 INFO, WARNING, CRITICAL = Severity.INFO, Severity.WARNING, Severity.CRITICAL
@@ -39,6 +41,12 @@ EVERYTHING = Rule(
     match=Match(severity=(INFO, WARNING, CRITICAL)),
     channels=("team",),
 )
+WEIGHTS = (make_tensor("w0", np.ones(2, dtype=np.float32)),)
+"""What is judged is in the script."""
+
+
+def small_part(sequence: int, **manifest: Any) -> Part:
+    return replace(make_part(sequence, **manifest), tensors=WEIGHTS)
 
 
 class Script:
@@ -89,7 +97,7 @@ class Stage:
 
     def receive(self, step: int, *, attempt: str = "first", starts_at: int = 0) -> None:
         sequence = (step - starts_at) // 10
-        self.house.receive(make_part(sequence, attempt=attempt, step=step, previous_step=None))
+        self.house.receive(small_part(sequence, attempt=attempt, step=step, previous_step=None))
 
     def alert(self, fingerprint: str = "event", attempt: int = 1) -> StoredAlert:
         with self.house.database.read() as session:
@@ -393,7 +401,7 @@ def test_an_alert_of_a_stretch_that_is_superseded_already_is_marked_at_once(stag
     stage.receive(20)
     stage.house.pipeline.advance()
     stage.script.lines = {20: Verdict(alerts=(alert(step=20),))}
-    stage.house.receive(make_part(0, attempt="second", step=10, previous_step=None))
+    stage.house.receive(small_part(0, attempt="second", step=10, previous_step=None))
     stage.receive(10)
     stage.house.run_until("judged")
     assert stage.changes() == ["raised", "superseded", "resolved"]
@@ -432,7 +440,7 @@ def test_what_is_superseded_is_what_is_off_the_timeline(stage: Stage) -> None:
 def test_alerts_of_an_attempt_that_trains_beside_a_later_one_stand(stage: Stage) -> None:
     def at(wall_clock: float, step: int, *alerts: Alert, attempt: str) -> None:
         stage.script.lines[step] = Verdict(alerts=alerts)
-        part = make_part(step // 10, attempt=attempt, wall_clock_seconds=wall_clock)
+        part = small_part(step // 10, attempt=attempt, wall_clock_seconds=wall_clock)
         stage.house.receive(part)
         stage.house.run_until("judged", "late")
 
