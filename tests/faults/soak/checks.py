@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from tests.faults.soak.clients import acknowledged
 from tests.faults.soak.evidence import Evidence, Rows, blobs_astray
 from tests.faults.soak.monkey import Seen
 from tests.faults.soak.stacks import Stack
-from tests.faults.soak.training import CLIENTS, Training
+from tests.faults.soak.training import Training
 
 MOST_GROWTH_BYTES: Final = 48 << 20
 """Of a client's memory after the first third of the soak, when all it needs is loaded."""
@@ -32,27 +32,29 @@ def problems(stack: Stack, clients: Path, seen: Seen, found: Evidence, *, steps:
         steps: of each training; it sends one snapshot more.
     """
     return [
-        *_parts(clients, found, snapshots=steps + 1),
-        *_judgements(found, snapshots=steps + 1),
+        *_parts(clients, found, seen.outcomes, snapshots=steps + 1),
+        *_judgements(found, snapshots=len(seen.outcomes) * (steps + 1)),
         *_clients(seen, steps=steps),
         *_blobs(stack),
     ]
 
 
-def _parts(clients: Path, found: Evidence, *, snapshots: int) -> Iterator[str]:
+def _parts(
+    clients: Path, found: Evidence, kinds: Collection[str], *, snapshots: int
+) -> Iterator[str]:
     """Acknowledged and stored are the same, and it is all that there was to send."""
-    told = _acknowledged(clients)
+    told = _acknowledged(clients, kinds)
     for key in sorted(told.keys() | found.parts.keys()):
         if told.get(key) != found.parts.get(key):
             yield f"part {key}: acknowledged {told.get(key)}, stored {found.parts.get(key)}"
-    if len(told) != len(CLIENTS) * snapshots:
-        yield f"{len(told)} parts are acknowledged, {len(CLIENTS)} x {snapshots} were expected"
+    if len(told) != len(kinds) * snapshots:
+        yield f"{len(told)} parts are acknowledged, {len(kinds)} x {snapshots} were expected"
 
 
-def _acknowledged(clients: Path) -> Rows:
+def _acknowledged(clients: Path, kinds: Collection[str]) -> Rows:
     """Digests of what the clients know to be stored, by run, attempt, step and rank."""
     known: Rows = {}
-    for kind in CLIENTS:
+    for kind in kinds:
         for request in acknowledged(clients, kind):
             if request.sequence is not None:
                 found = _ADDRESS.search(request.path)
@@ -72,7 +74,7 @@ def _judgements(found: Evidence, *, snapshots: int) -> Iterator[str]:
         if count != 1 and key[1] == "snapshot":
             yield f"told {count} times: {key}"
     judged = [key for key in found.events if key[1] == "snapshot" and '"judged"' in key[2]]
-    if len(judged) != len(CLIENTS) * snapshots:
+    if len(judged) != snapshots:
         yield f"{len(judged)} judgements were told"
 
 

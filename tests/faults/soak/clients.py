@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from bifurk.record import SUFFIX, frames, read_record
 from bifurk.transport import Request, Response, Urllib3Transport
-from tests.faults.soak.training import CLIENTS, Training
+from tests.faults.soak.training import Training
 
 ACKNOWLEDGED: Final = "acknowledged"
 SPOOL: Final = "spool"
@@ -87,7 +87,7 @@ def train(kind: str, told: dict[str, Any]) -> None:
 def main(told: dict[str, Any]) -> None:
     """Forks a child a training, which is cheaper than importing torch in each, and waits."""
     children = []
-    for kind in CLIENTS:
+    for kind in told["kinds"]:
         child = os.fork()
         if child == 0:
             _live(kind, told)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -38,20 +38,20 @@ NETWORK: Final = ("network", "cut")
 class Seen:
     """What was seen from outside while the trainings ran."""
 
-    resident_bytes: dict[str, list[int]] = field(default_factory=lambda: {k: [] for k in CLIENTS})
-    spool_bytes: dict[str, list[int]] = field(default_factory=lambda: {k: [] for k in CLIENTS})
+    resident_bytes: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    spool_bytes: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     struck: list[Blow] = field(default_factory=list)
     network: Counter[str] = field(default_factory=Counter)
     outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Soak:
-    """Four trainings over four networks, against one stack.
+    """Trainings, each over a network of its own, against one stack.
 
     Args:
         stack: the service. folder: of the clients. steps: of each training.
         pace_seconds: a step takes at least. chance: of a fault of the network, a request.
-        seed: of the networks' draws. settings: of the watches.
+        seed: of the networks' draws. kinds: of the trainings. settings: of the watches.
     """
 
     def __init__(
@@ -63,12 +63,15 @@ class Soak:
         pace_seconds: float,
         chance: float,
         seed: int,
+        kinds: Sequence[str] = CLIENTS,
         **settings: Any,
     ) -> None:
         self._stack = stack
+        self._kinds = kinds
         self._folder = folder
         self._told = {
             "folder": str(folder),
+            "kinds": kinds,
             "steps": steps,
             "pace_seconds": pace_seconds,
             "settings": settings,
@@ -80,13 +83,14 @@ class Soak:
         """Until all trainings have ended; fails where one ends badly or nothing moves any more."""
         seen = Seen()
         with ExitStack() as running:
-            networks = {kind: self._network(number) for number, kind in enumerate(CLIENTS)}
+            networks = {kind: self._network(number) for number, kind in enumerate(self._kinds)}
             for network in networks.values():
                 running.callback(network.shut)
             urls = {kind: network.url for kind, network in networks.items()}
             clients = running.enter_context(_clients({**self._told, "urls": urls}))
             assert clients.stdout is not None
-            processes = dict(zip(CLIENTS, map(int, clients.stdout.readline().split()), strict=True))
+            started = map(int, clients.stdout.readline().split())
+            processes = dict(zip(self._kinds, started, strict=True))
             looking = running.enter_context(_Looking(self._folder, processes, seen))
             for blow in plan:
                 if not self._wait_for(blow.after, clients):
@@ -98,7 +102,7 @@ class Soak:
             assert clients.returncode == 0, self._said()
             for network in networks.values():
                 seen.network += network.done
-        for kind in CLIENTS:
+        for kind in self._kinds:
             seen.outcomes[kind] = json.loads((self._folder / kind / OUTCOME).read_text())
         return seen
 
@@ -125,7 +129,7 @@ class Soak:
         """Until so many are acknowledged; False once all trainings have ended."""
         known, moved = -1, time.monotonic()
         while clients.poll() is None:
-            now = sum(len(records(self._folder, kind)) for kind in CLIENTS)
+            now = sum(len(records(self._folder, kind)) for kind in self._kinds)
             if now >= parts:
                 return True
             if now > known:
