@@ -57,14 +57,14 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def small_gpt() -> GPT2LMHeadModel:
+def small_gpt(layers: int = 2) -> GPT2LMHeadModel:
     torch.manual_seed(0)
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=600,  # one matrix travels as counts, the rest exactly
             n_positions=BLOCK,
             n_embd=32,
-            n_layer=2,
+            n_layer=layers,
             n_head=2,
             bos_token_id=0,
             eos_token_id=0,
@@ -141,12 +141,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def test_a_training_is_the_same_and_its_snapshots_are_the_checkpoints(
     tmp_path: Path, house: House, arguments: dict[str, Any]
 ) -> None:
-    plain = new_trainer(tmp_path / "plain", **arguments)
+    plain = new_trainer(tmp_path / "plain", model=small_gpt(1), **arguments)
     plain.train()
     transport = InMemoryTransport()
-    watched = new_trainer(
-        tmp_path / "watched", BifurkCallback(transport=transport, **EVERY), **arguments
-    )
+    watching = BifurkCallback(transport=transport, **EVERY)
+    watched = new_trainer(tmp_path / "watched", watching, model=small_gpt(1), **arguments)
     watched.train()
     assert losses(watched) == losses(plain)
     assert same_weights(watched, plain)
@@ -157,7 +156,7 @@ def test_a_training_is_the_same_and_its_snapshots_are_the_checkpoints(
     names = [name for name, _ in watched.model.named_parameters()]
     assert [tensor.name for tensor in seen.parts[0].tensors] == names
     saved = {step: load_file(saved_weights(tmp_path, step)) for step in (2, 4, 6)}
-    start = dict(small_gpt().named_parameters())
+    start = dict(small_gpt(1).named_parameters())
     reference = of_checkpoints(seen.parts, {0: start, **saved})
     assert assert_equal_statistics(house, seen.parts, reference) > 1_000
     assert seen.scalar("loss") == by_snapshot(losses(plain))
