@@ -24,6 +24,9 @@ STEPS = 24
 SNAPSHOTS = 7
 """At the steps 0, 1, 2, 4, 8, 16, 24: so few that none is left out because others are encoded."""
 
+WATCHED = ("embedding.weight", "position", "block.linear1.*")
+"""Of every kind one: what travels as counts, what exactly, a matrix and a vector."""
+
 VOCABULARY = 256
 WIDTH = 65
 """Times the vocabulary it is just above what travels as exact values: counts are on the way too."""
@@ -76,8 +79,8 @@ class Training:
 
     def watch(self, run: str, **settings: Any) -> Monitor:
         """Watches at the steps above, without giving up any of them for speed."""
-        chosen = {"project": PROJECT, "every": EVERY, "overhead_budget": None, **settings}
-        return bifurk.watch(self.model, self.optimizer, run=run, **chosen)
+        chosen = {"project": PROJECT, "every": EVERY, "overhead_budget": None, "include": WATCHED}
+        return bifurk.watch(self.model, self.optimizer, run=run, **{**chosen, **settings})
 
     def run(
         self,
