@@ -17,6 +17,8 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
+# Where an image forbids it, each of hundreds of interpreters compiles everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo serve test fuzz soak lint format dashboards versions bench clean system
 
