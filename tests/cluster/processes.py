@@ -32,6 +32,7 @@ class Cluster:
         self._port = free_port()
         self.address = f"tcp://127.0.0.1:{self._port}"
         self._started: list[subprocess.Popen[bytes]] = []
+        self._workers: list[tuple[subprocess.Popen[bytes], tuple[str, ...], dict[str, str]]] = []
         self.gpu: subprocess.Popen[bytes] | None = None
         self.start_scheduler()
 
@@ -44,7 +45,7 @@ class Cluster:
 
     def start_worker(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:
         """One more, which its nanny starts anew when it dies."""
-        return self._start(
+        process = self._start(
             "worker",
             self.address,
             *("--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"),
@@ -53,6 +54,18 @@ class Cluster:
             *options,
             **environment,
         )
+        self._workers.append((process, options, environment))
+        return process
+
+    def revive(self) -> None:
+        """Starts again whom its nanny has given up, as the documentation asks for.
+
+        It does where what it starts is killed before it has begun.
+        """
+        ended = [one for one in self._workers if one[0].poll() is not None]
+        self._workers = [one for one in self._workers if one not in ended]
+        for _, options, environment in ended:
+            self.start_worker(*options, **environment)
 
     def _start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         with (self._folder / f"{words[0]}.log").open("ab") as log:

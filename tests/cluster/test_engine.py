@@ -87,8 +87,13 @@ def test_a_part_that_always_kills_its_worker_fails_alone(
     house.receive(make_part(0, run="sound"))
     house.receive(make_part(1, run="sound"))
     house.pipeline.advance()
+
+    def go_on() -> None:
+        cluster.revive()
+        advance(house)
+
     for _ in range(4):
-        blob.kill_reader(meanwhile=lambda: advance(house))
+        blob.kill_reader(meanwhile=go_on)
     settle(house)
     assert [one.state for one in snapshots(house)] == ["failed", "judged", "judged"]
     assert "died" in (snapshots(house)[0].error or "")

@@ -34,7 +34,7 @@ class Connection:
 
     Attributes:
         client: None while the scheduler is away. slots: tasks that run at once. labelled: how many
-            of these on workers with a GPU. others: addresses of the workers without.
+            of these on workers with a GPU.
         trouble: why nothing can be handed out, None where it can.
     """
 
@@ -42,7 +42,6 @@ class Connection:
         self.address = address
         self.client: Client | None = None
         self.slots = self.labelled = 0
-        self.others: list[str] = []
         self.trouble: str | None = NOT_YET
 
     @property
@@ -92,7 +91,6 @@ class Connection:
             if threads.keys() != labels.keys():
                 labels = await _labels(client, threads)
             self.slots, self.labelled = sum(threads.values()), sum(labels.values())
-            self.others = [worker for worker, slots in labels.items() if not slots]
             self._judge(known)
             await asyncio.sleep(LOOK_SECONDS)
 

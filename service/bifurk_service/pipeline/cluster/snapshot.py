@@ -86,12 +86,12 @@ class _Snapshot:
         return packed(replace(self._job, plan=plan))
 
     def _submit(self, task: Callable[..., object], *args: object, label: str | None = None) -> Any:
-        """For a worker with this label; else for one without, as long as there are any."""
-        where: dict[str, Any] = {}
-        if label is not None:
-            where = {"resources": {label: 1}}
-        elif self._connection.labelled and self._connection.others:
-            where = {"workers": self._connection.others, "allow_other_workers": True}
+        """For a worker with this label, or for any.
+
+        No addresses are named, not even as a wish: a task whose workers are all gone when it is to
+        run is not given to those that come after them.
+        """
+        where = {} if label is None else {"resources": {label: 1}}
         return self._client.submit(
             task,
             bifurk.__version__,
