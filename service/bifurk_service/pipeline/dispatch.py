@@ -207,8 +207,9 @@ class Dispatch:
         except PASSING as error:
             self._count_try(snapshot_id, error, running.lease)
             return
-        with self._database.write(in_line=False) as session:
-            check_held(session, running.lease)
+        if outcome.stripped:
+            with self._database.write(in_line=False) as session:
+                check_held(session, running.lease)
         try:
             self._put_stripped(outcome, running.lease)
         except StorageError as error:

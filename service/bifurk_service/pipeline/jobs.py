@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from bifurk_service.pipeline.measuring import MeasureJob
 from bifurk_service.pipeline.reading import BlobRef
 from bifurk_service.stats.spectra.plan import vectors_due
-from bifurk_service.store.engine import Database
+from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.leases import Lease, check_held
 from bifurk_service.store.models import Snapshot, StoredPart
-from bifurk_service.store.snapshots import neighbours, parts_of, received_before
+from bifurk_service.store.snapshots import (
+    has_base,
+    make_base,
+    neighbours,
+    parts_by_snapshot,
+    received_before,
+)
 from bifurk_service.store.spectra import spectra_plan
 
 
@@ -50,32 +56,40 @@ def job_of(
 ) -> MeasureJob:
     """What a worker is given of a snapshot.
 
+    Nothing is written but what motion is measured from, once an attempt: what comes back is only
+    kept by whoever holds the attempt then.
+
     Raises:
         LeaseLostError: its attempt is another process's.
     """
+    with database.read() as session:
+        if has_base(session, snapshot):
+            return _job(session, snapshot, blob_url=blob_url, spectra=spectra)
     with database.write() as session:
         check_held(session, lease)
-        stored = session.get_one(Snapshot, snapshot.id)
-        previous, first = neighbours(session, stored)
-        parts, before, at_first = (
-            parts_of(session, other.id) if other is not None else []
-            for other in (stored, previous, first)
-        )
+        make_base(session, snapshot)
     with database.read() as session:
-        plan = spectra_plan(
+        return _job(session, snapshot, blob_url=blob_url, spectra=spectra)
+
+
+def _job(
+    session: Session, snapshot: Snapshot, *, blob_url: str, spectra: SpectraSchedule
+) -> MeasureJob:
+    previous, first = neighbours(session, snapshot)
+    parts = parts_by_snapshot(session, [one.id for one in (snapshot, previous, first) if one])
+    return MeasureJob(
+        snapshot_id=snapshot.id,
+        blob_url=blob_url,
+        parts=tuple(map(_as_kept, parts[snapshot.id])),
+        previous=tuple(map(_as_sent, parts[previous.id])) if previous else (),
+        first=tuple(map(_as_kept, parts[first.id])) if first else (),
+        steps_since_previous=snapshot.step - previous.step if previous else None,
+        plan=spectra_plan(
             session,
             snapshot,
             budget_seconds=spectra.budget_seconds,
             vectors_every=spectra.vectors_every,
-        )
-    return MeasureJob(
-        snapshot_id=snapshot.id,
-        blob_url=blob_url,
-        parts=tuple(map(_as_kept, parts)),
-        previous=tuple(map(_as_sent, before)),
-        first=tuple(map(_as_kept, at_first)),
-        steps_since_previous=None if previous is None else snapshot.step - previous.step,
-        plan=plan,
+        ),
     )
 
 

@@ -96,7 +96,8 @@ def keep_profile(
         for one in values
     ]
     if rows:
-        session.execute(insert(ProfileValue), rows)
+        # In one statement: the ORM would make one of each stretch of rows with the same nulls.
+        session.execute(insert(ProfileValue).execution_options(render_nulls=True), rows)
 
 
 def profile_series(

@@ -43,15 +43,24 @@ def waiting_snapshots(session: Session, attempt_id: int, *, limit: int) -> list[
     return sorted(found, key=lambda snapshot: snapshot.sequence)[:limit]
 
 
-def neighbours(session: Session, snapshot: Snapshot) -> tuple[Snapshot | None, Snapshot | None]:
-    """The snapshots that motion is measured against: the one before, and the attempt's first.
-
-    The first is the first that is handed out, for good: a snapshot that comes late, or fails later,
-    must not move the base of a series.
-    """
+def has_base(session: Session, snapshot: Snapshot) -> bool:
+    """Whether it is settled which snapshot of its attempt motion is measured from."""
     attempt = session.get_one(Attempt, snapshot.attempt_id)
-    if attempt.first_sequence is None and not snapshot.off_grid:
-        attempt.first_sequence = snapshot.sequence
+    return attempt.first_sequence is not None or snapshot.off_grid
+
+
+def make_base(session: Session, snapshot: Snapshot) -> None:
+    """Has motion measured from this snapshot, the first of its attempt that is handed out.
+
+    For good: one that comes late, or fails later, must not move the base of a series.
+    """
+    if not has_base(session, snapshot):
+        session.get_one(Attempt, snapshot.attempt_id).first_sequence = snapshot.sequence
+
+
+def neighbours(session: Session, snapshot: Snapshot) -> tuple[Snapshot | None, Snapshot | None]:
+    """The snapshots that motion is measured against: the one before, and the attempt's base."""
+    attempt = session.get_one(Attempt, snapshot.attempt_id)
     comes_late = snapshot.sequence <= attempt.cursor
     passed_over = (FAILED,) if comes_late else (FAILED, LATE)
     on_grid = select(Snapshot).where(
@@ -71,13 +80,16 @@ def neighbours(session: Session, snapshot: Snapshot) -> tuple[Snapshot | None, S
 
 def parts_of(session: Session, snapshot_id: int) -> list[StoredPart]:
     """A snapshot's parts by rank."""
-    return list(
-        session.scalars(
-            select(StoredPart)
-            .where(StoredPart.snapshot_id == snapshot_id)
-            .order_by(StoredPart.rank)
-        )
-    )
+    return parts_by_snapshot(session, [snapshot_id])[snapshot_id]
+
+
+def parts_by_snapshot(session: Session, snapshot_ids: Sequence[int]) -> dict[int, list[StoredPart]]:
+    """The parts of some snapshots, by rank."""
+    found: dict[int, list[StoredPart]] = {snapshot_id: [] for snapshot_id in snapshot_ids}
+    query = select(StoredPart).where(StoredPart.snapshot_id.in_(snapshot_ids))
+    for part in session.scalars(query.order_by(StoredPart.rank)):
+        found[part.snapshot_id].append(part)
+    return found
 
 
 def received_before(session: Session, snapshot: Snapshot) -> list[int]:
