@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,7 @@ class LongRun:
             session.add(_tensor(self.id, f"late.{role}", role=role, layer=None))
             session.add(Series(run_id=self.id, name=scalar))
             attempt = session.get_one(Attempt, self.attempt)
-            set_attempt_state(session, attempt, AttemptState.FINISHED, now=1.0)
+            set_attempt_state(session, attempt, AttemptState.FINISHED, now=time.time())
 
 
 def write_long_run(server: Server) -> LongRun:

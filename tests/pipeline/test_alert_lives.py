@@ -61,11 +61,11 @@ class Script:
     def update(self, clock: Any, *_statistics: object) -> Verdict:
         return self.lines.pop(clock.step, Verdict())
 
-    def snapshot(self) -> bytes:
-        return b""
+    def put_away(self) -> Iterable[bytes]:
+        return ()
 
-    def restore(self, state: bytes) -> None:
-        assert state == b""
+    def take_up(self, pieces: Iterable[bytes]) -> None:
+        assert list(pieces) == []
 
 
 class Stage:
