@@ -5,7 +5,7 @@ once by the client's own code and stamped anew (``loading/parts.py``), so that t
 of what it measures; that share is told as well. Long runs are copied inside the database from what
 the pipeline left (``loading/stored.py``), and the real thing goes on at their end.
 
-About twenty minutes on two quiet cores; ``--quick`` two, with numbers that say nothing. ``--only``
+About forty minutes on two quiet cores; ``--quick`` two, with numbers that say nothing. ``--only``
 runs some sections and puts them in place of what is stored of them; ``--write-docs`` fills in the
 tables of ``docs/scale.md``.
 """
@@ -94,7 +94,7 @@ def _clients(asked: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _tensors(asked: argparse.Namespace) -> list[dict[str, Any]]:
     sizes = ((10, 2, 1), (100, 2, 2)) if asked.quick else (
-        (100, 8, 1), (1_000, 6, 1), (10_000, 4, 4)
+        (100, 8, 1), (1_000, 6, 1), (10_000, 3, 4)
     )  # fmt: skip
     return [
         sections.by_tensors(database, tensors, snapshots=snapshots, ranks=ranks)
@@ -119,8 +119,8 @@ def _memory(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _workers(asked: argparse.Namespace) -> list[dict[str, Any]]:
-    runs, snapshots = (4, 8) if asked.quick else (4, 9)
-    return sections.two_workers(runs=runs, snapshots=snapshots, load=SPECTRAL)
+    snapshots, turns = (8, 1) if asked.quick else (10, 3)
+    return sections.two_workers(runs=4, snapshots=snapshots, turns=turns, load=SPECTRAL)
 
 
 def _shards(_asked: argparse.Namespace) -> list[dict[str, Any]]:

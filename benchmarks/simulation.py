@@ -20,7 +20,7 @@ from typing import Any
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
 
 from claims import Claim, report
-from loading.capacity import House, costs_from, queue_growth, saturation
+from loading.capacity import House, costs_from, judged, saturation
 from loading.clients import Client, send_for
 from loading.parts import Load, Stamp
 from loading.places import DATABASES, place
@@ -45,13 +45,15 @@ def main() -> int:
     rows = []
     for share in asked.shares:
         row = simulate(asked, stamp, rate=share * most)
+        arrived = row["arrived_per_s"]
+        expected = judged(arrived, asked.tensors, costs, house, other=sending)
         row |= {
             "share": share, "most_per_s": most,
-            "predicted_judged_per_s": min(row["arrived_per_s"], most),
-            "predicted_growth_per_s": queue_growth(row["arrived_per_s"], most),
-            "predicted_rows": asked.tensors * row["seconds"] * min(row["arrived_per_s"], most),
+            "predicted_judged_per_s": expected,
+            "predicted_growth_per_s": arrived - expected,
+            "predicted_rows": asked.tensors * row["seconds"] * expected,
             "predicted_blob_bytes": costs.blobs.at(asked.tensors) * row["received"],
-            "predicted_cores": row["judged_per_s"] * costs.processor(asked.tensors),
+            "predicted_cores": costs.busy(arrived, expected, asked.tensors),
         }  # fmt: skip
         rows.append(row)
         print(json.dumps(row), file=sys.stderr, flush=True)
@@ -79,11 +81,11 @@ def simulate(asked: argparse.Namespace, stamp: Stamp, *, rate: float) -> dict[st
             sent = _spread(clients, asked.runs / rate, asked.seconds)
             elapsed = time.perf_counter() - started
             after, spent = counted(stored), there.used().since(used)
-    judged = after.judged - before.judged
+    done = after.judged - before.judged
     return {
         "offered_per_s": rate, "arrived_per_s": sent.snapshots / elapsed, "seconds": elapsed,
         "received": after.received,
-        "judged_per_s": judged / elapsed,
+        "judged_per_s": done / elapsed,
         "growth_per_s": (after.waiting - before.waiting) / elapsed,
         "p99_ms": sent.percentile_ms(99), "rows": after.rows - before.rows,
         "blob_bytes": after.blob_bytes,

@@ -48,14 +48,16 @@ class Costs:
     """What a snapshot costs.
 
     Attributes:
-        server: processor seconds of the process that takes in and judges. workers: of those that
-            measure, without spectra. database: of PostgreSQL's processes, 0 with SQLite.
+        server: processor seconds of the process that takes in and judges. taking_in: of these,
+            up to the acknowledgement. workers: of those that measure, without spectra.
+            database: of PostgreSQL's processes, 0 with SQLite.
         wire, blobs, rows: bytes sent, kept in blobs, and added to the database.
         memory: bytes of detectors' memory as they hold it, of one attempt.
         spectrum_seconds: processor seconds of a worker for one spectrum of ``spectrum_shape``.
     """
 
     server: Line
+    taking_in: Line
     workers: Line
     database: Line
     wire: Line
@@ -68,6 +70,11 @@ class Costs:
     def processor(self, tensors: int) -> float:
         """Processor seconds of a snapshot of so many tensors, spectra apart."""
         return sum(one.at(tensors) for one in (self.server, self.workers, self.database))
+
+    def busy(self, arrived: float, judged: float, tensors: int) -> float:
+        """Cores in use where so many snapshots a second arrive, and so many are judged."""
+        taking_in = self.taking_in.at(tensors)
+        return arrived * taking_in + judged * (self.processor(tensors) - taking_in)
 
     def spectrum(self, shape: tuple[int, int]) -> float:
         """Seconds for one of another shape: p x q with p <= q costs p^2 q."""
@@ -159,9 +166,24 @@ def saturation(tensors: int, costs: Costs, house: House, *, other: float = 0.0) 
     return min(house.servers / server, house.workers / workers, house.cores / together)
 
 
-def queue_growth(rate: float, most: float) -> float:
-    """Snapshots a second by which the queue grows."""
-    return max(0.0, rate - most)
+def judged(rate: float, tensors: int, costs: Costs, house: House, *, other: float = 0.0) -> float:
+    """Snapshots a second that are judged where so many arrive.
+
+    All that arrive are taken in, judged or not: beyond the most, that is taken from what judges.
+
+    Args:
+        rate: of arrival. other: as for ``saturation``, of each that arrives.
+    """
+    taking_in = costs.taking_in.at(tensors)
+    keeping = costs.server.at(tensors) - taking_in
+    measuring = costs.workers.at(tensors)
+    rest = keeping + measuring + costs.database.at(tensors)
+    most = min(
+        (house.servers - rate * taking_in) / keeping,
+        house.workers / measuring,
+        (house.cores - rate * (taking_in + other)) / rest,
+    )
+    return min(rate, max(0.0, most))
 
 
 def costs_from(rows: Sequence[Mapping[str, Any]], database: str) -> Costs:
@@ -178,6 +200,7 @@ def costs_from(rows: Sequence[Mapping[str, Any]], database: str) -> Costs:
 
     return Costs(
         server=line("server", of="cpu"),
+        taking_in=line("taking_in", of="cpu"),
         workers=line("workers", of="cpu"),
         database=line("database", of="cpu"),
         wire=line("wire_bytes"),

@@ -154,6 +154,7 @@ def _costs(load: Found) -> str:
     found = {name: costs_of(load, name) for name in names}
     rows: list[tuple[str, str, Callable[[float], str]]] = [
         ("server: takes in, keeps, judges", "server", _seconds),
+        ("of that, until it acknowledges", "taking_in", _seconds),
         ("worker: measures, without spectra", "workers", _seconds),
         ("PostgreSQL's processes", "database", _seconds),
         ("sent", "wire", _bytes),

@@ -69,8 +69,11 @@ def by_tensors(database: str, tensors: int, *, snapshots: int, ranks: int) -> Ro
             run_id, _ = ids_of(stored, "run")
             before, used = counted(stored), there.used()
             client.sent.accepted_seconds, client.sent.bytes = [], 0
+            taking_in = 0.0
             for _ in range(snapshots):
+                until_now = there.used().server
                 client.send_next()
+                taking_in += there.used().server - until_now
                 _until_quiet(there, most_seconds=600)
             spent, after = there.used().since(used), counted(stored)
             found = delays(stored, "run", range(2, 2 + snapshots))
@@ -81,7 +84,7 @@ def by_tensors(database: str, tensors: int, *, snapshots: int, ranks: int) -> Ro
         "database": database, "tensors": tensors, "snapshots": snapshots, "parts": ranks,
         "acknowledged_s": statistics.median(client.sent.accepted_seconds) * ranks,
         "measured_s": found.measured, "judged_s": found.judged,
-        "cpu": each, "rest_p95_ms": rest,
+        "cpu": each | {"taking_in": taking_in / snapshots}, "rest_p95_ms": rest,
         "wire_bytes": client.sent.bytes / snapshots,
         "blob_bytes": (after.blob_bytes - before.blob_bytes) / snapshots,
         "database_bytes": (after.database_bytes - before.database_bytes) / snapshots,
@@ -211,46 +214,64 @@ def _slope(parts: np.ndarray, mib: np.ndarray) -> Row:
     return {"mib_per_1000": slope, "low": slope + float(low), "high": slope + float(high)}
 
 
-def two_workers(*, runs: int, snapshots: int, load: Load) -> list[Row]:
-    """Parts that lie ready on PostgreSQL, for one worker, then for two that share the runs.
+def two_workers(*, runs: int, snapshots: int, turns: int, load: Load) -> list[Row]:
+    """Parts that lie ready on PostgreSQL, for one worker and for two that share the runs, in turn.
 
     Measured from when all have come, and shares have been settled, until a few are left.
     """
-    found = []
     stamp = Stamp(load)
+    tried = [
+        (workers, _worked_off(workers, runs, snapshots, stamp))
+        for _ in range(turns)
+        for workers in (1, 2)
+    ]
+    found = []
     for workers in (1, 2):
-        with place("PostgreSQL", BIFURK_SPECTRA_VECTORS_EVERY="1000") as there:
-            server = there.serve(BIFURK_PIPELINE="false")
-            there.work(workers)
-            clients = [Client(server.url, stamp, f"run-{number}") for number in range(runs)]
-            for _ in range(snapshots):
-                for client in clients:
-                    client.send_next()
-            time.sleep(PATIENCE_SECONDS)
-            with there.database() as stored:
-                before, used, started = counted(stored), there.used(), time.perf_counter()
-                _until_quiet(there, most_seconds=600, left=2 * runs)
-                elapsed, done = time.perf_counter() - started, counted(stored)
-            spent = there.used().since(used)
-        judged = done.judged - before.judged
+        own = [row for count, row in tried if count == workers]
+        judged = sum(row["snapshots"] for row in own)
         found.append(
             {
-                "workers": workers, "runs": runs, "snapshots": judged, "failed": done.failed,
-                "seconds": elapsed, "per_s": judged / elapsed,
-                "cpu_ms": 1e3 * spent.workers / max(1, judged),
+                "workers": workers, "runs": runs, "snapshots": judged,
+                "failed": sum(row["failed"] for row in own),
+                "seconds": sum(row["seconds"] for row in own),
+                "per_s": statistics.median(row["snapshots"] / row["seconds"] for row in own),
+                "cpu_ms": 1e3 * sum(row["cpu_s"] for row in own) / max(1, judged),
             }
         )  # fmt: skip
     return found
 
 
-def _until_quiet(there: Place, *, most_seconds: float, left: int = 0) -> None:
+def _worked_off(workers: int, runs: int, snapshots: int, stamp: Stamp) -> Row:
+    with place("PostgreSQL", BIFURK_SPECTRA_VECTORS_EVERY="1000") as there:
+        server = there.serve(BIFURK_PIPELINE="false")
+        there.work(workers)
+        clients = [Client(server.url, stamp, f"run-{number}") for number in range(runs)]
+        for _ in range(snapshots):
+            for client in clients:
+                client.send_next()
+        time.sleep(PATIENCE_SECONDS)
+        with there.database() as stored:
+            before, used, started = counted(stored), there.used(), time.perf_counter()
+            # Counting more often would take what is to be shared out.
+            _until_quiet(there, most_seconds=600, left=2 * runs, every_seconds=0.25)
+            elapsed, done = time.perf_counter() - started, counted(stored)
+        spent = there.used().since(used)
+    return {
+        "snapshots": done.judged - before.judged, "failed": done.failed,
+        "seconds": elapsed, "cpu_s": spent.workers,
+    }  # fmt: skip
+
+
+def _until_quiet(
+    there: Place, *, most_seconds: float, left: int = 0, every_seconds: float = 0.02
+) -> None:
     """Until no more than so many snapshots wait, or so long."""
     deadline = time.monotonic() + most_seconds
     with there.database() as stored:
         while time.monotonic() < deadline:
             if counted_waiting(stored) <= left:
                 return
-            time.sleep(0.02)
+            time.sleep(every_seconds)
 
 
 def counted_waiting(database: Database) -> int:

@@ -21,7 +21,12 @@ def _benchmarks_are_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def row(tensors: int, **other: Any) -> dict[str, Any]:
     """As ``load.py`` would measure costs that are lines."""
-    cpu = {"server": 0.01 + 1e-4 * tensors, "workers": 0.02 + 1e-3 * tensors, "database": 0.0}
+    cpu = {
+        "server": 0.01 + 1e-4 * tensors,
+        "taking_in": 0.01,
+        "workers": 0.02 + 1e-3 * tensors,
+        "database": 0.0,
+    }
     return {
         "database": "SQLite",
         "tensors": tensors,
@@ -46,7 +51,7 @@ def test_lines_are_found_again_and_never_begin_below_zero() -> None:
 
 
 def test_a_queue_grows_beyond_what_is_used_up_first() -> None:
-    from loading.capacity import House, costs_from, queue_growth, saturation
+    from loading.capacity import House, costs_from, judged, saturation
 
     costs = costs_from([row(100), row(1_000)], "SQLite")
     # 0.03 s of the server's core, 0.22 s of a worker's: the worker is the first.
@@ -55,7 +60,15 @@ def test_a_queue_grows_beyond_what_is_used_up_first() -> None:
     assert saturation(200, costs, House(cores=2, workers=16, servers=16), other=0.05) == (
         pytest.approx(2 / 0.30)
     )
-    assert (queue_growth(3.0, 4.0), queue_growth(5.0, 4.0)) == (0.0, 1.0)
+    assert judged(3.0, 200, costs, House(cores=8)) == 3.0
+    assert judged(9.0, 200, costs, House(cores=8)) == pytest.approx(1 / 0.22)
+    # Ten a second take 0.1 of the server's core; of the rest a judged one takes 0.02.
+    assert judged(10.0, 2_000, costs, House(cores=99, workers=99)) == pytest.approx(0.9 / 0.2)
+    assert judged(200.0, 200, costs, House(cores=8)) == 0.0
+    # A sixth of what the cores do is taken by what arrives.
+    crowded = House(cores=0.24, workers=9)
+    assert judged(4.0, 200, costs, crowded) == pytest.approx((0.24 - 0.04) / 0.24)
+    assert costs.busy(4.0, 2.0, 200) == pytest.approx(4 * 0.01 + 2 * 0.24)
 
 
 def test_needs_of_a_fleet() -> None:
