@@ -64,8 +64,10 @@ class Cluster:
         """
         ended = [one for one in self._workers if one[0].poll() is not None]
         self._workers = [one for one in self._workers if one not in ended]
-        for _, options, environment in ended:
-            self.start_worker(*options, **environment)
+        for process, options, environment in ended:
+            started = self.start_worker(*options, **environment)
+            if process is self.gpu:
+                self.gpu = started
 
     def _start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         with (self._folder / f"{words[0]}.log").open("ab") as log:
@@ -96,11 +98,6 @@ class Cluster:
         """Ends everything, workers' children among it."""
         for process in self._started:
             stop_group(process)
-
-
-def pause_group(process: subprocess.Popen[bytes]) -> None:
-    """SIGSTOP to a process and its children."""
-    os.killpg(process.pid, signal.SIGSTOP)
 
 
 def stop_group(process: subprocess.Popen[bytes]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,7 +21,7 @@ from bifurk_service.pipeline.workers import WorkersAwayError
 from bifurk_service.stats.measure import OUT_OF_TIME
 from bifurk_service.stats.spectra.plan import SpectraPlan
 from tests.cluster.bucket import Bucket
-from tests.cluster.processes import Cluster, pause_group, stop_group, wait_for_slots
+from tests.cluster.processes import Cluster, stop_group, wait_for_slots
 from tests.cluster.stored import (
     advance,
     compared_with_the_first,
@@ -161,9 +164,10 @@ def test_large_matrices_wait_for_the_worker_with_a_gpu_and_are_anybody_s_once_it
     wait_for_slots(engine, 2)
     assert cluster.gpu is not None
     job = job_of(trained_parts()[0], tmp_path, SpectraPlan(with_vectors=True))
-    pause_group(cluster.gpu)
+    asleep = occupy_the_gpu(engine)
     measured = engine.measure(job)
     held = wait_for(lambda: large_tasks(engine), "large matrices at the worker with a GPU")
+    assert not asleep.done()
     assert len(held) == 1, "and at no other"
     stop_group(cluster.gpu)
     assert numbers(measured.result(SECONDS)) == numbers(run_job(job))
@@ -196,6 +200,23 @@ def assert_same(house: House, here: House) -> None:
     assert spectra(house) == spectra(here) != []
     assert stripped(house) == stripped(here)
     assert told(house) == told(here)
+
+
+def occupy_the_gpu(engine: ClusterWorkers) -> Any:
+    """Has the worker with a GPU sleep: whatever else it is given waits, and what need not go there
+    goes to the other."""
+
+    async def asked() -> Any:
+        client = engine._connection.client
+        assert client is not None
+        told = await client.scheduler.identity()
+        [gpu] = [address for address, one in told["workers"].items() if one["resources"]]
+        sleeping = client.submit(time.sleep, SECONDS, workers=[gpu])
+        while not (await client.processing()).get(gpu):
+            await asyncio.sleep(0.05)
+        return sleeping
+
+    return engine._soon(asked()).result(SECONDS)
 
 
 def large_tasks(engine: ClusterWorkers) -> dict[str, list[str]]:
