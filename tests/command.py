@@ -17,7 +17,7 @@ from subprocess import TimeoutExpired
 from types import ModuleType
 
 _FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["tests.preloaded"])
+_FORKING.set_forkserver_preload(["bifurk_service.cli", "bifurk_service.server", "tests.preloaded"])
 
 WORLD = "TESTS_WORLD"
 """Variable of a command's environment: `module:function:argument` of what changes the world that it
