@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from bifurk_service.domain import Clock, Mark
 from bifurk_service.stats.registry import BY_NAME
 from tests.detect.courses import LENGTH, SERIES, course_of
 from tests.detect.runs import Report, assert_alike, detections
+from tests.detect.seen import Seen, seen_with_pauses
 
 REPRESENTATIVES = {"regime_shift": ("std", "update_ratio", "excess_kurtosis")}
 """Of a kind that watches many: each combination of nature and scale once."""
@@ -59,34 +60,15 @@ CUTS = (13, 90)
 """Snapshots before which a detector's memory is taken: with windows half full, and full."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a detector saw that saw all of the stream, and its memory on the way.
-
-    Attributes:
-        reports: all detections.
-        states: by cut; as they were taken, and never written to by us.
-        kept: a copy of each, made at once.
-    """
-
-    reports: list[Report]
-    states: dict[int, State]
-    kept: dict[int, State]
-
-
 @pytest.fixture(scope="module")
 def seen(pair: Pair) -> Seen:
     make, (values, valid, times) = pair
-    detector, begin = make(), 0
-    seen = Seen(reports=[], states={}, kept={})
-    for cut in (*CUTS, LENGTH):
-        part = slice(begin, cut)
-        found = detections(detector, values[part], valid=valid[part], clock=times[part])
-        seen.reports.extend((index + begin, one) for index, one in found)
-        seen.states[cut] = detector.snapshot()
-        seen.kept[cut] = {name: array.copy() for name, array in seen.states[cut].items()}
-        begin = cut
-    return seen
+    detector = make()
+
+    def find(part: slice) -> list[Report]:
+        return detections(detector, values[part], valid=valid[part], clock=times[part])
+
+    return seen_with_pauses(detector, find, cuts=(*CUTS, LENGTH))
 
 
 @pytest.fixture(scope="module")

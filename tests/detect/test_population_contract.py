@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bifurk_service.detect.base import Detection, PopulationDetector, State
+from bifurk_service.detect.base import PopulationDetector, State
 from bifurk_service.detect.branch_split import BranchSplit
 from bifurk_service.detect.critical_slowing import CriticalSlowing, CriticalSlowingParameters
 from bifurk_service.detect.layer_departure import LayerDeparture
@@ -20,7 +20,8 @@ from bifurk_service.detect.streams import clocks
 from bifurk_service.domain import Clock, Mark, TensorInfo
 from bifurk_service.stats.registry import BY_NAME
 from tests.detect.layers import fork, one_leaves, one_role, population_detections, relaxing, roles
-from tests.detect.runs import assert_alike
+from tests.detect.runs import Report, assert_alike
+from tests.detect.seen import Seen, seen_with_pauses
 
 LAYERS = 8
 GROUPS = 3
@@ -29,7 +30,6 @@ LENGTH = 150
 Make = Callable[[], PopulationDetector]
 Stream = tuple[list[TensorInfo], NDArray[np.float64], NDArray[np.bool_], list[Clock]]
 Case = tuple[Make, Stream]
-Report = tuple[int, Detection]
 
 
 def _forks(random: np.random.Generator, onset: int) -> NDArray[np.float64]:
@@ -92,28 +92,11 @@ CUTS = (13, 100)
 """Snapshots before which a detector's memory is taken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a detector saw that saw all of the stream; its states on the way, by cut, and a copy
-    of each that was made at once."""
-
-    reports: list[Report]
-    states: dict[int, State]
-    kept: dict[int, State]
-
-
 @pytest.fixture(scope="module")
 def seen(case: Case) -> Seen:
     make, stream = case
-    detector, begin = make(), 0
-    seen = Seen(reports=[], states={}, kept={})
-    for cut in (*CUTS, LENGTH):
-        found = _found(detector, stream, slice(begin, cut))
-        seen.reports.extend((index + begin, one) for index, one in found)
-        seen.states[cut] = detector.snapshot()
-        seen.kept[cut] = {name: array.copy() for name, array in seen.states[cut].items()}
-        begin = cut
-    return seen
+    detector = make()
+    return seen_with_pauses(detector, partial(_found, detector, stream), cuts=(*CUTS, LENGTH))
 
 
 @pytest.fixture(scope="module")
