@@ -288,11 +288,13 @@ class TestManyRanks:
 
     @pytest.fixture
     def _few_files(self) -> Iterator[None]:
+        """Leaves twelve descriptors, wherever the free numbers lie among those in use."""
         resource = pytest.importorskip("resource")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        probe = os.open(os.devnull, os.O_RDONLY)
-        os.close(probe)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (probe + 12, hard))
+        free = [os.open(os.devnull, os.O_RDONLY) for _ in range(12)]
+        for descriptor in free:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(free) + 1, hard))
         yield
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
