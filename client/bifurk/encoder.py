@@ -18,9 +18,9 @@ from bifurk.guard import Wall
 from bifurk.identity import client_versions
 from bifurk.lineage import Lineage
 from bifurk.losses import LossLedger
-from bifurk.recorder import Taken
 from bifurk.sketch import Sketch, key_format
 from bifurk.staging import StagedTensor, positions_here
+from bifurk.taken import Taken
 from bifurk.transport import Request
 from bifurk.wire import (
     Manifest,

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from bifurk.lineage import Life
 from bifurk.losses import LossLedger
-from bifurk.recorder import Reached, Recorder
+from bifurk.recorder import Recorder
+from bifurk.taken import Reached
 from bifurk.transport import Request
 from bifurk.wire import (
     AttemptReport,

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from bifurk.breakage import Breakage
 from bifurk.clock import SYSTEM_CLOCK, Clock
 from bifurk.heartbeats import Heartbeats
 from bifurk.losses import LossLedger
@@ -23,11 +24,10 @@ from bifurk.retry import (
     outcome,
     problem_text,
     retry_after_seconds,
-    shut_advice,
     verdict,
 )
+from bifurk.said_once import SaidOnce
 from bifurk.transport import Request, Response, Transport, TransportError
-from bifurk.waiting import Slot
 
 THREAD_NAME: Final = "bifurk-send"
 
@@ -37,12 +37,6 @@ REQUEST_SECONDS: Final = 60.0
 HEARTBEAT_SECONDS: Final = 60.0
 UNREADABLE_PAUSE_SECONDS: Final = 1.0
 """When the outbox holds something that cannot be read just now (no free descriptors)."""
-
-SERVER_ERROR: Final = 500
-SERVER_ERROR_TRIES: Final = 20
-"""Answers of 500, or refusals that ask to be tried again, to one request before it is given up:
-with the backoff some seven minutes. A restart or a repair is shorter; what the server breaks on
-every time, or what is damaged on every way to it, must not block the rest."""
 
 logger = logging.getLogger("bifurk")
 
@@ -92,9 +86,8 @@ class Sender:
         self._finished = False
         self._last_words: Request | None = None
         self._away = False
-        self._breaking: Slot | None = None
-        self._breaks = 0
-        self._logged: set[str] = set()
+        self._breakage = Breakage()
+        self._said = SaidOnce()
 
     def start(self) -> None:
         """Starts the thread; once."""
@@ -161,7 +154,7 @@ class Sender:
                 self._beat()
                 self._deliver()
             except Exception:  # noqa: BLE001 - a foreign callback must not end the thread
-                self._log_once("unexpected", logging.ERROR, "the sender failed", trace=True)
+                self._said.log("unexpected", logging.ERROR, "the sender failed", trace=True)
                 self._pause(self._backoff.next_seconds())
             self.wake()
         self._say_last_words()
@@ -196,10 +189,10 @@ class Sender:
             logger.debug("a heartbeat did not get through: %s", error)
             return
         except Exception:  # noqa: BLE001 - its supplier is foreign, and the parts must go on
-            self._log_once("heartbeat", logging.ERROR, "no heartbeat could be made", trace=True)
+            self._said.log("heartbeat", logging.ERROR, "no heartbeat could be made", trace=True)
             return
         self._tell(request, response)
-        self._log_final(response)
+        self._said.final(response)
 
     def _say_last_words(self) -> None:
         if self._last_words is None:
@@ -210,7 +203,7 @@ class Sender:
             logger.warning("the end of the attempt could not be told: %s", error)
             return
         self._tell(self._last_words, response)
-        self._log_final(response)
+        self._said.final(response)
 
     def _deliver(self) -> None:
         if not self._spool.pending() or self._clock.now() < self._not_before:
@@ -240,7 +233,7 @@ class Sender:
         try:
             self._on_reply(request, response)
         except Exception:  # noqa: BLE001 - the request is delivered whatever its reader makes of it
-            self._log_once("reply", logging.ERROR, "an answer could not be read", trace=True)
+            self._said.log("reply", logging.ERROR, "an answer could not be read", trace=True)
 
     def _settle(self, entry: Entry, response: Response) -> None:
         answer = outcome(response)
@@ -266,13 +259,13 @@ class Sender:
 
     def _wait_outside(self, entry: Entry, response: Response) -> None:
         """The way is shut, not the request wrong: what waits is kept for whoever mends the way."""
-        self._log_refusal(response)
+        self._said.refusal(response)
         self._away = True
         wished = max(SHUT_SECONDS, retry_after_seconds(response))
         self._postpone(entry, problem_text(response), at_least=wished)
 
     def _try_again(self, entry: Entry, response: Response) -> None:
-        if self._breaks_the_server(entry, response):
+        if self._breakage.lasts(entry.slot, response):
             self._give_up(entry, response)
             # It was no sign that the server is well: the pauses stay long for the next one.
             self._pause(self._backoff.next_seconds())
@@ -280,28 +273,18 @@ class Sender:
         reason = f"status {response.status}: {problem_text(response)}"
         self._postpone(entry, reason, at_least=retry_after_seconds(response))
 
-    def _breaks_the_server(self, entry: Entry, response: Response) -> bool:
-        """Whether it has failed at this very request too often, or found it damaged."""
-        refused = verdict(response.status) is Verdict.REJECTED
-        if response.status != SERVER_ERROR and not refused:
-            return False
-        if entry.slot != self._breaking:
-            self._breaking, self._breaks = entry.slot, 0
-        self._breaks += 1
-        return self._breaks >= SERVER_ERROR_TRIES
-
     def _give_up(self, entry: Entry, response: Response) -> None:
         conflict = verdict(response.status) is Verdict.CONFLICT
         reason = "conflict" if conflict else f"rejected_{response.status}"
         self._ledger.drop(reason, entry.slot.sequence)
         self._spool.discard(entry)
-        self._log_refusal(response)
+        self._said.refusal(response)
         if self._on_refused is None or entry.slot.sequence is None:
             return
         try:
             self._on_refused(response.status)
         except Exception:  # noqa: BLE001 - as for the reader of answers
-            self._log_once("refused", logging.ERROR, "a refusal could not be told", trace=True)
+            self._said.log("refused", logging.ERROR, "a refusal could not be told", trace=True)
 
     def _postpone(self, entry: Entry, reason: str, *, at_least: float = 0.0) -> None:
         self._spool.release(entry)
@@ -313,20 +296,3 @@ class Sender:
     def _pause(self, seconds: float) -> None:
         with self._condition:
             self._not_before = self._clock.now() + seconds
-
-    def _log_final(self, response: Response) -> None:
-        if verdict(response.status) not in (Verdict.DELIVERED, Verdict.RETRY):
-            self._log_refusal(response)
-
-    def _log_refusal(self, response: Response) -> None:
-        message = f"the server refused a request ({response.status})"
-        if verdict(response.status) is Verdict.SHUT:
-            message = f"snapshots wait, training goes on: {shut_advice(response.status)}"
-        self._log_once(
-            str(response.status), logging.WARNING, f"{message}: {problem_text(response)}"
-        )
-
-    def _log_once(self, key: str, level: int, message: str, *, trace: bool = False) -> None:
-        if key not in self._logged:
-            self._logged.add(key)
-            logger.log(level, "%s", message, exc_info=trace)

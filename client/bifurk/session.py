@@ -12,7 +12,6 @@ from typing import Final
 
 from torch.optim import Optimizer
 
-from bifurk.answers import document
 from bifurk.capture import Capture
 from bifurk.config import WatchConfig
 from bifurk.deadlines import bounded, left
@@ -21,22 +20,21 @@ from bifurk.directives import Directives
 from bifurk.encoder import Encoder
 from bifurk.ending import Ending
 from bifurk.guard import Wall
+from bifurk.hearing import Hearing
 from bifurk.identity import Identity
 from bifurk.lineage import Lineage
 from bifurk.listeners import Listener
 from bifurk.load_hooks import LoadHooks
 from bifurk.losses import LossLedger
 from bifurk.monitor import FLUSH_SECONDS, Heard, InertMonitor, Monitor, is_clean_exit
-from bifurk.neighbours import Neighbours
 from bifurk.news import News
-from bifurk.overhead import ThreadTime
 from bifurk.portrait import Portrait, as_html, as_text
 from bifurk.process_end import ProcessEnd
 from bifurk.recorder import Recorder
 from bifurk.step_hooks import StepHooks
 from bifurk.stepping import Stepping
 from bifurk.telling import Telling
-from bifurk.transport import Request, Response, Transport
+from bifurk.transport import Request, Transport
 
 EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit may wait for the network; the rest stays on disk."""
@@ -82,9 +80,12 @@ class Session(Monitor):
         # has to work when the rest has switched itself off.
         self._calls = Wall(failures_in_a_row=None)
         self._ledger = LossLedger()
-        self._sending = ThreadTime()
-        self._neighbours = Neighbours(identity)
         self._directives = Directives()
+        self._hearing = Hearing(
+            self._lineage,
+            directives=self._directives if config.directives else None,
+            news=self._news,
+        )
         self._recorder = Recorder(
             capture=capture,
             optimizers=optimizers,
@@ -93,7 +94,9 @@ class Session(Monitor):
             ledger=self._ledger,
             directives=self._directives,
             background_seconds=lambda: (
-                self._encoder.cpu_seconds + self._sending.seconds + self._news.forwards.cpu_seconds
+                self._encoder.cpu_seconds
+                + self._hearing.cpu_seconds
+                + self._news.forwards.cpu_seconds
             ),
         )
         self._telling = Telling(
@@ -110,7 +113,7 @@ class Session(Monitor):
             self._ledger,
             heartbeat=self._telling.sign_of_life if identity.speaks else None,
             transport=transport,
-            on_reply=self._answered,
+            on_reply=self._hearing.answered,
             on_refused=self._refused,
         )
         self._encoder = Encoder(
@@ -236,17 +239,6 @@ class Session(Monitor):
     def _later(self, call: Callable[..., None], *given: object) -> None:
         """On the encoder's thread, behind what was given to it."""
         self._encoder.call(lambda: self._calls.run(call, *given))
-
-    def _answered(self, request: Request, response: Response) -> None:
-        """On the sender's thread."""
-        # What an earlier process left is sent as well, and answered about an attempt of its own.
-        if self._lineage.now.identity.owns(request.path):
-            answer = document(response)
-            self._neighbours.read(answer)
-            if self._config.directives:
-                self._directives.read(answer)
-            self._news.answered(answer)
-        self._sending.tell()
 
     def _listen(self, listener: Listener) -> None:
         if self._delivery.listen():

@@ -9,8 +9,9 @@ from bifurk.directives import Directives
 from bifurk.lineage import Life, Lineage
 from bifurk.losses import LossLedger
 from bifurk.news import News
-from bifurk.recorder import Reached, Recorder
+from bifurk.recorder import Recorder
 from bifurk.reports import Reports
+from bifurk.taken import Reached
 from bifurk.transport import Request
 from bifurk.wire.attempt import State
 

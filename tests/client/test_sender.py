@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from bifurk.breakage import SERVER_ERROR_TRIES
 from bifurk.losses import LossLedger
 from bifurk.outbox import MemoryOutbox
 from bifurk.retry import (
@@ -23,7 +24,7 @@ from bifurk.retry import (
     retry_after_seconds,
     verdict,
 )
-from bifurk.sender import SERVER_ERROR_TRIES, THREAD_NAME, Sender
+from bifurk.sender import THREAD_NAME, Sender
 from bifurk.testing import Answer, FailingTransport, InMemoryTransport, ManualClock
 from bifurk.transport import Request, Response, TransportError
 
