@@ -42,6 +42,18 @@ def test_the_dip_equals_the_reference_implementation(sampler: str) -> None:
         ), sample.tolist()
 
 
+def test_subnormal_gaps_count_like_wider_ones() -> None:
+    tiny = float(np.finfo(np.float64).tiny)
+    for sample in (
+        np.ldexp([0.0, tiny / 10, tiny, tiny, tiny, tiny, 1.0], -1),
+        np.array([-1.0, -5e-324, 0.0, 0.0, 5e-324, tiny, 1.0]),
+        np.sort(np.ldexp(np.random.default_rng(13).normal(size=200), -1_060)),
+    ):
+        expected = diptest.dipstat(np.ldexp(sample, 900), allow_zero=False)
+        assert dip(sample) == pytest.approx(expected, rel=0, abs=1e-12)
+        assert dip(-sample[::-1]) == pytest.approx(expected, rel=0, abs=1e-12)
+
+
 def test_many_samples_at_once_have_the_dips_of_each_alone() -> None:
     rng = np.random.default_rng(12)
     samples = [
