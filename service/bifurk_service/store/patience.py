@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from bifurk_service.store.limits import Limits
@@ -32,6 +33,11 @@ STILL_THERE: Final = {
     "tcp_user_timeout": 25_000,
 }
 """A machine or a network that is gone is noticed within half a minute, whatever is waited for."""
+TRUSTED_SECONDS: Final = 1.0
+"""A connection over which something has come so lately is used without asking whether it answers;
+what finds that it does not any more is answered 503, as is what was under way."""
+HEARD_OF: Final = "heard of"
+"""When a connection was given back, by this process's own clock."""
 MARGIN_SECONDS: Final = 2.0
 """What the server is given beyond the longest statement to say that it has ended it."""
 
@@ -74,7 +80,6 @@ def patient_engine(url: str, limits: Limits, **options: Any) -> Engine:
     kept = min(KEPT, limits.connections)
     engine = create_engine(
         url,
-        pool_pre_ping=True,
         pool_size=kept,
         max_overflow=limits.connections - kept,
         pool_timeout=limits.wait_seconds,
@@ -100,16 +105,30 @@ def patient_engine(url: str, limits: Limits, **options: Any) -> Engine:
         )
         connection.autocommit = False
 
-    def taken(connection: PatientConnection, *_: Any) -> None:
+    def taken(connection: PatientConnection, record: ConnectionPoolEntry, _: Any) -> None:
+        heard_of = record.info.get(HEARD_OF)
+        if heard_of is not None and time.monotonic() - heard_of > TRUSTED_SECONDS:
+            _check_answers(connection)
         longest = limits.statement_seconds
         connection.patience_seconds = None if longest is None else longest + MARGIN_SECONDS
 
-    def returned(connection: PatientConnection | None, *_: Any) -> None:
+    def returned(connection: PatientConnection | None, record: ConnectionPoolEntry) -> None:
         if connection is not None:
             connection.patience_seconds = limits.wait_seconds
+            record.info[HEARD_OF] = time.monotonic()
 
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", configure)
     event.listen(engine, "checkout", taken)
     event.listen(engine, "checkin", returned)
     return engine
+
+
+def _check_answers(connection: PatientConnection) -> None:
+    """Where a kept connection does not, it and all as old are let go of, and a new one is tried."""
+    try:
+        connection.autocommit = True
+        connection.execute("SELECT 1")
+        connection.autocommit = False
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
