@@ -155,13 +155,14 @@ def wire(
     )
     # A worker takes nothing in.
     app.state.ear = Ear(pipelined) if stored else None
-    app.state.answers = Answers(database)
+    app.state.answers = answers = Answers()
     receiver = Receiver(
         database,
         blobs,
         limits=WireLimits(decoded_bytes=settings.max_decoded_bytes, tensors=settings.max_tensors),
         max_concurrent=settings.max_concurrent_parts,
         on_received=on_received,
+        tell=answers.about,
     )
     app.state.receiver = receiver
 

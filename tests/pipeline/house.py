@@ -12,6 +12,7 @@ from sqlalchemy import select
 from bifurk.testing import ManualClock
 from bifurk.wire import Part, WireLimits, content_digest, encode
 from bifurk_service.domain import AttemptState
+from bifurk_service.ingest.answers import Answers
 from bifurk_service.ingest.receive import PartAddress, Receiver
 from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.jobs import SpectraSchedule
@@ -39,6 +40,7 @@ class House:
             limits=WireLimits(),
             max_concurrent=4,
             on_received=lambda _outcome, _size: None,
+            tell=Answers().about,
         )
         self.clock = ManualClock()
         self.spectra = SpectraSchedule(budget_seconds=60.0, vectors_every=3)
@@ -75,9 +77,10 @@ class House:
         address = PartAddress(
             project=m.project, run=m.run, attempt=m.attempt, step=m.step, rank=m.rank
         )
-        return self.receiver.receive(
+        received = self.receiver.receive(
             body, address, encoding="zstd", content_digest=content_digest(body)
         )
+        return received.created
 
     def finish(self) -> None:
         """The attempt says that it has ended."""

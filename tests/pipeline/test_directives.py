@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from bifurk.exact import Exact
 from bifurk.wire import Part
+from bifurk_service.pipeline.stale_blobs import LOOK_SECONDS
 from bifurk_service.store import directives
 from bifurk_service.store.directives import INTERVALS, pinned_snapshots, wishes
 from bifurk_service.store.models import Attempt, Snapshot, StoredAlert, StoredPart
@@ -78,6 +79,7 @@ def test_nothing_is_asked_of_an_attempt_that_has_ended(house: House) -> None:
 def test_the_full_values_around_an_alert_stay(house: House) -> None:
     _run(house, BROKEN_AT + INTERVALS + 4)
     house.finish()
+    house.clock.advance(LOOK_SECONDS)
     house.pipeline.advance()
     with house.database.read() as session:
         snapshots = list(session.scalars(select(Snapshot).order_by(Snapshot.sequence)))

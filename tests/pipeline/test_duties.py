@@ -9,8 +9,7 @@ import pytest
 
 from bifurk_service.app import create_app
 from bifurk_service.errors import StorageError
-from bifurk_service.pipeline.duties import do_each
-from bifurk_service.pipeline.loop import Pipeline
+from bifurk_service.pipeline.duties import do_each, unless_it_fails
 from bifurk_service.pipeline.sweeping import Sweeper
 from bifurk_service.pipeline.thinning import Thinner
 from bifurk_service.settings import Settings
@@ -53,7 +52,7 @@ def test_what_fails_is_told_a_line_a_trouble_and_what_is_away_once(
     def nested() -> None:
         do_each(away, faulty)
 
-    assert not Pipeline._unless_it_fails(lambda: do_each(away, nested, away))
+    assert not unless_it_fails(lambda: do_each(away, nested, away))
     told = [(one.levelname, one.message, one.exc_info is not None) for one in caplog.records]
     assert told == [
         ("WARNING", "the pipeline waits for storage: the database is away", False),

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from bifurk.wire import Part
 from bifurk_service.domain import AlertState
 from bifurk_service.pipeline.jobs import SpectraSchedule
+from bifurk_service.pipeline.stale_blobs import LOOK_SECONDS
 from bifurk_service.stats.measure import OUT_OF_TIME
 from bifurk_service.stats.spectra.plan import vectors_due
 from bifurk_service.store.models import (
@@ -110,6 +111,7 @@ def test_full_values_that_are_gone_are_replaced_by_the_sample(house: House) -> N
 def test_an_ended_attempt_leaves_no_full_values_behind(house: House) -> None:
     run(house, make_part(0), make_part(1))
     house.finish()
+    house.clock.advance(LOOK_SECONDS)
     house.pipeline.advance()
     with house.database.read() as session:
         assert list(session.scalars(select(StoredPart.stale_key))) == [None, None]
@@ -229,7 +231,7 @@ def an_alert(tensor: int) -> StoredAlert:
         onset_first_step=0,
         onset_last_step=0,
         sentence="",
-        tensors=[{"id": tensor}],
+        tensors=[{"id": tensor, "name": FUSED}],
         explained_by=[],
         evidence={},
         created_at=0.0,

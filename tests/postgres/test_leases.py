@@ -50,7 +50,14 @@ class Held(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        self.jobs.append(lambda: future.set_result(fn(*args, **kwargs)))
+
+        def do() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except OSError as error:
+                future.set_exception(error)
+
+        self.jobs.append(do)
         return future
 
     def finish(self) -> None:

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import text
 
 from bifurk_service.domain import AlertState
-from bifurk_service.ingest.answers import Answers
 from bifurk_service.store.alert_news import MOST_ALERTS, MOST_BYTES, MOST_TENSORS, AlertNews
 from bifurk_service.store.alerts import move_alert
 from bifurk_service.store.engine import Database
@@ -128,10 +127,3 @@ def test_what_is_told_again_and_again_is_read_from_an_index(database: Database) 
         steps = [row[3] for row in session.execute(text(plan))]
     assert len(steps) == 1
     assert "COVERING INDEX ix_alerts_news" in steps[0]
-
-
-def test_an_attempt_that_was_deleted_meanwhile_is_told_nothing(database: Database) -> None:
-    answers = Answers(database)
-    assert answers.to(project="p", run="r", attempt="first")["page"] == "/runs/1"
-    gone = answers.to(project="p", run="r", attempt="third")
-    assert gone == {"directives": [], "alerts": []}

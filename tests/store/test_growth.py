@@ -18,11 +18,11 @@ from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.store import (
     backlog,
+    fitting,
     leases,
     live,
     profiles,
     queries,
-    runs,
     scalars,
     snapshot_lists,
     snapshots,
@@ -64,7 +64,7 @@ QUERIES: Final[dict[str, Query]] = {
     "blobs of an attempt": lambda s, a, _n: snapshots.stale_blobs(s, [a.id]),
     "neighbours": lambda s, _a, n: snapshots.neighbours(s, n),
     "the detectors' clock": lambda s, _a, n: snapshots.clock_of(s, n),
-    "whether a step fits": lambda s, a, n: runs.check_step(
+    "whether a step fits": lambda s, a, n: fitting.check_step(
         s, a, SimpleNamespace(sequence=n.sequence + 1, step=n.step + 10)
     ),
     "a run's course": lambda s, a, _n: timeline.timeline(s, a.run_id),
@@ -183,10 +183,10 @@ def test_a_pipeline_with_its_hands_full_asks_nothing_of_the_database(
     )
     with database.read() as session:
         due = session.scalars(select(Snapshot).where(Snapshot.sequence == 20)).one()
-    asked: list[str] = []
-    event.listen(database.engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
-    dispatch.hand_out(due, Lease(attempt_id=due.attempt_id, holder=1, fence=1))
-    assert asked == []
+        asked: list[str] = []
+        event.listen(database.engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
+        dispatch.hand_out(session, due, Lease(attempt_id=due.attempt_id, holder=1, fence=1))
+        assert asked == []
 
 
 def instructions(run: WrittenRun, query: Query) -> int:

@@ -95,14 +95,13 @@ def _note_use(request: Request, grant: Grant, afterwards: BackgroundTasks) -> No
 
 def _grant(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Grant:
     house = services(request)
-    with house.database.read() as session:
+    token = credentials.credentials if credentials else request.cookies.get(COOKIE)
+    with house.database.glance() as session:
+        grant = None if token is None else find_grant(session, token.strip(), now=time.time())
+        if grant is not None:
+            return grant
         if house.settings.on_loopback and not any_token(session):
             return ANYONE
-        token = credentials.credentials if credentials else request.cookies.get(COOKIE)
-        if token is not None:
-            grant = find_grant(session, token.strip(), now=time.time())
-            if grant is not None:
-                return grant
     raise UnauthenticatedError(
         "send `Authorization: Bearer TOKEN`; `bifurk token create` makes one, "
         "clients read it from BIFURK_TOKEN",

@@ -7,9 +7,8 @@ from typing import Any, Final
 from bifurk_service.store.alert_news import AlertNews
 from bifurk_service.store.beside import beside
 from bifurk_service.store.directives import wishes
-from bifurk_service.store.engine import Database, Session
+from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Attempt
-from bifurk_service.store.runs import find_attempt
 
 MOST_NAMED: Final = 16
 """Other attempts that live at the same time."""
@@ -21,17 +20,8 @@ class Answers:
     Paths are from the server's root; the client knows under which address it found that.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self) -> None:
         self._news = AlertNews()
-
-    def to(self, *, project: str, run: str, attempt: str) -> dict[str, Any]:
-        """For the attempt of these names; nothing for one that is not there any more."""
-        with self._database.read() as session:
-            stored = find_attempt(session, project=project, run=run, attempt=attempt)
-            if stored is None:
-                return {"directives": [], "alerts": []}
-            return self.about(session, stored)
 
     def about(self, session: Session, attempt: Attempt) -> dict[str, Any]:
         """For an attempt that was read in this session."""

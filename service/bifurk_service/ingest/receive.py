@@ -11,18 +11,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Final
 from uuid import uuid4
 
 from bifurk.wire import Manifest, Part, PartTooLargeError, WireError, WireLimits, decode
 from bifurk_service.errors import BusyError, InvalidError, TooLargeError, UnsupportedMediaError
 from bifurk_service.store.blobs import BlobStore
-from bifurk_service.store.engine import Database
+from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.events import OnlyInLineError
-from bifurk_service.store.receipts import BlobReceipt, check_same, find_part, receive_part
+from bifurk_service.store.models import Attempt
+from bifurk_service.store.receipts import BlobReceipt, check_same, receive_part, what_is_known
+from bifurk_service.store.runs import find_attempt
 from bifurk_service.store.writers import check_writer
 
 ENCODINGS = ("zstd", "identity")
 RETRY_SECONDS = 2
+NOTHING: Final[dict[str, Any]] = {"directives": [], "alerts": []}
+"""What is told where an attempt was deleted meanwhile."""
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 
 
@@ -38,6 +43,14 @@ class PartAddress:
     writer: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What became of a part: stored now or there already, and what its client is told."""
+
+    created: bool
+    told: dict[str, Any]
+
+
 class Receiver:
     """Takes parts in, a bounded number at once.
 
@@ -46,6 +59,7 @@ class Receiver:
     Args:
         limits: of unpacking. max_concurrent: parts in hand at once.
         on_received: called after each with its outcome, stored or repeated, and its bytes.
+        tell: what the client of an attempt is told beside, read where the part is stored.
     """
 
     def __init__(
@@ -56,6 +70,7 @@ class Receiver:
         limits: WireLimits,
         max_concurrent: int,
         on_received: Callable[[str, int], None],
+        tell: Callable[[Session, Attempt], dict[str, Any]],
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -64,6 +79,7 @@ class Receiver:
         self._lock = threading.Lock()
         self.in_flight = 0
         self._on_received = on_received
+        self._tell = tell
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -87,8 +103,8 @@ class Receiver:
 
     def receive(
         self, body: bytes, address: PartAddress, *, encoding: str, content_digest: str | None
-    ) -> bool:
-        """Stores one part; False when it was there already.
+    ) -> Received:
+        """Stores one part, unless it is there already.
 
         Raises:
             InvalidError, TooLargeError, UnsupportedMediaError: the part is refused.
@@ -104,16 +120,28 @@ class Receiver:
         digest = checked_digest(body, content_digest)
         part = self._decode(body, encoding)
         _check_address(part.manifest, address)
+        received = self._repeated(part.manifest, digest, address.writer) or self._store(
+            part, body, digest, encoding, address.writer
+        )
+        self._on_received("stored" if received.created else "repeated", len(body))
+        return received
+
+    def _repeated(self, manifest: Manifest, digest: str, writer: str | None) -> Received | None:
+        """Of a part that is there already; whose attempt is another's is refused unwritten."""
+        with self._database.glance() as session:
+            known = what_is_known(session, manifest)
+        if known is None:
+            return None
+        check_writer(manifest.attempt, known.writer, writer)
+        if known.digest is None:
+            return None
+        check_same(known.digest, digest)
         with self._database.read() as session:
-            check_writer(session, part.manifest, address.writer)
-            stored = find_part(session, part.manifest)
-            if stored is not None:
-                check_same(stored, digest)
-                self._on_received("repeated", len(body))
-                return False
-        created = self._store(part, body, digest, encoding, address.writer)
-        self._on_received("stored" if created else "repeated", len(body))
-        return created
+            attempt = find_attempt(
+                session, project=manifest.project, run=manifest.run, attempt=manifest.attempt
+            )
+            told = NOTHING if attempt is None else self._tell(session, attempt)
+        return Received(created=False, told=told)
 
     def _decode(self, body: bytes, encoding: str) -> Part:
         try:
@@ -125,7 +153,7 @@ class Receiver:
 
     def _store(
         self, part: Part, body: bytes, digest: str, encoding: str, writer: str | None
-    ) -> bool:
+    ) -> Received:
         manifest = part.manifest
         key = (
             f"{manifest.project}/{manifest.run}/{manifest.attempt}/"
@@ -134,23 +162,29 @@ class Receiver:
         self._blobs.put(key, body)
         receipt = BlobReceipt(key=key, digest=digest, encoding=encoding, size_bytes=len(body))
         try:
-            created = self._commit(part, receipt, writer)
+            received = self._commit(part, receipt, writer)
         except BaseException:
             self._delete_unless_kept(key, manifest)
             raise
-        if not created:
+        if not received.created:
             self._blobs.delete(key)
-        return created
+        return received
 
-    def _commit(self, part: Part, receipt: BlobReceipt, writer: str | None) -> bool:
+    def _commit(self, part: Part, receipt: BlobReceipt, writer: str | None) -> Received:
         """Beside the parts of other runs; in line where it is news, such as a new attempt."""
         run = f"{part.manifest.project}/{part.manifest.run}"
         try:
             with self._database.write(beside=run) as session:
-                return receive_part(session, part, receipt, writer=writer, now=time.time())
+                return self._receive(session, part, receipt, writer)
         except OnlyInLineError:
             with self._database.write() as session:
-                return receive_part(session, part, receipt, writer=writer, now=time.time())
+                return self._receive(session, part, receipt, writer)
+
+    def _receive(
+        self, session: Session, part: Part, receipt: BlobReceipt, writer: str | None
+    ) -> Received:
+        attempt, created = receive_part(session, part, receipt, writer=writer, now=time.time())
+        return Received(created=created, told=self._tell(session, attempt))
 
     def _delete_unless_kept(self, key: str, manifest: Manifest) -> None:
         """A commit may have gone through and failed to say so; when in doubt the blob stays.
@@ -158,8 +192,8 @@ class Receiver:
         It may even be under way still, where the connection was lost: hence in line, behind it.
         """
         with self._database.write() as session:
-            stored = find_part(session, manifest)
-            kept = stored is not None and stored.blob_key == key
+            known = what_is_known(session, manifest)
+            kept = known is not None and known.blob_key == key
         if not kept:
             self._blobs.delete(key)
 

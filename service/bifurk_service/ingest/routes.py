@@ -66,17 +66,15 @@ async def put_part(  # noqa: PLR0913 - one argument a place in the path, and the
     _check_slugs(project=project, run=run, attempt=attempt)
     with receiver.slot():
         body = await read_in_time(request, grant, services(request).settings.max_part_bytes)
-        created = await run_in_threadpool(
+        received = await run_in_threadpool(
             receiver.receive,
             body,
             address,
             encoding=request.headers.get("content-encoding", "identity"),
             content_digest=request.headers.get("content-digest"),
         )
-        answers: Answers = request.app.state.answers
-        told = await run_in_threadpool(answers.to, project=project, run=run, attempt=attempt)
-    response.status_code = HTTPStatus.CREATED if created else HTTPStatus.OK
-    return {"created": created, **told}
+    response.status_code = HTTPStatus.CREATED if received.created else HTTPStatus.OK
+    return {"created": received.created, **received.told}
 
 
 @router.put("")

@@ -12,18 +12,24 @@ from typing import Final
 
 from bifurk_service.errors import StorageError
 from bifurk_service.logs import bound, fields
-from bifurk_service.pipeline.jobs import SpectraSchedule, job_of, needs_earlier_vectors
+from bifurk_service.pipeline.jobs import (
+    SpectraSchedule,
+    job_of,
+    needs_earlier_vectors,
+    settle_base,
+)
 from bifurk_service.pipeline.measuring import MeasureJob, MeasureOutcome
 from bifurk_service.pipeline.workers import Engine, WorkersAwayError, WorkersLostError
 from bifurk_service.store.blobs import BlobStore
-from bifurk_service.store.engine import Database
+from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.leases import Lease, LeaseLostError, check_held
 from bifurk_service.store.measurements import keep_measured
-from bifurk_service.store.models import Snapshot
+from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.snapshots import (
     FAILED,
     RECEIVED,
     finish_snapshot,
+    has_base,
     keep_stripped,
     stripped_key,
 )
@@ -84,10 +90,13 @@ class Dispatch:
         self._running: dict[int, _Running] = {}
         self._not_before: dict[int, float] = {}
 
-    def hand_out(self, snapshot: Snapshot, lease: Lease) -> bool:
+    def hand_out(self, session: Session, snapshot: Snapshot, lease: Lease) -> bool:
         """Gives a snapshot to a worker, if one is free and it is not with one already.
 
         A snapshot that has taken a worker down runs alone, so that it takes no other along.
+
+        Args:
+            session: to read with. snapshot: read with it. lease: on its attempt.
 
         Returns:
             Whether it went to one.
@@ -100,11 +109,9 @@ class Dispatch:
         waits = self._not_before.get(snapshot.id, 0.0) > self._monotonic()
         if snapshot.id in self._running or full or waits:
             return False
-        if needs_earlier_vectors(self._database, snapshot, every=self._spectra.vectors_every):
+        if needs_earlier_vectors(session, snapshot, every=self._spectra.vectors_every):
             return False
-        job = job_of(
-            self._database, snapshot, lease, blob_url=self._blobs.url, spectra=self._spectra
-        )
+        job = self._job(session, snapshot, lease)
         future = self._workers.measure(job)
         future.add_done_callback(lambda _: self._on_done())
         self._running[snapshot.id] = _Running(
@@ -116,6 +123,13 @@ class Dispatch:
             about=fields(),
         )
         return True
+
+    def _job(self, session: Session, snapshot: Snapshot, lease: Lease) -> MeasureJob:
+        if has_base(session.get_one(Attempt, snapshot.attempt_id), snapshot):
+            return job_of(session, snapshot, blob_url=self._blobs.url, spectra=self._spectra)
+        settle_base(self._database, snapshot, lease)
+        with self._database.read() as later:
+            return job_of(later, snapshot, blob_url=self._blobs.url, spectra=self._spectra)
 
     @property
     def has_room(self) -> bool:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+
+from bifurk_service.errors import StorageError
+
+log = logging.getLogger("bifurk.service")
 
 
 def do_each(*duties: Callable[[], object]) -> None:
@@ -30,3 +35,24 @@ def singly(error: Exception) -> Iterator[Exception]:
             yield from singly(one)
     else:
         yield error
+
+
+def unless_it_fails(duty: Callable[[], object]) -> bool:
+    """Whether a duty of the pipeline went well; its thread ends for nothing."""
+    try:
+        duty()
+    except Exception as error:  # noqa: BLE001 - told, one line a trouble
+        _tell(error)
+        return False
+    return True
+
+
+def _tell(error: Exception) -> None:
+    """Storage that is away once, however many duties met it; of a fault all that is known."""
+    troubles = list(singly(error))
+    away = [one.detail for one in troubles if isinstance(one, StorageError)]
+    for detail in dict.fromkeys(away):
+        log.warning("the pipeline waits for storage: %s", detail)
+    for one in troubles:
+        if not isinstance(one, StorageError):
+            log.error("the pipeline met an error and goes on", exc_info=one)

@@ -11,7 +11,6 @@ from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.leases import Lease, check_held
 from bifurk_service.store.models import Snapshot, StoredPart
 from bifurk_service.store.snapshots import (
-    has_base,
     make_base,
     neighbours,
     parts_by_snapshot,
@@ -33,48 +32,35 @@ class SpectraSchedule:
     vectors_every: int
 
 
-def needs_earlier_vectors(database: Database, snapshot: Snapshot, *, every: int) -> bool:
+def needs_earlier_vectors(session: Session, snapshot: Snapshot, *, every: int) -> bool:
     """Whether a snapshot waits: subspaces are compared with the first ones, known by then.
 
     Args:
-        every: one snapshot in so many has its singular vectors looked at.
+        session: to read with. every: one snapshot in so many has its singular vectors looked at.
     """
     if not vectors_due(snapshot.sequence, every):
         return False
-    with database.read() as session:
-        earlier = received_before(session, snapshot)
-    return any(vectors_due(sequence, every) for sequence in earlier)
+    return any(vectors_due(one, every) for one in received_before(session, snapshot))
 
 
-def job_of(
-    database: Database,
-    snapshot: Snapshot,
-    lease: Lease,
-    *,
-    blob_url: str,
-    spectra: SpectraSchedule,
-) -> MeasureJob:
-    """What a worker is given of a snapshot.
+def settle_base(database: Database, snapshot: Snapshot, lease: Lease) -> None:
+    """Writes down what motion is measured from where that is open, once an attempt.
 
-    Nothing is written but what motion is measured from, once an attempt: what comes back is only
-    kept by whoever holds the attempt then.
+    Nothing else is written of a job: what comes back is only kept by whoever holds the attempt
+    then.
 
     Raises:
         LeaseLostError: its attempt is another process's.
     """
-    with database.read() as session:
-        if has_base(session, snapshot):
-            return _job(session, snapshot, blob_url=blob_url, spectra=spectra)
     with database.write() as session:
         check_held(session, lease)
         make_base(session, snapshot)
-    with database.read() as session:
-        return _job(session, snapshot, blob_url=blob_url, spectra=spectra)
 
 
-def _job(
+def job_of(
     session: Session, snapshot: Snapshot, *, blob_url: str, spectra: SpectraSchedule
 ) -> MeasureJob:
+    """What a worker is given of a snapshot; it is settled what motion is measured from."""
     previous, first = neighbours(session, snapshot)
     parts = parts_by_snapshot(session, [one.id for one in (snapshot, previous, first) if one])
     return MeasureJob(

@@ -65,10 +65,11 @@ class Leases:
         """
         number = self._presence.number()
         own = [lease for lease in self._held.values() if lease.holder == number]
-        with self._database.read() as session:
+        with self._database.glance() as session:
             found = store.what_waits(session)
-            still = store.still_held(session, own)
-        self._forget(self.held - still)
+            asleep = [lease for lease in own if lease.attempt_id not in found.attempts]
+            still = store.still_held(session, asleep)
+        self._forget(self.held - still - {lease.attempt_id for lease in found.leases & {*own}})
         mine = [one for one in found.attempts if one in self._held]
         share = self._share(len(found.attempts), capacity=found.capacity)
         self._note_excess(len(mine) - share)
@@ -82,7 +83,9 @@ class Leases:
         Raises:
             StorageError: the database takes nothing now.
         """
-        with self._database.read() as session:
+        if not attempt_ids:
+            return
+        with self._database.glance() as session:
             free = store.free_of(session, attempt_ids)
         taken = self._take(self._presence.number(), free)
         self._wanted_at.update(dict.fromkeys(taken, self._monotonic()))

@@ -13,12 +13,8 @@ from typing import Final
 from bifurk_service.errors import StorageError
 from bifurk_service.logs import bound
 from bifurk_service.notify.rules import Policy, Ruler
-from bifurk_service.pipeline.dispatch import (
-    MOST_TRIES,
-    RETRY_SECONDS,
-    Dispatch,
-)
-from bifurk_service.pipeline.duties import do_each, singly
+from bifurk_service.pipeline.dispatch import MOST_TRIES, RETRY_SECONDS, Dispatch
+from bifurk_service.pipeline.duties import do_each, unless_it_fails
 from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.judging import AttemptJudge, pass_over
 from bifurk_service.pipeline.leases import Leases
@@ -29,7 +25,7 @@ from bifurk_service.pipeline.sweeping import Sweeper
 from bifurk_service.pipeline.turns import Turns
 from bifurk_service.pipeline.workers import Engine
 from bifurk_service.store.blobs import BlobStore
-from bifurk_service.store.engine import Database
+from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.leases import Lease, LeaseLostError
 from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.snapshots import (
@@ -139,8 +135,8 @@ class Pipeline:
             self._thread.join()
         self._sweeper.stop()
         for attempt_id in list(self._judges):
-            self._unless_it_fails(partial(self._put_away, attempt_id))
-        self._unless_it_fails(lambda: self._leases.give_back(self._leases.held))
+            unless_it_fails(partial(self._put_away, attempt_id))
+        unless_it_fails(lambda: self._leases.give_back(self._leases.held))
         self._dispatch.close()
 
     def _run(self) -> None:
@@ -148,18 +144,8 @@ class Pipeline:
             self._wake.wait(IDLE_SECONDS)
             self._wake.clear()
             for duty in (self.advance, self._do_chores):
-                if not self._unless_it_fails(duty):
+                if not unless_it_fails(duty):
                     self._stopping.wait(RETRY_SECONDS)
-
-    @staticmethod
-    def _unless_it_fails(duty: Callable[[], object]) -> bool:
-        """Whether it went well; this thread ends for nothing."""
-        try:
-            duty()
-        except Exception as error:  # noqa: BLE001 - told, one line a trouble
-            _tell(error)
-            return False
-        return True
 
     def _do_chores(self) -> None:
         now = self._monotonic()
@@ -186,10 +172,8 @@ class Pipeline:
         """
         mine = self._leases.look()
         self._judges = {a: judge for a, judge in self._judges.items() if a in self._leases.held}
-        self._stale_blobs.delete(
-            self._leases, of_nobody=self._presence.leads(), read_now=self._dispatch.read_now
-        )
-        self._turns.note_news(self._dispatch.collect())
+        returned = self._dispatch.collect()
+        self._turns.note_news(returned)
         self._first_seen = {a: self._first_seen.get(a, {}) for a in mine}
         for attempt_id in self._turns.of_round(mine, room=lambda: self._dispatch.has_room):
             if self._stopping.is_set():
@@ -199,6 +183,13 @@ class Pipeline:
             except LeaseLostError as error:
                 log.info("%s", error)
                 self._judges.pop(attempt_id, None)
+        # After judging: an alert may want the full values of the snapshot before to stay.
+        self._stale_blobs.delete_if_due(
+            self._leases,
+            measured=bool(returned),
+            of_nobody=self._presence.leads(),
+            read_now=self._dispatch.read_now,
+        )
         self._share(mine)
 
     def _share(self, mine: list[int]) -> None:
@@ -224,20 +215,20 @@ class Pipeline:
             attempt = session.get(Attempt, attempt_id)
             if attempt is None:
                 return
-            waiting = waiting_snapshots(session, attempt_id, limit=ATTEMPT_WINDOW)
-            absent = [(first, last) for first, last in attempt.lost_sequences]
-            absent += [(sequence, sequence) for sequence in failed_sequences(session, attempt)]
+            with bound(run_id=attempt.run_id, attempt=attempt.slug):
+                late, ready = self._in_order(session, attempt)
+                self._hand_out(session, [*late, *ready], lease)
         with bound(run_id=attempt.run_id, attempt=attempt.slug):
-            self._move_on(attempt, lease, waiting, absent=absent)
+            self._pass_over(lease, late)
+            self._judge(lease, ready)
 
-    def _move_on(
-        self,
-        attempt: Attempt,
-        lease: Lease,
-        waiting: list[Snapshot],
-        *,
-        absent: list[tuple[int, int]],
-    ) -> None:
+    def _in_order(
+        self, session: Session, attempt: Attempt
+    ) -> tuple[list[Snapshot], list[Snapshot]]:
+        """What came behind the cursor, and what is next; the others wait."""
+        waiting = waiting_snapshots(session, attempt.id, limit=ATTEMPT_WINDOW)
+        absent = [(first, last) for first, last in attempt.lost_sequences]
+        absent += [(sequence, sequence) for sequence in failed_sequences(session, attempt)]
         overdue = self._overdue(attempt.id, waiting)
         ready = in_order(attempt.cursor, waiting, absent=absent, overdue=overdue)
         late = [
@@ -246,16 +237,20 @@ class Pipeline:
             if snapshot.sequence <= attempt.cursor
             and (snapshot.received_parts >= snapshot.expected_parts or snapshot.sequence in overdue)
         ]
-        for snapshot in [*late, *ready]:
+        return late, ready
+
+    def _hand_out(self, session: Session, snapshots: list[Snapshot], lease: Lease) -> None:
+        for snapshot in snapshots:
             if snapshot.state == RECEIVED:
                 with bound(sequence=snapshot.sequence):
-                    if self._dispatch.hand_out(snapshot, lease):
-                        self._turns.note_served(attempt.id)
+                    if self._dispatch.hand_out(session, snapshot, lease):
+                        self._turns.note_served(lease.attempt_id)
+
+    def _pass_over(self, lease: Lease, late: list[Snapshot]) -> None:
         for snapshot in late:
             if snapshot.state == MEASURED:
                 pass_over(self._database, snapshot.id, lease)
                 self._observe("late", 0.0)
-        self._judge(lease, ready)
 
     def _overdue(self, attempt_id: int, waiting: list[Snapshot]) -> set[int]:
         """By this process's own clock: a wall clock that is set back must not stop a run."""
@@ -299,14 +294,3 @@ class Pipeline:
             judge = AttemptJudge(self._database, lease, self._policy)
             self._judges[lease.attempt_id] = judge
         return judge
-
-
-def _tell(error: Exception) -> None:
-    """Storage that is away once, however many duties met it; of a fault all that is known."""
-    troubles = list(singly(error))
-    away = [one.detail for one in troubles if isinstance(one, StorageError)]
-    for detail in dict.fromkeys(away):
-        log.warning("the pipeline waits for storage: %s", detail)
-    for one in troubles:
-        if not isinstance(one, StorageError):
-            log.error("the pipeline met an error and goes on", exc_info=one)

@@ -16,6 +16,8 @@ from bifurk_service.store.snapshots import forget_stale_blobs, stale_blobs
 
 log = logging.getLogger("bifurk.service")
 
+LOOK_SECONDS: Final = 1.0
+"""Between two looks where nothing is measured."""
 AGAIN_SECONDS: Final = 60.0
 """Until what could not be deleted is tried again."""
 MOST_SECONDS: Final = 1.0
@@ -42,25 +44,34 @@ class StaleBlobs:
         self._stuck: list[str] = []
         self._stuck_until = 0.0
         self._away_until = 0.0
+        self._next_look = 0.0
         self._told = False
 
-    def delete(self, leases: Leases, *, of_nobody: bool, read_now: Collection[str]) -> None:
+    def delete_if_due(
+        self, leases: Leases, *, measured: bool, of_nobody: bool, read_now: Collection[str]
+    ) -> None:
         """Deletes what is stale, except what a worker may be reading.
+
+        Asked for where something was measured, which is how blobs become stale, and else now and
+        then: attempts end, alerts let go of what they kept.
 
         A worker of a process that has lost the attempt finds the stripped part instead, and what it
         returns is not kept.
 
         Args:
             leases: of the attempts that are this process's.
+            measured: whether anything was just now.
             of_nobody: whether attempts that nobody holds are taken for it.
             read_now: keys that workers of this process may be reading.
 
         Raises:
             StorageError: the database takes nothing now.
         """
-        if self._monotonic() < self._away_until:
+        now = self._monotonic()
+        if now < self._away_until or not (measured or now >= self._next_look):
             return
-        with self._database.read() as session:
+        self._next_look = now + LOOK_SECONDS
+        with self._database.glance() as session:
             stale = stale_blobs(session, None if of_nobody else leases.held)
         if of_nobody:
             leases.take({blob.attempt_id for blob in stale} - leases.held)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.store.models import StoredAlert
@@ -40,6 +40,17 @@ _COLUMNS: Final = (
     StoredAlert.onset_last_step,
     StoredAlert.tensors,
 )
+_VERSIONS: Final = (
+    select(StoredAlert.id, StoredAlert.updated_at)
+    .where(
+        StoredAlert.attempt_id == bindparam("attempt"),
+        StoredAlert.parent == "",
+        StoredAlert.superseded.is_(False),
+        StoredAlert.silenced_by.is_(None),
+    )
+    .order_by(StoredAlert.updated_at.desc(), StoredAlert.id.desc())
+    .limit(MOST_ALERTS)
+)
 
 
 class AlertNews:
@@ -67,18 +78,8 @@ class AlertNews:
 
 def _versions(session: Session, attempt_id: int) -> list[Version]:
     """From the index alone: its columns are those of this query, in this order."""
-    query = (
-        select(StoredAlert.id, StoredAlert.updated_at)
-        .where(
-            StoredAlert.attempt_id == attempt_id,
-            StoredAlert.parent == "",
-            StoredAlert.superseded.is_(False),
-            StoredAlert.silenced_by.is_(None),
-        )
-        .order_by(StoredAlert.updated_at.desc(), StoredAlert.id.desc())
-        .limit(MOST_ALERTS)
-    )
-    return [(alert_id, updated_at) for alert_id, updated_at in session.execute(query)]
+    rows = session.execute(_VERSIONS, {"attempt": attempt_id})
+    return [(alert_id, updated_at) for alert_id, updated_at in rows]
 
 
 def _read(session: Session, versions: Sequence[Version]) -> list[tuple[Version, Told]]:

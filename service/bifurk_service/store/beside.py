@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from itertools import accumulate
+from typing import Final
 
-from sqlalchemy import ScalarSelect, select
+from sqlalchemy import ScalarSelect, bindparam, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from bifurk_service.domain import AttemptState
@@ -17,12 +18,8 @@ def live_together(session: Session, run_id: int) -> list[Attempt]:
 
     An attempt that crashed counts as running until it is found silent: see ``trained_beside``.
     """
-    query = (
-        select(Attempt, _taken(Attempt.id), _taken(Attempt.id, newest=True))
-        .where(Attempt.run_id == run_id, Attempt.state == AttemptState.RUNNING.value)
-        .order_by(Attempt.id)
-    )
-    training = [row for row in session.execute(query) if row[1] is not None]
+    rows = session.execute(_RUNNING, {"run": run_id})
+    training = [row for row in rows if row[1] is not None]
     firsts = [first for _, first, _ in training]
     lasts = [last for _, _, last in training]
     newest_before = accumulate(lasts, max, initial=-math.inf)
@@ -61,3 +58,11 @@ def _taken(
     order = Snapshot.sequence.desc() if newest else Snapshot.sequence
     own = select(Snapshot.wall_clock).where(Snapshot.attempt_id == attempt_id)
     return own.order_by(order).limit(1).scalar_subquery()
+
+
+_RUNNING: Final = (
+    select(Attempt, _taken(Attempt.id), _taken(Attempt.id, newest=True))
+    .where(Attempt.run_id == bindparam("run"), Attempt.state == AttemptState.RUNNING.value)
+    .order_by(Attempt.id)
+)
+"""A run's running attempts, with when their first and newest snapshots were taken."""

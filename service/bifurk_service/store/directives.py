@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.domain import AttemptState
@@ -20,6 +20,15 @@ MOST_TENSORS: Final = 64
 """Of an alert, the first to begin: full values are large."""
 MOST_A_RUN: Final = 10
 """Alerts of one run that may ask: what they pin stays on the disk."""
+
+_WISHES: Final = (
+    select(StoredDirective)
+    .where(
+        StoredDirective.attempt_id == bindparam("attempt"),
+        StoredDirective.last_step > bindparam("next"),
+    )
+    .order_by(StoredDirective.id)
+)
 
 
 def ask_for_more(
@@ -57,11 +66,7 @@ def ask_for_more(
 def wishes(session: Session, attempt: Attempt) -> list[dict[str, Any]]:
     """The directives that an attempt's future steps still fall under, as replies carry them."""
     newest = attempt.last_step if attempt.last_step is not None else -1
-    rows = session.scalars(
-        select(StoredDirective)
-        .where(StoredDirective.attempt_id == attempt.id, StoredDirective.last_step > newest + 1)
-        .order_by(StoredDirective.id)
-    )
+    rows = session.scalars(_WISHES, {"attempt": attempt.id, "next": newest + 1})
     return [
         {
             "tensors": row.tensors,

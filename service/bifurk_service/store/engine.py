@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 from sqlalchemy import make_url, text
@@ -52,16 +52,35 @@ class Database:
             else self.engine.execution_options(isolation_level="REPEATABLE READ")
         )
         self._readings = sessionmaker(reading, expire_on_commit=False)
+        self._glances = sessionmaker(
+            self.engine.execution_options(bifurk_glance=True)
+            if self.of_one_process
+            else self.engine.execution_options(isolation_level="AUTOCOMMIT"),
+            expire_on_commit=False,
+        )
 
-    @contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self) -> AbstractContextManager[Session]:
         """A session that sees one state of the database; nothing it does is kept.
 
         Raises:
             StorageError: the database does not answer.
         """
+        return self._reading(self._readings)
+
+    def glance(self) -> AbstractContextManager[Session]:
+        """A session for a single statement: no transaction is begun and ended around it.
+
+        Of several each sees the state of its own moment.
+
+        Raises:
+            StorageError: the database does not answer.
+        """
+        return self._reading(self._glances)
+
+    @contextmanager
+    def _reading(self, sessions: sessionmaker[Session]) -> Iterator[Session]:
         try:
-            with self._readings() as session:
+            with sessions() as session:
                 yield session
         except (OperationalError, InternalError) as error:
             raise StorageError(
@@ -116,21 +135,21 @@ class Database:
         if self.of_one_process:
             session.connection(execution_options={"bifurk_write": True})
             return
-        session.execute(
-            text(
-                f"SELECT set_config('lock_timeout', '{BUSY_TIMEOUT_SECONDS}s', true), "
-                "set_config('idle_in_transaction_session_timeout', "
-                f"'{STANDSTILL_SECONDS}s', true)"
-            )
-        )
+        locks = ""
         if beside is not None:
             session.info[BESIDE] = True
-            session.execute(text(f"SELECT pg_advisory_xact_lock_shared({WRITER_LOCK})"))
-            session.execute(
-                text(f"SELECT pg_advisory_xact_lock({RUN_LOCKS}, hashtext(:run))"), {"run": beside}
+            locks = (
+                f", pg_advisory_xact_lock_shared({WRITER_LOCK})"
+                f", pg_advisory_xact_lock({RUN_LOCKS}, hashtext(:run))"
             )
         elif in_line:
-            session.execute(text(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"))
+            locks = f", pg_advisory_xact_lock({WRITER_LOCK})"
+        # From left to right: the waits for the locks are bounded already.
+        begin = (
+            f"SELECT set_config('lock_timeout', '{BUSY_TIMEOUT_SECONDS}s', true), "
+            f"set_config('idle_in_transaction_session_timeout', '{STANDSTILL_SECONDS}s', true)"
+        )
+        session.execute(text(begin + locks), {"run": beside} if beside else {})
 
     def upgrade(self) -> None:
         """Brings the schema up to this version's; see ``migrating.upgrade``."""

@@ -9,10 +9,24 @@ transaction of a change makes the change come from the one holder there is, or n
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Double, cast, delete, func, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Double,
+    bindparam,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -21,6 +35,16 @@ from bifurk_service.store.snapshots import WAITING
 
 FOREVER: Final = 1e18
 """Seconds since 1970 UTC that do not come: of a process that is alone."""
+
+_HELD: Final = (
+    select(AttemptLease.attempt_id)
+    .where(
+        AttemptLease.attempt_id == bindparam("attempt_id"),
+        AttemptLease.holder == bindparam("holder"),
+        AttemptLease.fence == bindparam("fence"),
+    )
+    .with_for_update()
+)
 
 
 class LeaseLostError(RuntimeError):
@@ -46,11 +70,13 @@ class Waiting:
 
     Attributes:
         attempts: those with a snapshot that is not yet judged, late or failed.
+        leases: on these, as they are written down, also of processes that run no more.
         free: of these, those that no running process holds.
         capacity: of all running processes together, in snapshots measured at once.
     """
 
     attempts: tuple[int, ...]
+    leases: frozenset[Lease]
     free: tuple[int, ...]
     capacity: int
 
@@ -106,23 +132,36 @@ def is_first(session: Session, holder: int) -> bool:
 
 def what_waits(session: Session) -> Waiting:
     """What waits, what of it is free, and how many hands there are."""
-    found: dict[int, bool] = {}
-    # One state after the other: each is a range of the index, and what is judged stays unread.
-    for state in WAITING:
-        rows = session.execute(
-            select(Snapshot.attempt_id, _is_free(session))
-            .outerjoin(AttemptLease, AttemptLease.attempt_id == Snapshot.attempt_id)
-            .where(Snapshot.state == state)
-            .distinct()
-        )
-        found |= dict(rows.all())
-    capacity = session.scalar(
-        select(func.sum(RunningPipeline.capacity)).where(RunningPipeline.until > _now(session))
-    )
+    rows = session.execute(_what_waits(_is_sqlite(session))).all()
+    found = {attempt_id: (holder, fence, free) for attempt_id, holder, fence, free, _ in rows}
     return Waiting(
         attempts=tuple(found),
-        free=tuple(attempt_id for attempt_id, free in found.items() if free),
-        capacity=int(capacity or 0),
+        leases=frozenset(
+            Lease(attempt_id=attempt_id, holder=holder, fence=fence)
+            for attempt_id, (holder, fence, _) in found.items()
+            if holder is not None
+        ),
+        free=tuple(attempt_id for attempt_id, (*_, free) in found.items() if free),
+        capacity=max((int(capacity or 0) for *_, capacity in rows), default=0),
+    )
+
+
+@cache
+def _what_waits(on_sqlite: bool) -> CompoundSelect[Any]:  # noqa: FBT001 - the key of a cache
+    capacity = select(func.sum(RunningPipeline.capacity)).where(
+        RunningPipeline.until > _clock(on_sqlite)
+    )
+    lease = AttemptLease
+    columns = (Snapshot.attempt_id, lease.holder, lease.fence, _unheld(on_sqlite))
+    # One state after the other: each is a range of the index, and what is judged stays unread.
+    return union_all(
+        *(
+            select(*columns, capacity.scalar_subquery())
+            .outerjoin(lease, lease.attempt_id == Snapshot.attempt_id)
+            .where(Snapshot.state == state)
+            .distinct()
+            for state in WAITING
+        )
     )
 
 
@@ -178,7 +217,7 @@ def check_held(session: Session, lease: Lease) -> None:
     Raises:
         LeaseLostError: another process has taken the attempt, or it is no more.
     """
-    held = session.scalar(select(AttemptLease.attempt_id).where(_is(lease)).with_for_update())
+    held = session.scalar(_HELD, asdict(lease))
     if held is None:
         raise LeaseLostError(
             f"attempt {lease.attempt_id} is no longer this process's (fence {lease.fence})"
@@ -203,9 +242,13 @@ def _is(lease: Lease) -> ColumnElement[bool]:
 
 def _is_free(session: Session) -> ColumnElement[bool]:
     """For a query over leases, also those that are not there: whether no running process has it."""
+    return _unheld(_is_sqlite(session))
+
+
+def _unheld(on_sqlite: bool) -> ColumnElement[bool]:  # noqa: FBT001 - as _clock
     running = (
         select(RunningPipeline.id)
-        .where(RunningPipeline.id == AttemptLease.holder, RunningPipeline.until > _now(session))
+        .where(RunningPipeline.id == AttemptLease.holder, RunningPipeline.until > _clock(on_sqlite))
         .exists()
     )
     return ~running
@@ -213,7 +256,11 @@ def _is_free(session: Session) -> ColumnElement[bool]:
 
 def _now(session: Session) -> ColumnElement[float]:
     """The database's clock, in seconds since 1970 UTC."""
-    if _is_sqlite(session):
+    return _clock(_is_sqlite(session))
+
+
+def _clock(on_sqlite: bool) -> ColumnElement[float]:  # noqa: FBT001 - there are two databases
+    if on_sqlite:
         return cast((func.julianday("now") - 2440587.5) * 86_400.0, Double)
     return cast(func.extract("epoch", func.clock_timestamp()), Double)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from bifurk.wire import AttemptReport, Mark, ScalarSummary
@@ -16,6 +16,18 @@ from bifurk_service.store.models import Attempt, Series, SeriesPoint, Snapshot, 
 MOST_COUNTED: Final = 1 << 53
 """More is kept as this: every count up to it is exact in float64 too, and two of them, added,
 still fit a signed 64-bit column."""
+
+_POINTS: Final = (
+    select(Series.name, Series.id, SeriesPoint)
+    .outerjoin(
+        SeriesPoint,
+        (SeriesPoint.series_id == Series.id)
+        & (SeriesPoint.attempt_id == bindparam("attempt"))
+        & (SeriesPoint.step == bindparam("step")),
+    )
+    .where(Series.run_id == bindparam("run"))
+)
+"""A run's series, each with its point at a step of an attempt."""
 
 
 def keep_scalars(
@@ -32,17 +44,19 @@ def keep_scalars(
         last: whether it was logged after what is there. A part's was not: where something is
             there, its attempt's last words have overtaken it.
     """
-    rows = session.execute(select(Series.name, Series.id).where(Series.run_id == attempt.run_id))
-    known = dict(rows.all())
+    if not scalars:
+        return
+    at = {"run": attempt.run_id, "attempt": attempt.id, "step": step}
+    known = {name: (one, point) for name, one, point in session.execute(_POINTS, at)}
     for name, scalar in scalars.items():
-        if name not in known:
+        series_id, earlier = known.get(name, (None, None))
+        if series_id is None:
             series = Series(run_id=attempt.run_id, name=name)
             session.add(series)
             session.flush()
-            known[name] = series.id
-        key = {"series_id": known[name], "attempt_id": attempt.id, "step": step}
-        earlier = session.get(SeriesPoint, key)
+            series_id = series.id
         if earlier is None:
+            key = {"series_id": series_id, "attempt_id": attempt.id, "step": step}
             session.add(_point(key, scalar))
         else:
             _add(earlier, scalar, last=last)

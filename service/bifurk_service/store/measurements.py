@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.domain import TensorInfo
@@ -18,6 +18,24 @@ from bifurk_service.store.condensing import forget_condensed
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot, Tensor
 from bifurk_service.store.reasons import reasons_ids
 from bifurk_service.store.snapshots import MEASURED
+
+_IDS: Final = select(Tensor.name, Tensor.id).where(Tensor.run_id == bindparam("run"))
+_INFOS: Final = (
+    select(Tensor.id, Tensor.name, Tensor.layer, Tensor.role, Tensor.shape)
+    .join(Attempt, Attempt.run_id == Tensor.run_id)
+    .where(Attempt.id == bindparam("attempt"))
+)
+_STATISTICS: Final = (
+    select(TENSOR_STATS.c.tensor_id, *(TENSOR_STATS.c[name] for name in STATISTIC_NAMES))
+    .join(Tensor, Tensor.id == TENSOR_STATS.c.tensor_id)
+    .where(
+        TENSOR_STATS.c.attempt_id == bindparam("attempt"),
+        TENSOR_STATS.c.step == bindparam("step"),
+        Tensor.piece_of.is_(None),
+    )
+    .order_by(TENSOR_STATS.c.tensor_id)
+)
+_KEPT: Final = insert(TENSOR_STATS)
 
 
 class Piece(Protocol):
@@ -56,7 +74,7 @@ def keep_measured(
     ids = _tensor_ids(session, attempt.run_id, pieces)
     rows = _rows(session, attempt, snapshot.step, measured.tensors, ids)
     if rows:
-        session.execute(insert(TENSOR_STATS), rows)
+        session.execute(_KEPT, rows)
     forget_condensed(session, attempt, snapshot.sequence)
     snapshot.state = MEASURED
     snapshot.measured_at = now
@@ -85,8 +103,7 @@ def _rows(
 def _tensor_ids(session: Session, run_id: int, pieces: Mapping[str, Piece]) -> dict[str, int]:
     """Ids of the run's tensors by name; pieces that are new are added."""
     if not pieces:
-        own = select(Tensor.name, Tensor.id).where(Tensor.run_id == run_id)
-        return dict(session.execute(own).all())
+        return dict(session.execute(_IDS, {"run": run_id}).all())
     known = {
         tensor.name: tensor
         for tensor in session.scalars(select(Tensor).where(Tensor.run_id == run_id))
@@ -113,12 +130,7 @@ def _nullable(values: NDArray[np.float64]) -> list[float | None]:
 
 def tensors_of(session: Session, attempt_id: int, tensor_ids: Sequence[int]) -> list[TensorInfo]:
     """These tensors of an attempt's run, in this order."""
-    columns = (Tensor.id, Tensor.name, Tensor.layer, Tensor.role, Tensor.shape)
-    rows = session.execute(
-        select(*columns)
-        .join(Attempt, Attempt.run_id == Tensor.run_id)
-        .where(Attempt.id == attempt_id)
-    )
+    rows = session.execute(_INFOS, {"attempt": attempt_id})
     found = {
         tensor_id: TensorInfo(id=tensor_id, name=name, layer=layer, role=role, shape=tuple(shape))
         for tensor_id, name, layer, role, shape in rows
@@ -149,17 +161,8 @@ def statistics_at(
     Returns:
         Ids of T tensors, and by statistic float64 [T].
     """
-    columns = [TENSOR_STATS.c[name] for name in STATISTIC_NAMES]
-    rows = session.execute(
-        select(TENSOR_STATS.c.tensor_id, *columns)
-        .join(Tensor, Tensor.id == TENSOR_STATS.c.tensor_id)
-        .where(
-            TENSOR_STATS.c.attempt_id == snapshot.attempt_id,
-            TENSOR_STATS.c.step == snapshot.step,
-            Tensor.piece_of.is_(None),
-        )
-        .order_by(TENSOR_STATS.c.tensor_id)
-    ).all()
+    at = {"attempt": snapshot.attempt_id, "step": snapshot.step}
+    rows = session.execute(_STATISTICS, at).all()
     tensor_ids = tuple(dict.fromkeys([*known, *(row[0] for row in rows)]))
     position = {tensor_id: index for index, tensor_id in enumerate(tensor_ids)}
     table = np.full((len(STATISTIC_NAMES), len(tensor_ids)), np.nan)

@@ -40,7 +40,7 @@ def nearest_rows(
     """
     by_step: dict[int, list[int]] = {}
     steps = _steps(table, attempt_id, step=step, forward=forward, with_value=with_value)
-    tensors = select(Tensor.id, steps).where(Tensor.run_id == _run_id(session, attempt_id))
+    tensors = select(Tensor.id, steps).where(Tensor.run_id == _run_of(attempt_id))
     for tensor_id, at in session.execute(tensors if only is None else tensors.where(only)):
         if at is not None:
             by_step.setdefault(at, []).append(tensor_id)
@@ -71,5 +71,5 @@ def _steps(
     return found.limit(1).correlate(Tensor).scalar_subquery()
 
 
-def _run_id(session: Session, attempt_id: int) -> int:
-    return session.scalars(select(Attempt.run_id).where(Attempt.id == attempt_id)).one()
+def _run_of(attempt_id: int) -> ScalarSelect[int]:
+    return select(Attempt.run_id).where(Attempt.id == attempt_id).scalar_subquery()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from bifurk.wire import Manifest, Part
 from bifurk_service.errors import ConflictError
 from bifurk_service.store.condensing import forget_condensed
+from bifurk_service.store.fitting import check_source, check_step
 from bifurk_service.store.logged import keep_marks, keep_scalars
 from bifurk_service.store.models import (
     Attempt,
@@ -20,15 +22,9 @@ from bifurk_service.store.models import (
     StoredPart,
     Tensor,
 )
-from bifurk_service.store.runs import (
-    apply_manifest,
-    check_source,
-    check_step,
-    ensure_attempt,
-    run_of,
-)
+from bifurk_service.store.runs import CLIENT, apply_manifest, ensure_attempt, run_of
 from bifurk_service.store.snapshots import RECEIVED
-from bifurk_service.store.writers import check_writer, claim
+from bifurk_service.store.writers import claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,63 +37,108 @@ class BlobReceipt:
     size_bytes: int
 
 
-def find_part(session: Session, manifest: Manifest) -> StoredPart | None:
-    """The stored part with this part's identity, or None."""
-    return session.scalar(
-        select(StoredPart)
-        .join(Snapshot, StoredPart.snapshot_id == Snapshot.id)
-        .join(Attempt, Snapshot.attempt_id == Attempt.id)
-        .join(Run, Attempt.run_id == Run.id)
-        .join(Project, Run.project_id == Project.id)
-        .where(
-            Project.slug == manifest.project,
-            Run.slug == manifest.run,
-            Attempt.slug == manifest.attempt,
-            Snapshot.step == manifest.step,
-            StoredPart.rank == manifest.rank,
-        )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is stored where a part belongs.
+
+    Attributes:
+        writer: whose its attempt is. digest, blob_key: of the part itself; None: it is not there.
+    """
+
+    writer: str | None
+    digest: str | None
+    blob_key: str | None
+
+
+_KNOWN: Final = (
+    select(Attempt.writer, StoredPart.digest, StoredPart.blob_key)
+    .join(Run, Attempt.run_id == Run.id)
+    .join(Project, Run.project_id == Project.id)
+    .outerjoin(Snapshot, (Snapshot.attempt_id == Attempt.id) & (Snapshot.step == bindparam("step")))
+    .outerjoin(
+        StoredPart, (StoredPart.snapshot_id == Snapshot.id) & (StoredPart.rank == bindparam("rank"))
     )
+    .where(
+        Project.slug == bindparam("project"),
+        Run.slug == bindparam("run"),
+        Attempt.slug == bindparam("attempt"),
+    )
+)
+_TENSORS: Final = select(
+    Tensor.name, Tensor.id, Tensor.layer, Tensor.role, Tensor.shape, Tensor.dtype, Tensor.piece_of
+).where(Tensor.run_id == bindparam("run"))
 
 
-def check_same(stored: StoredPart, digest: str) -> None:
-    """Raises ``ConflictError`` unless a stored part is this very one."""
-    if stored.digest != digest:
+def what_is_known(session: Session, manifest: Manifest) -> Known | None:
+    """What is stored of a part's identity; None where its attempt is not there."""
+    names = ("project", "run", "attempt", "step", "rank")
+    row = session.execute(_KNOWN, {name: getattr(manifest, name) for name in names}).one_or_none()
+    return None if row is None else Known(writer=row[0], digest=row[1], blob_key=row[2])
+
+
+def check_same(stored: str, digest: str) -> None:
+    """Raises ``ConflictError`` unless what is stored is this body; both as SHA-256 in hex."""
+    if stored != digest:
         raise ConflictError(
-            f"another body is stored for this part (sha-256 {stored.digest[:16]}..., "
+            f"another body is stored for this part (sha-256 {stored[:16]}..., "
             f"this one is {digest[:16]}...); a stored part never changes"
         )
 
 
 def receive_part(
     session: Session, part: Part, blob: BlobReceipt, *, writer: str | None = None, now: float
-) -> bool:
-    """Commits the receipt of a part whose blob is safe; False when it was there already.
+) -> tuple[Attempt, bool]:
+    """Commits the receipt of a part whose blob is safe.
 
     Args:
         writer: the job that sends it, where it says so.
+
+    Returns:
+        Its attempt, and whether it was stored now: not where it was there already.
 
     Raises:
         ConflictError: it contradicts another part, snapshot or tensor.
         AttemptTakenError: the attempt is another writer's.
     """
     manifest = part.manifest
-    check_writer(session, manifest, writer)
-    stored = find_part(session, manifest)
-    if stored is not None:
-        check_same(stored, blob.digest)
-        return False
     attempt = ensure_attempt(
         session, project=manifest.project, run=manifest.run, attempt=manifest.attempt, now=now
     )
     claim(session, attempt, writer)
-    check_source(session, attempt.run_id)
-    check_step(session, attempt, manifest)
+    # Written at the end, at once: nothing that is read meanwhile is what is written.
+    with session.no_autoflush:
+        last = check_step(session, attempt, manifest)
+        if last is None or attempt.source != CLIENT:
+            check_source(session, attempt.run_id)
+        snapshot = None if last != manifest.sequence else _stored(session, attempt, manifest)
+        if snapshot is not None and _is_repeated(session, snapshot, manifest.rank, blob):
+            return attempt, False
+        _keep(session, attempt, snapshot or _new(attempt, manifest, now), part, blob, now=now)
+    return attempt, True
+
+
+def _keep(
+    session: Session,
+    attempt: Attempt,
+    snapshot: Snapshot,
+    part: Part,
+    blob: BlobReceipt,
+    *,
+    now: float,
+) -> None:
+    manifest = part.manifest
+    _check_snapshot(snapshot, manifest)
     apply_manifest(session, attempt, manifest, now=now)
     run = run_of(session, attempt)
     run.display_name = manifest.display_name or run.display_name
-    snapshot = _snapshot(session, attempt, manifest, now)
     forget_condensed(session, attempt, manifest.sequence)
-    _check_snapshot(snapshot, manifest)
+    snapshot.received_parts += 1
+    snapshot.coverage = snapshot.received_parts / snapshot.expected_parts
+    _keep_tensors(session, run.id, part)
+    if manifest.rank == 0:
+        keep_scalars(session, attempt, manifest.step, manifest.scalars, last=False)
+    session.add(snapshot)
+    session.flush()
     session.add(
         StoredPart(
             snapshot_id=snapshot.id,
@@ -108,40 +149,43 @@ def receive_part(
             blob_bytes=blob.size_bytes,
         )
     )
-    snapshot.received_parts += 1
-    snapshot.coverage = snapshot.received_parts / snapshot.expected_parts
-    _keep_tensors(session, run.id, part)
     if manifest.rank == 0:
-        keep_scalars(session, attempt, manifest.step, manifest.scalars, last=False)
         keep_marks(session, snapshot, manifest.marks)
-    return True
 
 
-def _snapshot(session: Session, attempt: Attempt, manifest: Manifest, now: float) -> Snapshot:
-    snapshot = session.scalar(
-        select(Snapshot).where(
-            Snapshot.attempt_id == attempt.id, Snapshot.sequence == manifest.sequence
-        )
+def _stored(session: Session, attempt: Attempt, manifest: Manifest) -> Snapshot:
+    query = select(Snapshot).where(
+        Snapshot.attempt_id == attempt.id, Snapshot.sequence == manifest.sequence
     )
-    if snapshot is None:
-        snapshot = Snapshot(
-            attempt_id=attempt.id,
-            sequence=manifest.sequence,
-            step=manifest.step,
-            previous_step=manifest.previous_step,
-            off_grid=manifest.off_grid,
-            state=RECEIVED,
-            tries=0,
-            expected_parts=manifest.expected_parts,
-            received_parts=0,
-            coverage=0.0,
-            wall_clock=manifest.wall_clock_seconds,
-            received_at=now,
-            learning_rates=[_finite(rate) for rate in manifest.learning_rates],
-        )
-        session.add(snapshot)
-        session.flush()
-    return snapshot
+    return session.scalars(query).one()
+
+
+def _is_repeated(session: Session, snapshot: Snapshot, rank: int, blob: BlobReceipt) -> bool:
+    query = select(StoredPart.digest).where(
+        StoredPart.snapshot_id == snapshot.id, StoredPart.rank == rank
+    )
+    digest = session.scalar(query)
+    if digest is not None:
+        check_same(digest, blob.digest)
+    return digest is not None
+
+
+def _new(attempt: Attempt, manifest: Manifest, now: float) -> Snapshot:
+    return Snapshot(
+        attempt_id=attempt.id,
+        sequence=manifest.sequence,
+        step=manifest.step,
+        previous_step=manifest.previous_step,
+        off_grid=manifest.off_grid,
+        state=RECEIVED,
+        tries=0,
+        expected_parts=manifest.expected_parts,
+        received_parts=0,
+        coverage=0.0,
+        wall_clock=manifest.wall_clock_seconds,
+        received_at=now,
+        learning_rates=[_finite(rate) for rate in manifest.learning_rates],
+    )
 
 
 def _check_snapshot(snapshot: Snapshot, manifest: Manifest) -> None:
@@ -163,8 +207,7 @@ def _check_snapshot(snapshot: Snapshot, manifest: Manifest) -> None:
 
 def _keep_tensors(session: Session, run_id: int, part: Part) -> None:
     """As they are described now; all but the first part of a run mostly say what is known."""
-    columns = (Tensor.layer, Tensor.role, Tensor.shape, Tensor.dtype, Tensor.piece_of)
-    rows = session.execute(select(Tensor.name, Tensor.id, *columns).where(Tensor.run_id == run_id))
+    rows = session.execute(_TENSORS, {"run": run_id})
     known = {name: (tensor_id, tuple(described)) for name, tensor_id, *described in rows}
     for tensor in part.tensors:
         # What is sent by a name is no longer a piece of another.

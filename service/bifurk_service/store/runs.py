@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from typing import Final
+
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from bifurk.wire import AttemptReport, LossReport, Manifest
 from bifurk_service.domain import AttemptState
-from bifurk_service.errors import ConflictError, NotFoundError
+from bifurk_service.errors import NotFoundError
 from bifurk_service.store.alerts import resolve_kind
 from bifurk_service.store.events import append_event, require_line
 from bifurk_service.store.logged import keep_last_words
@@ -20,6 +22,17 @@ CLIENT = "client"
 """Source of an attempt whose snapshots a client sends."""
 SILENT = "silent"
 """The kind of alert that is over when its attempt is heard of again."""
+
+_NAMED: Final = (
+    select(Attempt, Run)
+    .join(Run, Attempt.run_id == Run.id)
+    .join(Project, Run.project_id == Project.id)
+    .where(
+        Project.slug == bindparam("project"),
+        Run.slug == bindparam("run"),
+        Attempt.slug == bindparam("attempt"),
+    )
+)
 
 
 def ensure_run(session: Session, *, project: str, run: str, now: float) -> Run:
@@ -46,9 +59,13 @@ def ensure_attempt(
     session: Session, *, project: str, run: str, attempt: str, now: float
 ) -> Attempt:
     """The attempt of these names, made with its run and project where they are new."""
-    return attempt_of(
-        session, ensure_run(session, project=project, run=run, now=now), attempt, now=now
-    )
+    found = _named(session, project=project, run=run, attempt=attempt)
+    if found is None:
+        made = ensure_run(session, project=project, run=run, now=now)
+        return attempt_of(session, made, attempt, now=now)
+    stored, of = found
+    of.updated_at = stored.seen_at = now
+    return stored
 
 
 def attempt_of(session: Session, run: Run, slug: str, *, now: float) -> Attempt:
@@ -73,12 +90,13 @@ def attempt_of(session: Session, run: Run, slug: str, *, now: float) -> Attempt:
 
 def find_attempt(session: Session, *, project: str, run: str, attempt: str) -> Attempt | None:
     """The attempt of these names, or None."""
-    return session.scalar(
-        select(Attempt)
-        .join(Run, Attempt.run_id == Run.id)
-        .join(Project, Run.project_id == Project.id)
-        .where(Project.slug == project, Run.slug == run, Attempt.slug == attempt)
-    )
+    found = _named(session, project=project, run=run, attempt=attempt)
+    return None if found is None else found[0]
+
+
+def _named(session: Session, **names: str) -> tuple[Attempt, Run] | None:
+    row = session.execute(_NAMED, names).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 def _new_attempt(run_id: int, slug: str, now: float) -> Attempt:
@@ -232,40 +250,6 @@ def expired_runs(
         if days is not None and now - updated_at > days * 86_400:
             expired.append(one)
     return expired
-
-
-def check_source(session: Session, run_id: int) -> None:
-    """Raises ``ConflictError`` where a run holds imported series: no snapshots join them."""
-    query = select(Attempt.slug).where(Attempt.run_id == run_id, Attempt.source != CLIENT)
-    imported = session.scalars(query).first()
-    if imported is not None:
-        raise ConflictError(
-            f"the run holds imported series (attempt {imported}) and takes no snapshots beside "
-            "them; name another run"
-        )
-
-
-def check_step(session: Session, attempt: Attempt, manifest: Manifest) -> None:
-    """Raises ``ConflictError`` unless steps ascend with the sequence, each pair for itself.
-
-    What is stored ascends already: only the snapshots on either side can contradict.
-    """
-    sequence, step = manifest.sequence, manifest.step
-    own = select(Snapshot).where(Snapshot.attempt_id == attempt.id).limit(1)
-    upto = own.where(Snapshot.sequence <= sequence).order_by(Snapshot.sequence.desc())
-    beyond = own.where(Snapshot.sequence > sequence).order_by(Snapshot.sequence)
-    before, after = session.scalar(upto), session.scalar(beyond)
-    clash = None
-    if before is not None and (before.step - step, before.sequence - sequence) != (0, 0):
-        clash = before if before.sequence == sequence or before.step >= step else None
-    if clash is None and after is not None and after.step <= step:
-        clash = after
-    if clash is not None:
-        raise ConflictError(
-            f"this attempt has sequence {clash.sequence} at step {clash.step}; "
-            f"sequence {sequence} at step {step} contradicts it",
-            where="manifest.sequence",
-        )
 
 
 def _or(value: int | None, default: int) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
 from bifurk_service.domain import AttemptState, Clock, Mark
@@ -16,6 +17,58 @@ from bifurk_service.store.models import Attempt, Snapshot, StoredMark, StoredPar
 RECEIVED, MEASURED, JUDGED, LATE, FAILED = "received", "measured", "judged", "late", "failed"
 WAITING = (RECEIVED, MEASURED)
 """States in which a snapshot is not yet where it stays."""
+
+_OWN: Final = Snapshot.attempt_id == bindparam("attempt")
+_BEFORE: Final = (_OWN, Snapshot.sequence < bindparam("sequence"), Snapshot.off_grid.is_(False))
+_WAITING: Final = select(Snapshot).from_statement(
+    # One state after the other: each is a range of the index, and a long run stays unread.
+    union_all(
+        *(
+            select(
+                select(Snapshot)
+                .where(_OWN, Snapshot.state == state)
+                .order_by(Snapshot.sequence)
+                .limit(bindparam("most"))
+                .subquery()
+            )
+            for state in WAITING
+        )
+    )
+)
+_WITH_BLOBS: Final = select(Snapshot).where(*_BEFORE, Snapshot.thinned == 0)
+_LAST: Final = _WITH_BLOBS.order_by(Snapshot.sequence.desc()).limit(1)
+_LAST_OF_ALL: Final = _LAST.where(Snapshot.state != FAILED)
+_LAST_IN_TIME: Final = _LAST.where(Snapshot.state.not_in((FAILED, LATE)))
+_BASE: Final = _WITH_BLOBS.where(Snapshot.sequence == bindparam("base"))
+_LAST_JUDGED: Final = (
+    select(Snapshot.step)
+    .where(*_BEFORE, Snapshot.state == JUDGED)
+    .order_by(Snapshot.sequence.desc())
+    .limit(1)
+)
+_GIVEN_UP: Final = select(Snapshot.sequence).where(
+    _OWN, Snapshot.state == FAILED, Snapshot.sequence > bindparam("sequence")
+)
+_RECEIVED_BEFORE: Final = (
+    select(Snapshot.sequence)
+    .join(Attempt, Attempt.id == Snapshot.attempt_id)
+    .where(
+        _OWN,
+        Snapshot.state == RECEIVED,
+        Snapshot.sequence < bindparam("sequence"),
+        Snapshot.sequence > Attempt.cursor,
+    )
+)
+_PARTS: Final = (
+    select(StoredPart)
+    .where(StoredPart.snapshot_id.in_(bindparam("snapshots", expanding=True)))
+    .order_by(StoredPart.rank)
+)
+_MARKS: Final = (
+    select(StoredMark)
+    .where(StoredMark.snapshot_id == bindparam("snapshot"))
+    .order_by(StoredMark.id)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,23 +82,12 @@ class StaleBlob:
 
 def waiting_snapshots(session: Session, attempt_id: int, *, limit: int) -> list[Snapshot]:
     """An attempt's snapshots that are received or measured, by sequence."""
-    # One state after the other: each is a range of the index, and a long run stays unread.
-    found = [
-        snapshot
-        for state in WAITING
-        for snapshot in session.scalars(
-            select(Snapshot)
-            .where(Snapshot.attempt_id == attempt_id, Snapshot.state == state)
-            .order_by(Snapshot.sequence)
-            .limit(limit)
-        )
-    ]
+    found = session.scalars(_WAITING, {"attempt": attempt_id, "most": limit})
     return sorted(found, key=lambda snapshot: snapshot.sequence)[:limit]
 
 
-def has_base(session: Session, snapshot: Snapshot) -> bool:
+def has_base(attempt: Attempt, snapshot: Snapshot) -> bool:
     """Whether it is settled which snapshot of its attempt motion is measured from."""
-    attempt = session.get_one(Attempt, snapshot.attempt_id)
     return attempt.first_sequence is not None or snapshot.off_grid
 
 
@@ -54,28 +96,20 @@ def make_base(session: Session, snapshot: Snapshot) -> None:
 
     For good: one that comes late, or fails later, must not move the base of a series.
     """
-    if not has_base(session, snapshot):
-        session.get_one(Attempt, snapshot.attempt_id).first_sequence = snapshot.sequence
+    attempt = session.get_one(Attempt, snapshot.attempt_id)
+    if not has_base(attempt, snapshot):
+        attempt.first_sequence = snapshot.sequence
 
 
 def neighbours(session: Session, snapshot: Snapshot) -> tuple[Snapshot | None, Snapshot | None]:
     """The snapshots that motion is measured against: the one before, and the attempt's base."""
     attempt = session.get_one(Attempt, snapshot.attempt_id)
     comes_late = snapshot.sequence <= attempt.cursor
-    passed_over = (FAILED,) if comes_late else (FAILED, LATE)
-    on_grid = select(Snapshot).where(
-        Snapshot.attempt_id == snapshot.attempt_id,
-        Snapshot.sequence < snapshot.sequence,
-        Snapshot.off_grid.is_(False),
-        Snapshot.thinned == 0,  # the blobs of others are gone
-    )
-    previous = session.scalar(
-        on_grid.where(Snapshot.state.not_in(passed_over))
-        .order_by(Snapshot.sequence.desc())
-        .limit(1)
-    )
-    first = session.scalar(on_grid.where(Snapshot.sequence == attempt.first_sequence))
-    return previous, first
+    before = {"attempt": attempt.id, "sequence": snapshot.sequence}
+    previous = session.scalar(_LAST_OF_ALL if comes_late else _LAST_IN_TIME, before)
+    if attempt.first_sequence is None:
+        return previous, None
+    return previous, session.scalar(_BASE, {**before, "base": attempt.first_sequence})
 
 
 def parts_of(session: Session, snapshot_id: int) -> list[StoredPart]:
@@ -86,8 +120,7 @@ def parts_of(session: Session, snapshot_id: int) -> list[StoredPart]:
 def parts_by_snapshot(session: Session, snapshot_ids: Sequence[int]) -> dict[int, list[StoredPart]]:
     """The parts of some snapshots, by rank."""
     found: dict[int, list[StoredPart]] = {snapshot_id: [] for snapshot_id in snapshot_ids}
-    query = select(StoredPart).where(StoredPart.snapshot_id.in_(snapshot_ids))
-    for part in session.scalars(query.order_by(StoredPart.rank)):
+    for part in session.scalars(_PARTS, {"snapshots": snapshot_ids}):
         found[part.snapshot_id].append(part)
     return found
 
@@ -97,28 +130,17 @@ def received_before(session: Session, snapshot: Snapshot) -> list[int]:
 
     One behind the cursor has missed its turn.
     """
-    return list(
-        session.scalars(
-            select(Snapshot.sequence)
-            .join(Attempt, Attempt.id == Snapshot.attempt_id)
-            .where(
-                Attempt.id == snapshot.attempt_id,
-                Snapshot.state == RECEIVED,
-                Snapshot.sequence < snapshot.sequence,
-                Snapshot.sequence > Attempt.cursor,
-            )
-        )
-    )
+    before = {"attempt": snapshot.attempt_id, "sequence": snapshot.sequence}
+    return list(session.scalars(_RECEIVED_BEFORE, before))
 
 
 def finish_snapshot(session: Session, snapshot: Snapshot, state: str, *, now: float) -> None:
     """Moves a snapshot to where it stays: judged, late or failed; the stream hears of it."""
     snapshot.state = state
     snapshot.judged_at = now
-    run_id = session.scalars(select(Attempt.run_id).where(Attempt.id == snapshot.attempt_id)).one()
     append_event(
         session,
-        run_id=run_id,
+        run_id=session.get_one(Attempt, snapshot.attempt_id).run_id,
         kind="snapshot",
         now=now,
         data={"step": snapshot.step, "sequence": snapshot.sequence, "state": state},
@@ -143,20 +165,9 @@ def judged_snapshots(session: Session, attempt_id: int, *, after: int) -> list[S
 
 def clock_of(session: Session, snapshot: Snapshot) -> Clock:
     """The detectors' clock at a snapshot."""
-    previous = session.scalar(
-        select(Snapshot.step)
-        .where(
-            Snapshot.attempt_id == snapshot.attempt_id,
-            Snapshot.state == JUDGED,
-            Snapshot.off_grid.is_(False),
-            Snapshot.sequence < snapshot.sequence,
-        )
-        .order_by(Snapshot.sequence.desc())
-        .limit(1)
-    )
-    marks = session.scalars(
-        select(StoredMark).where(StoredMark.snapshot_id == snapshot.id).order_by(StoredMark.id)
-    )
+    before = {"attempt": snapshot.attempt_id, "sequence": snapshot.sequence}
+    previous = session.scalar(_LAST_JUDGED, before)
+    marks = session.scalars(_MARKS, {"snapshot": snapshot.id})
     return Clock(
         sequence=snapshot.sequence,
         step=snapshot.step,
@@ -168,15 +179,7 @@ def clock_of(session: Session, snapshot: Snapshot) -> Clock:
 
 def failed_sequences(session: Session, attempt: Attempt) -> list[int]:
     """Sequences beyond an attempt's cursor that were given up."""
-    return list(
-        session.scalars(
-            select(Snapshot.sequence).where(
-                Snapshot.attempt_id == attempt.id,
-                Snapshot.state == FAILED,
-                Snapshot.sequence > attempt.cursor,
-            )
-        )
-    )
+    return list(session.scalars(_GIVEN_UP, {"attempt": attempt.id, "sequence": attempt.cursor}))
 
 
 def stripped_key(key: str, fence: int) -> str:
@@ -193,7 +196,7 @@ def keep_stripped(
         session: to write with. snapshot: the one measured.
         sizes: bytes of the new blob, by the key of the old one. fence: of who has written it.
     """
-    for part in parts_of(session, snapshot.id):
+    for part in parts_of(session, snapshot.id) if sizes else ():
         size = sizes.get(part.blob_key)
         if size is not None:
             part.stale_key, part.stale_encoding = part.blob_key, part.encoding

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.orm import Session, undefer
 
 from bifurk_service.domain import AlertState
 from bifurk_service.stats.spectra.plan import SpectraPlan, vectors_due
@@ -27,6 +27,20 @@ from bifurk_service.store.nearest import nearest_rows
 VALUES: Final = np.dtype("<f8")
 VECTORS: Final = np.dtype("<f4")
 """How singular values and vectors lie in the database."""
+
+_PROGRESS: Final = select(SpectrumProgress).where(
+    SpectrumProgress.attempt_id == bindparam("attempt")
+)
+_PROGRESS_WITH_VECTORS: Final = _PROGRESS.options(undefer(SpectrumProgress.first_vectors))
+_NAMES: Final = (
+    select(Tensor.id, Tensor.name)
+    .join(Attempt, Attempt.run_id == Tensor.run_id)
+    .where(Attempt.id == bindparam("attempt"))
+    .order_by(Tensor.id)
+)
+_ALERTED: Final = select(StoredAlert.tensors).where(
+    StoredAlert.attempt_id == bindparam("attempt"), StoredAlert.state != AlertState.RESOLVED.value
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,7 +111,10 @@ def spectra_plan(
         budget_seconds: see ``SpectraPlan``.
         vectors_every: see ``vectors_due``.
     """
-    progress = {p.tensor_id: p for p in _progress(session, snapshot.attempt_id)}
+    with_vectors = vectors_due(snapshot.sequence, vectors_every)
+    progress = {
+        p.tensor_id: p for p in _progress(session, snapshot.attempt_id, with_vectors=with_vectors)
+    }
     alerted = _alerted(session, snapshot.attempt_id)
     names = _names(session, snapshot.attempt_id)
     by_urgency = sorted(
@@ -108,14 +125,12 @@ def spectra_plan(
             tensor_id,
         ),
     )
-    with_vectors = vectors_due(snapshot.sequence, vectors_every)
     return SpectraPlan(
         first=tuple(names[tensor_id] for tensor_id in by_urgency),
         with_vectors=with_vectors,
         first_vectors={
             names[p.tensor_id]: _vectors(p.first_vectors, p.first_rank)
             for p in progress.values()
-            # Read from the database only when due: it is the one large column.
             if with_vectors
             and p.first_rank
             and _follows(snapshot, p)
@@ -167,26 +182,21 @@ def spectrum_steps(session: Session, tensor_id: int) -> list[int]:
     return list(session.scalars(query))
 
 
-def _progress(session: Session, attempt_id: int) -> Sequence[SpectrumProgress]:
-    query = select(SpectrumProgress).where(SpectrumProgress.attempt_id == attempt_id)
-    return session.scalars(query).all()
+def _progress(
+    session: Session, attempt_id: int, *, with_vectors: bool = False
+) -> Sequence[SpectrumProgress]:
+    """The first vectors are the one large column."""
+    query = _PROGRESS_WITH_VECTORS if with_vectors else _PROGRESS
+    return session.scalars(query, {"attempt": attempt_id}).all()
 
 
 def _names(session: Session, attempt_id: int) -> dict[int, str]:
-    query = (
-        select(Tensor.id, Tensor.name)
-        .join(Attempt, Attempt.run_id == Tensor.run_id)
-        .where(Attempt.id == attempt_id)
-        .order_by(Tensor.id)
-    )
-    return dict(session.execute(query).all())
+    return dict(session.execute(_NAMES, {"attempt": attempt_id}).all())
 
 
 def _alerted(session: Session, attempt_id: int) -> set[int]:
-    query = select(StoredAlert.tensors).where(
-        StoredAlert.attempt_id == attempt_id, StoredAlert.state != AlertState.RESOLVED.value
-    )
-    return {tensor["id"] for tensors in session.scalars(query) for tensor in tensors}
+    alerts = session.scalars(_ALERTED, {"attempt": attempt_id})
+    return {tensor["id"] for tensors in alerts for tensor in tensors}
 
 
 def _follows(snapshot: Snapshot, progress: SpectrumProgress) -> bool:

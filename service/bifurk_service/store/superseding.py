@@ -7,7 +7,9 @@ them.
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from typing import Final
+
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.domain import AlertState
@@ -16,18 +18,30 @@ from bifurk_service.store.alerts import resolve
 from bifurk_service.store.beside import trained_beside
 from bifurk_service.store.models import Attempt, Snapshot, StoredAlert
 
+_ALERTED_BEFORE: Final = (
+    select(StoredAlert.attempt_id)
+    .where(
+        StoredAlert.run_id == bindparam("run"),
+        StoredAlert.attempt_id < bindparam("attempt"),
+        StoredAlert.superseded.is_(False),
+    )
+    .distinct()
+)
+
 
 def supersede_earlier(session: Session, attempt: Attempt, *, now: float) -> None:
     """Marks what earlier attempts raised at or after this attempt's first step.
 
     May be called at any time and again: the first step moves down where snapshots arrive late.
     """
-    first = session.scalar(select(func.min(Snapshot.step)).where(Snapshot.attempt_id == attempt.id))
-    if first is None:
-        return
     past = [
         one for one in _before(session, attempt) if not trained_beside(session, one, attempt.id)
     ]
+    if not past:
+        return
+    first = session.scalar(select(func.min(Snapshot.step)).where(Snapshot.attempt_id == attempt.id))
+    if first is None:
+        return
     query = (
         select(StoredAlert)
         .where(
@@ -62,16 +76,7 @@ def supersede_if_overtaken(session: Session, alert: StoredAlert, *, now: float) 
 
 def _before(session: Session, attempt: Attempt) -> list[int]:
     """Earlier attempts of the run that have alerts on its course."""
-    query = (
-        select(StoredAlert.attempt_id)
-        .where(
-            StoredAlert.run_id == attempt.run_id,
-            StoredAlert.attempt_id < attempt.id,
-            StoredAlert.superseded.is_(False),
-        )
-        .distinct()
-    )
-    return list(session.scalars(query))
+    return list(session.scalars(_ALERTED_BEFORE, {"run": attempt.run_id, "attempt": attempt.id}))
 
 
 def _supersede(session: Session, alert: StoredAlert, *, by: Attempt, now: float) -> None:

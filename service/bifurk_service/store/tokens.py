@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from bifurk.wire import check_slug
@@ -27,6 +27,13 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "admin": frozenset({"write", "read", "admin"}),
 }
 """What a token of each scope may do: a job writes, a dashboard reads, a person does both."""
+
+_FIRST: Final = select(Token.id).limit(1)
+_TOKEN: Final = (
+    select(Token, Project.slug)
+    .outerjoin(Project, Token.project_id == Project.id)
+    .where(Token.id == bindparam("token"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +228,7 @@ def _note(
 
 def any_token(session: Session) -> bool:
     """Whether any token was made; from then on every request needs one."""
-    return session.scalar(select(Token.id).limit(1)) is not None
+    return session.scalar(_FIRST) is not None
 
 
 def find_grant(session: Session, presented: str, *, now: float) -> Grant | None:
@@ -230,12 +237,9 @@ def find_grant(session: Session, presented: str, *, now: float) -> Grant | None:
     if taken_apart is None:
         return None
     token_id, secret = taken_apart
-    token = session.get(Token, token_id)
+    token, project = session.execute(_TOKEN, {"token": token_id}).one_or_none() or (None, None)
     if not is_secret_of(token, secret, now=now) or token is None:
         return None
     if token.expires_at is not None and token.expires_at <= now:
         return None
-    project = None
-    if token.project_id is not None:
-        project = session.scalars(select(Project.slug).where(Project.id == token.project_id)).one()
     return Grant(scopes=SCOPES[token.scope], project=project, name=token.name, token_id=token.id)

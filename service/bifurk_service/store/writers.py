@@ -7,10 +7,8 @@ from typing import Final
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from bifurk.wire import Manifest
 from bifurk_service.errors import ConflictError
 from bifurk_service.store.models import Attempt
-from bifurk_service.store.runs import find_attempt
 
 WRITER_HEADER: Final = "Bifurk-Writer"
 """What all processes of one job, and no others, say of themselves with every request."""
@@ -36,23 +34,15 @@ def claim(session: Session, attempt: Attempt, writer: str | None) -> None:
         nobodys = (Attempt.id == attempt.id) & Attempt.writer.is_(None)
         session.execute(update(Attempt).where(nobodys).values(writer=writer))
         session.refresh(attempt, ["writer"])
-    _check(attempt, writer)
+    check_writer(attempt.slug, attempt.writer, writer)
 
 
-def _check(attempt: Attempt, writer: str) -> None:
-    if attempt.writer != writer:
+def check_writer(attempt: str, owner: str | None, writer: str | None) -> None:
+    """Raises ``AttemptTakenError`` where an attempt is another writer's; None may be anyone."""
+    if None not in (owner, writer) and owner != writer:
         raise AttemptTakenError(
-            f"attempt {attempt.slug} belongs to another process ({attempt.writer}, this one is "
+            f"attempt {attempt} belongs to another process ({owner}, this one is "
             f"{writer}); each start of a training is an attempt of its own: leave BIFURK_ATTEMPT "
             "unset, or set another one for every start",
             where=WRITER_HEADER,
         )
-
-
-def check_writer(session: Session, manifest: Manifest, writer: str | None) -> None:
-    """Raises ``AttemptTakenError`` where a part's attempt is another writer's."""
-    attempt = find_attempt(
-        session, project=manifest.project, run=manifest.run, attempt=manifest.attempt
-    )
-    if attempt is not None and attempt.writer is not None and writer is not None:
-        _check(attempt, writer)
