@@ -37,8 +37,8 @@ LAPTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 DEADLINE_MS = 30_000
 PROJECT = "browser"
-FAULT = TinyGpt(steps=110, fault_step=84)
-EVERY = 2
+FAULT = TinyGpt(steps=112, fault_step=84)
+EVERY = 4
 HOSTILE = "<img src=x onerror=alert(1)>"
 """What a display name, a mark and a scalar's name may be: text."""
 

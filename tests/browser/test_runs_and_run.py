@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import HOSTILE, Visit, Watched, asked, fits
+from tests.browser.conftest import FAULT, HOSTILE, Visit, Watched, asked, fits
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -84,7 +84,7 @@ def test_a_zoom_goes_into_the_address(visit: Start, watched: Watched) -> None:
     page.mouse.up()
     page.wait_for_url("**from=*")
     steps = asked(page)
-    assert 0 < int(steps["from"]) < int(steps["to"]) < 110
+    assert 0 < int(steps["from"]) < int(steps["to"]) < FAULT.steps
 
 
 def test_the_data_come_as_a_table(visit: Start, watched: Watched) -> None:
@@ -94,7 +94,7 @@ def test_the_data_come_as_a_table(visit: Start, watched: Watched) -> None:
     with loaded.value.path().open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["role"] for row in rows} == {"norm"}
-    assert {int(row["step"]) for row in rows} >= {0, 2, 84, 110}
+    assert {int(row["step"]) for row in rows} >= {0, 4, FAULT.fault_step, FAULT.steps}
     assert all(float(row["std"]) >= 0 for row in rows)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visit, Watched, asked, fits
+from tests.browser.conftest import FAULT, Visit, Watched, asked, fits
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -50,7 +50,7 @@ def test_a_step_is_scrubbed_by_keys_and_its_figures_and_numbers_follow(
     visit: Start, matrix: str
 ) -> None:
     page = visit().go(matrix)
-    page.get_by_label("Step 110").focus()
+    page.get_by_label(f"Step {FAULT.steps}").focus()
     with page.expect_response(lambda answer: "/figures/histogram" in answer.url) as drawn:
         page.keyboard.press("ArrowLeft")
     assert "step=108" in drawn.value.url
@@ -59,7 +59,7 @@ def test_a_step_is_scrubbed_by_keys_and_its_figures_and_numbers_follow(
     page.keyboard.press("Home")
     expect(page.get_by_role("heading", name="Statistics at step 0")).to_be_visible()
     page.keyboard.press("End")
-    expect(page.get_by_role("heading", name="Statistics at step 110")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"Statistics at step {FAULT.steps}")).to_be_visible()
     assert "step" not in asked(page)
 
 
