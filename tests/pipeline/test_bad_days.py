@@ -80,10 +80,10 @@ def test_an_attempt_that_cannot_be_judged_holds_up_no_other(
     house.receive(make_part(0, run="sound"))
     judge = AttemptJudge.judge
 
-    def fails(self: AttemptJudge, snapshot_id: int) -> int:
-        if snapshot_id == 1:
+    def fails(self: AttemptJudge, measured: Snapshot) -> int:
+        if measured.id == 1:
             raise OverflowError("too large")
-        return judge(self, snapshot_id)
+        return judge(self, measured)
 
     monkeypatch.setattr(loop_module.AttemptJudge, "judge", fails)
     house.run_until("judged", "failed")
@@ -291,13 +291,14 @@ def test_a_second_judge_of_the_same_attempt_changes_nothing(house: House) -> Non
         house.receive(make_part(sequence))
     house.run_until("judged")
     with house.database.write() as session:
-        session.scalars(select(Snapshot).where(Snapshot.sequence == 0)).one().state = "measured"
+        judged = session.scalars(select(Snapshot).where(Snapshot.sequence == 0)).one()
+        judged.state = "measured"
     with house.database.read() as session:
         row = session.get_one(AttemptLease, 1)
         lease = Lease(attempt_id=1, holder=row.holder or 0, fence=row.fence)
     second = AttemptJudge(house.database, lease, Policy())
     with pytest.raises((SupersededError, ValueError)):
-        second.judge(1)
+        second.judge(judged)
     with house.database.read() as session:
         assert session.get_one(Attempt, 1).cursor == 1
 

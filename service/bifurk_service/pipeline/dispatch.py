@@ -32,6 +32,7 @@ from bifurk_service.store.snapshots import (
     has_base,
     keep_stripped,
     stripped_key,
+    with_attempt,
 )
 from bifurk_service.store.spectra import keep_spectra
 
@@ -243,14 +244,15 @@ class Dispatch:
     def _keep(self, outcome: MeasureOutcome, lease: Lease) -> None:
         with self._database.write() as session:
             check_held(session, lease)
-            snapshot = session.get(Snapshot, outcome.snapshot_id)
-            if snapshot is None or snapshot.state != RECEIVED:
+            found = with_attempt(session, outcome.snapshot_id)
+            if found is None or found[0].state != RECEIVED:
                 log.info("snapshot %s is not wanted any more", outcome.snapshot_id)
                 return
+            snapshot, attempt = found
             tensor_ids = keep_measured(
-                session, snapshot, outcome.measured, pieces=outcome.pieces, now=time.time()
+                session, attempt, snapshot, outcome.measured, pieces=outcome.pieces, now=time.time()
             )
-            keep_spectra(session, snapshot, outcome.measured.spectra, tensor_ids)
+            keep_spectra(session, attempt, snapshot, outcome.measured.spectra, tensor_ids)
             sizes = {key: len(stripped) for key, stripped in outcome.stripped.items()}
             keep_stripped(session, snapshot, sizes, fence=lease.fence)
 

@@ -35,6 +35,7 @@ from bifurk_service.store.snapshots import (
     MEASURED,
     finish_snapshot,
     judged_snapshots,
+    with_attempt,
 )
 from bifurk_service.store.states import SavedState, load_state
 from bifurk_service.store.superseding import supersede_earlier
@@ -73,7 +74,7 @@ class AttemptJudge:
             self._imported = attempt.source == IMPORT
             self._judge = self._restored(session, attempt)
 
-    def judge(self, snapshot_id: int) -> int:
+    def judge(self, measured: Snapshot) -> int:
         """Judges one measured snapshot; returns how many alerts it raised or changed.
 
         Whatever is raised here leaves the memory ahead of the database: drop this object then.
@@ -82,18 +83,21 @@ class AttemptJudge:
             SupersededError: it is judged already, or the cursor is past it.
             LeaseLostError: the attempt is another process's.
         """
-        verdict, profile, sequence = self._verdict(snapshot_id)
+        verdict, profile = self._verdict(measured)
+        sequence = measured.sequence
         self._unsaved += 1
         is_due = self._unsaved >= SNAPSHOTS_BETWEEN_STATES
         if is_due:
             self._keeper.write_ahead(self._judge, sequence)
         with self._database.write() as session:
             check_held(session, self._lease)
-            snapshot = session.get_one(Snapshot, snapshot_id)
-            attempt = session.get_one(Attempt, self._attempt_id)
-            if snapshot.state != MEASURED or snapshot.sequence <= attempt.cursor:
+            found = with_attempt(session, measured.id)
+            if found is None:
+                raise SupersededError(f"snapshot {measured.id} is no more")
+            snapshot, attempt = found
+            if snapshot.state != MEASURED or sequence <= attempt.cursor:
                 raise SupersededError(
-                    f"snapshot {snapshot_id} is {snapshot.state}, the cursor at {attempt.cursor}"
+                    f"snapshot {snapshot.id} is {snapshot.state}, the cursor at {attempt.cursor}"
                 )
             now = time.time()
             # Heads before their parts, which are quiet because the head is told.
@@ -105,7 +109,7 @@ class AttemptJudge:
             supersede_earlier(session, attempt, now=now)
             keep_profile(session, snapshot, profile)
             finish_snapshot(session, snapshot, JUDGED, now=now)
-            attempt.cursor = snapshot.sequence
+            attempt.cursor = sequence
             if is_due:
                 self._keeper.save(session)
         if is_due:
@@ -129,16 +133,15 @@ class AttemptJudge:
             self._keeper.save(session)
         self._is_saved(attempt.cursor)
 
-    def _verdict(self, snapshot_id: int) -> tuple[Verdict, list[ProfileValue], int]:
+    def _verdict(self, snapshot: Snapshot) -> tuple[Verdict, list[ProfileValue]]:
         """Outside the write transaction: while the detectors think, parts are still taken in."""
         with self._database.read() as session:
-            snapshot = session.get_one(Snapshot, snapshot_id)
             if self._imported:
                 self._follow_imports(session)
             verdict = (
                 Verdict() if snapshot.off_grid else self._given(session, snapshot, self._judge)
             )
-            return verdict, self._profile(session, snapshot), snapshot.sequence
+            return verdict, self._profile(session, snapshot)
 
     def _profile(self, session: Session, snapshot: Snapshot) -> list[ProfileValue]:
         """Statistics across layers; here, because in sequence every spectrum before is known."""

@@ -31,7 +31,7 @@ from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.snapshots import (
     MEASURED,
     RECEIVED,
-    failed_sequences,
+    absent_sequences,
     waiting_snapshots,
 )
 
@@ -227,9 +227,8 @@ class Pipeline:
     ) -> tuple[list[Snapshot], list[Snapshot]]:
         """What came behind the cursor, and what is next; the others wait."""
         waiting = waiting_snapshots(session, attempt.id, limit=ATTEMPT_WINDOW)
-        absent = [(first, last) for first, last in attempt.lost_sequences]
-        absent += [(sequence, sequence) for sequence in failed_sequences(session, attempt)]
         overdue = self._overdue(attempt.id, waiting)
+        absent = absent_sequences(session, attempt)
         ready = in_order(attempt.cursor, waiting, absent=absent, overdue=overdue)
         late = [
             snapshot
@@ -271,7 +270,7 @@ class Pipeline:
                 return
             try:
                 with bound(sequence=snapshot.sequence):
-                    news = self._seated(lease).judge(snapshot.id)
+                    news = self._seated(lease).judge(snapshot)
                     log.debug("judged, %d alerts raised or changed", news)
             except (StorageError, LeaseLostError):
                 self._judges.pop(lease.attempt_id, None)

@@ -36,17 +36,21 @@ def in_order(
     Args:
         cursor: the last sequence that judging has passed.
         waiting: snapshots by ascending sequence; those at or behind the cursor are passed over.
-        absent: closed ranges of sequences that will never come (dropped, or failed here).
+        absent: closed ranges of sequences that will never come (dropped, or failed here); not
+            asked for where nothing is missing.
         overdue: sequences that have waited for what precedes or completes them long enough.
     """
-    gone = list(absent)
+    gone: list[tuple[int, int]] | None = None
     ready: list[Q] = []
     expected = cursor + 1
     for snapshot in waiting:
         if snapshot.sequence <= cursor:
             continue
         complete = snapshot.received_parts >= snapshot.expected_parts
-        contiguous = _covered(expected, snapshot.sequence, gone)
+        contiguous = snapshot.sequence == expected
+        if not contiguous:
+            gone = list(absent) if gone is None else gone
+            contiguous = _covered(expected, snapshot.sequence, gone)
         if not (complete and contiguous) and snapshot.sequence not in overdue:
             break
         ready.append(snapshot)

@@ -59,18 +59,18 @@ class Piece(Protocol):
 
 def keep_measured(
     session: Session,
+    attempt: Attempt,
     snapshot: Snapshot,
     measured: Measured,
     *,
     pieces: Mapping[str, Piece],
     now: float,
 ) -> dict[str, int]:
-    """Stores a snapshot's statistics and moves it on to ``measured``.
+    """Stores the statistics of an attempt's snapshot and moves it on to ``measured``.
 
     Returns:
         Tensor ids by name; a piece whose name a tensor of the run has already is left out.
     """
-    attempt = session.get_one(Attempt, snapshot.attempt_id)
     ids = _tensor_ids(session, attempt.run_id, pieces)
     rows = _rows(session, attempt, snapshot.step, measured.tensors, ids)
     if rows:

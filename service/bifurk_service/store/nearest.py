@@ -6,9 +6,10 @@ How many snapshots lie before it makes no difference, unlike with the greatest s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, ScalarSelect, select
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.store.models import Attempt, Tensor
@@ -26,7 +27,7 @@ def nearest_rows(
     step: int,
     forward: bool = False,
     with_value: str | None = None,
-    only: ColumnElement[bool] | None = None,
+    pieces: bool = False,
 ) -> Iterator[tuple[Any, ...]]:
     """A row a tensor: its newest at or before a step.
 
@@ -36,40 +37,46 @@ def nearest_rows(
         attempt_id, step: where to look.
         forward: its first row from the step on instead.
         with_value: only rows in which this column has a value.
-        only: which tensors.
+        pieces: only those of pieces of fused tensors.
     """
     by_step: dict[int, list[int]] = {}
-    steps = _steps(table, attempt_id, step=step, forward=forward, with_value=with_value)
-    tensors = select(Tensor.id, steps).where(Tensor.run_id == _run_of(attempt_id))
-    for tensor_id, at in session.execute(tensors if only is None else tensors.where(only)):
+    steps = _steps(table, forward=forward, with_value=with_value, pieces=pieces)
+    for tensor_id, at in session.execute(steps, {"attempt": attempt_id, "asked": step}):
         if at is not None:
             by_step.setdefault(at, []).append(tensor_id)
     for at, ids in by_step.items():
         for start in range(0, len(ids), AT_ONCE):
-            rows = session.execute(
-                select(*columns).where(
-                    table.c.attempt_id == attempt_id,
-                    table.c.step == at,
-                    table.c.tensor_id.in_(ids[start : start + AT_ONCE]),
-                )
-            )
-            yield from map(tuple, rows)
+            some = {"attempt": attempt_id, "at": at, "tensors": ids[start : start + AT_ONCE]}
+            yield from map(tuple, session.execute(_rows(table, tuple(columns)), some))
 
 
+@cache
+def _rows(table: FromClause, columns: tuple[ColumnElement[Any], ...]) -> Select[Any]:
+    return select(*columns).where(
+        table.c.attempt_id == bindparam("attempt"),
+        table.c.step == bindparam("at"),
+        table.c.tensor_id.in_(bindparam("tensors", expanding=True)),
+    )
+
+
+@cache
 def _steps(
-    table: FromClause, attempt_id: int, *, step: int, forward: bool, with_value: str | None
-) -> ScalarSelect[int]:
+    table: FromClause, *, forward: bool, with_value: str | None, pieces: bool
+) -> Select[int, int | None]:
+    """A run's tensors, each with the step of its row."""
     seen = table.alias("seen").c
-    own = select(seen.step).where(seen.tensor_id == Tensor.id, seen.attempt_id == attempt_id)
+    asked: BindParameter[int] = bindparam("asked")
+    own = select(seen.step).where(
+        seen.tensor_id == Tensor.id, seen.attempt_id == bindparam("attempt")
+    )
     if with_value is not None:
         own = own.where(seen[with_value].is_not(None))
     found = (
-        own.where(seen.step >= step).order_by(seen.step)
+        own.where(seen.step >= asked).order_by(seen.step)
         if forward
-        else own.where(seen.step <= step).order_by(seen.step.desc())
+        else own.where(seen.step <= asked).order_by(seen.step.desc())
     )
-    return found.limit(1).correlate(Tensor).scalar_subquery()
-
-
-def _run_of(attempt_id: int) -> ScalarSelect[int]:
-    return select(Attempt.run_id).where(Attempt.id == attempt_id).scalar_subquery()
+    run = select(Attempt.run_id).where(Attempt.id == bindparam("attempt")).scalar_subquery()
+    newest = found.limit(1).correlate(Tensor).scalar_subquery()
+    of_run = select(Tensor.id, newest).where(Tensor.run_id == run)
+    return of_run.where(Tensor.piece_of.is_not(None)) if pieces else of_run

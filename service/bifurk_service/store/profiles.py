@@ -27,6 +27,7 @@ from bifurk_service.store.timeline import timeline
 
 INPUTS: Final = ("std", "std_ratio_to_first", "displacement_std")
 """Statistics of single tensors that profiles are made of."""
+_KEPT: Final = insert(ProfileValue).execution_options(render_nulls=True)
 
 
 def profile_tensors(
@@ -97,7 +98,7 @@ def keep_profile(
     ]
     if rows:
         # In one statement: the ORM would make one of each stretch of rows with the same nulls.
-        session.execute(insert(ProfileValue).execution_options(render_nulls=True), rows)
+        session.execute(_KEPT, rows)
 
 
 def profile_series(
@@ -158,7 +159,7 @@ def _piece_values(
         attempt_id,
         step=step,
         forward=forward,
-        only=Tensor.piece_of.is_not(None),
+        pieces=True,
     )
     return {tensor_id: _known(values) for tensor_id, *values in rows}
 

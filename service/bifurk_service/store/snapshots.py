@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-from sqlalchemy import bindparam, select, union_all, update
+from sqlalchemy import Select, bindparam, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
 from bifurk_service.domain import AttemptState, Clock, Mark
@@ -18,6 +19,11 @@ RECEIVED, MEASURED, JUDGED, LATE, FAILED = "received", "measured", "judged", "la
 WAITING = (RECEIVED, MEASURED)
 """States in which a snapshot is not yet where it stays."""
 
+_WITH_ATTEMPT: Final = (
+    select(Snapshot, Attempt)
+    .join(Attempt, Attempt.id == Snapshot.attempt_id)
+    .where(Snapshot.id == bindparam("snapshot"))
+)
 _OWN: Final = Snapshot.attempt_id == bindparam("attempt")
 _BEFORE: Final = (_OWN, Snapshot.sequence < bindparam("sequence"), Snapshot.off_grid.is_(False))
 _WAITING: Final = select(Snapshot).from_statement(
@@ -78,6 +84,12 @@ class StaleBlob:
     attempt_id: int
     part_id: int
     key: str
+
+
+def with_attempt(session: Session, snapshot_id: int) -> tuple[Snapshot, Attempt] | None:
+    """A snapshot and its attempt; None where it is no more."""
+    row = session.execute(_WITH_ATTEMPT, {"snapshot": snapshot_id}).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 def waiting_snapshots(session: Session, attempt_id: int, *, limit: int) -> list[Snapshot]:
@@ -177,6 +189,13 @@ def clock_of(session: Session, snapshot: Snapshot) -> Clock:
     )
 
 
+def absent_sequences(session: Session, attempt: Attempt) -> Iterator[tuple[int, int]]:
+    """Closed ranges of an attempt's sequences that will never come, read as they are asked for."""
+    yield from ((first, last) for first, last in attempt.lost_sequences)
+    for sequence in failed_sequences(session, attempt):
+        yield sequence, sequence
+
+
 def failed_sequences(session: Session, attempt: Attempt) -> list[int]:
     """Sequences beyond an attempt's cursor that were given up."""
     return list(session.scalars(_GIVEN_UP, {"attempt": attempt.id, "sequence": attempt.cursor}))
@@ -212,6 +231,16 @@ def stale_blobs(session: Session, attempt_ids: Collection[int] | None = None) ->
     The full values of a snapshot stay until the next one of its attempt is measured against them,
     or, once the attempt has ended, until nothing of it waits; those of a pinned one stay.
     """
+    # Chosen here: a query for these attempts would look through all their snapshots.
+    return [
+        StaleBlob(attempt_id=attempt_id, part_id=part_id, key=key)
+        for attempt_id, part_id, key in session.execute(_stale())
+        if key is not None and (attempt_ids is None or attempt_id in attempt_ids)
+    ]
+
+
+@cache
+def _stale() -> Select[int, int, str | None]:
     later = aliased(Snapshot)
     successor_measured_at = (
         select(later.measured_at)
@@ -232,7 +261,7 @@ def stale_blobs(session: Session, attempt_ids: Collection[int] | None = None) ->
         .exists()
     )
     ended = (Attempt.state != AttemptState.RUNNING.value) & ~waited_for
-    query = (
+    return (
         select(Snapshot.attempt_id, StoredPart.id, StoredPart.stale_key)
         .join(Snapshot, StoredPart.snapshot_id == Snapshot.id)
         .join(Attempt, Snapshot.attempt_id == Attempt.id)
@@ -242,12 +271,6 @@ def stale_blobs(session: Session, attempt_ids: Collection[int] | None = None) ->
             ~is_pinned(),
         )
     )
-    # Chosen here: a query for these attempts would look through all their snapshots.
-    return [
-        StaleBlob(attempt_id=attempt_id, part_id=part_id, key=key)
-        for attempt_id, part_id, key in session.execute(query)
-        if key is not None and (attempt_ids is None or attempt_id in attempt_ids)
-    ]
 
 
 def forget_stale_blobs(session: Session, part_ids: Sequence[int]) -> None:

@@ -28,6 +28,7 @@ VALUES: Final = np.dtype("<f8")
 VECTORS: Final = np.dtype("<f4")
 """How singular values and vectors lie in the database."""
 
+_KEPT: Final = insert(SpectrumRow)
 _PROGRESS: Final = select(SpectrumProgress).where(
     SpectrumProgress.attempt_id == bindparam("attempt")
 )
@@ -62,11 +63,16 @@ class StoredSpectrum:
 
 def keep_spectra(
     session: Session,
+    attempt: Attempt,
     snapshot: Snapshot,
     spectra: Mapping[str, MatrixSpectrum],
     tensor_ids: Mapping[str, int],
 ) -> None:
-    """Stores a snapshot's spectra, by tensor name, and what the next ones need to know."""
+    """Stores the spectra of an attempt's snapshot, and what the next ones need to know.
+
+    Args:
+        session: to write with. spectra, tensor_ids: by name of the tensor.
+    """
     rows = [
         {
             "tensor_id": tensor_ids[name],
@@ -82,8 +88,7 @@ def keep_spectra(
     ]
     if not rows:
         return
-    session.execute(insert(SpectrumRow), rows)
-    attempt = session.get_one(Attempt, snapshot.attempt_id)
+    session.execute(_KEPT, rows)
     known = {progress.tensor_id: progress for progress in _progress(session, attempt.id)}
     for name, spectrum in spectra.items():
         if name in tensor_ids:
