@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
@@ -26,6 +27,15 @@ from bifurk_service.store.runs import set_attempt_state
 from tests.database import fresh_database
 
 ROUNDS = 200
+
+
+class AtOnce(Executor):
+    """Runs a job where it is handed out."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
 
 
 class House:

@@ -27,19 +27,10 @@ from bifurk_service.store.models import (
 )
 from bifurk_service.store.reasons import statistics_told
 from tests.api.filling import BROKEN_AT, broken_part
-from tests.pipeline.house import House
+from tests.pipeline.house import AtOnce, House
 
 ATTEMPTS = ("a", "b", "c")
 SNAPSHOTS = BROKEN_AT + 1
-
-
-class AtOnce(Executor):
-    """Runs a job where it is handed out."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
 
 
 class Held(Executor):

@@ -61,6 +61,31 @@ def test_a_statement_that_takes_too_long_is_ended(small: Database) -> None:
     ask(small)
 
 
+def cut_off(database: Database, other: Database) -> None:
+    """The server ends the connection that a process keeps."""
+    with database.read() as session:
+        number = session.scalar(text("SELECT pg_backend_pid()"))
+    ask(other, f"SELECT pg_terminate_backend({number}, 5000)")
+
+
+def test_a_connection_that_was_lost_is_missed_by_the_next_question_at_the_latest(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bifurk_service.store import patience
+
+    database, other = Database(url), Database(url)
+    cut_off(database, other)
+    with pytest.raises(StorageError, match="terminating connection"):
+        ask(database)
+    ask(database)
+
+    monkeypatch.setattr(patience, "TRUSTED_SECONDS", -1.0)
+    cut_off(database, other)
+    ask(database)
+    database.close()
+    other.close()
+
+
 def test_a_writer_that_stands_still_lets_the_others_by(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
