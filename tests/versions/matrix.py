@@ -23,7 +23,19 @@ ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "versions.md"
 RESULTS: Final = ROOT / "tests" / "versions" / "tried.json"
 BEGIN, END = "<!-- tried: made by make versions -->", "<!-- end -->"
-PARTS: Final = ("watch", "transformers", "lightning", "accelerate", "peft", "run")
+PARTS: Final = {
+    "watch": "loop",
+    "transformers": "callback",
+    "lightning": "callback",
+    "accelerate": "tracker",
+    "peft": "adapters",
+    "run": "`bifurk run`",
+    "fsdp": "FSDP1",
+    "tensor_parallel": "tensor parallel",
+    "fully_shard": "`fully_shard`",
+}
+"""Of the probe, and how the page calls them."""
+FINE: Final = ("ok", "not on CPU")
 NAMES: Final = ("torch", "transformers", "lightning", "accelerate", "peft")
 
 
@@ -74,7 +86,7 @@ def main() -> int:
         tried = [one for one in tried if one["asked"] != found["asked"]] + [found]
         RESULTS.write_text(json.dumps(sorted(tried, key=_age), indent=1) + "\n")
     write_page(sorted(tried, key=_age))
-    return int(any(outcome != "ok" for one in tried for outcome in one["parts"].values()))
+    return int(any(outcome not in FINE for one in tried for outcome in one["parts"].values()))
 
 
 def attempt(combination: Combination) -> dict[str, Any]:
@@ -100,7 +112,7 @@ def write_page(tried: Sequence[Mapping[str, Any]]) -> None:
     """Replaces the table of the page."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    head = ["Python", *NAMES, "loop", "callback", "callback", "tracker", "adapters", "`bifurk run`"]
+    head = ["Python", *NAMES, *PARTS.values()]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for one in tried:
         packages = [str(one["packages"].get(name) or "-") for name in NAMES]

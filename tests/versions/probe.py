@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import sharded
 import torch
 from torch import nn
 
@@ -26,6 +27,7 @@ from bifurk.testing import InMemoryTransport
 
 STEPS = 6
 WATCHED = [0, 1, 2, 4, 6]
+NOT_ON_CPU = "not on CPU"
 PACKAGES = ("torch", "numpy", "transformers", "lightning", "accelerate", "peft")
 
 
@@ -157,7 +159,32 @@ def run() -> None:
         )
 
 
-PARTS: tuple[Callable[[], None], ...] = (watch, transformers, lightning, accelerate, peft, run)
+def fsdp() -> None:
+    """``FullyShardedDataParallel`` over two processes."""
+    sharded.tried("fsdp")
+
+
+def tensor_parallel() -> None:
+    """A column and a row parallel layer over two processes."""
+    sharded.tried("tensor_parallel")
+
+
+def fully_shard() -> None:
+    """``fully_shard`` over two processes, where torch does it on CPUs."""
+    sharded.tried("fully_shard")
+
+
+PARTS: tuple[Callable[[], None], ...] = (
+    watch,
+    transformers,
+    lightning,
+    accelerate,
+    peft,
+    run,
+    fsdp,
+    tensor_parallel,
+    fully_shard,
+)
 
 
 def _loop(options: dict[str, Any], *, watched: bool) -> list[float]:
@@ -233,6 +260,8 @@ def _outcome(part: Callable[[], None]) -> str:
     try:
         with _quiet():
             part()
+    except sharded.NotOnCpuError:
+        return NOT_ON_CPU
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
