@@ -43,9 +43,9 @@ class WrittenRun:
             run = ensure_run(session, project="p", run="r", now=0.0)
             return attempt_of(session, run, attempt, now=0.0).id
 
-    def add_tensor(self, name: str) -> int:
+    def add_tensor(self, name: str, role: str = "other") -> int:
         with self.database.write() as session:
-            tensor = Tensor(run_id=self.id, name=name, role="other", shape=[2], dtype="float32")
+            tensor = Tensor(run_id=self.id, name=name, role=role, shape=[2], dtype="float32")
             session.add(tensor)
             session.flush()
             return tensor.id

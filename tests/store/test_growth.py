@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import event, insert, select, text, update
 
+from bifurk_service.detect.rates import may_jump
 from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.pipeline.dispatch import Dispatch
 from bifurk_service.pipeline.jobs import SpectraSchedule
@@ -41,12 +42,15 @@ from bifurk_service.store.models import (
     StoredPart,
 )
 from bifurk_service.store.outlined_courses import outlined_rates, outlined_scalar
+from bifurk_service.store.outlined_profiles import outlined_profiles
 from bifurk_service.store.outlined_series import Asked, outlined_series
+from bifurk_service.store.rate_changes import neighbours_that_may_jump
 from bifurk_service.store.run_sizes import run_bytes
 from bifurk_service.store.span_courses import read_spans
 from bifurk_service.store.spectra import nearest_singular_values
 from bifurk_service.store.thinned_ranges import thinned_ranges
 from tests.database import fresh_database
+from tests.store.outlined import OWN, PROFILES, write_imports, write_profiles
 from tests.written_run import WrittenRun
 
 SHORT: Final = 120
@@ -89,6 +93,12 @@ QUERIES: Final[dict[str, Query]] = {
     "what a run takes": lambda s, a, _n: run_bytes(s, a.run_id),
     "what is thinned": lambda s, a, _n: thinned_ranges(s, a.run_id),
     "marks": lambda s, a, _n: snapshot_lists.list_marks(s, a.run_id),
+    "marks near a step": lambda s, a, n: snapshot_lists.marks_near(
+        s, a.run_id, n.step, most=8, without="checkpoint"
+    ),
+    "jumps of the learning rate": lambda s, a, n: neighbours_that_may_jump(
+        s, a.run_id, may_jump=may_jump, around=n.step
+    ),
     "series in a few points": lambda s, a, _n: list(
         outlined_series(s, Asked(run_id=a.run_id, statistic="std", tensor_ids=[1, 2], points=4))
     ),
@@ -109,7 +119,13 @@ QUERIES: Final[dict[str, Query]] = {
         s, a.run_id, "std", [1, 2], narrow=lambda first, last: last >= first
     ),
     "a learning rate in a few points": lambda s, a, _n: outlined_rates(s, a.run_id, points=4),
-    "a scalar in a few points": lambda s, a, _n: outlined_scalar(s, a.run_id, "loss", points=4),
+    "a scalar in a few points": lambda s, a, _n: outlined_scalar(s, a.run_id, "loss", points=8),
+    "a profile in a few points": lambda s, a, _n: outlined_profiles(
+        s, a.run_id, PROFILES[0], points=4
+    ),
+    "an imported series in a few points": lambda s, a, _n: list(
+        outlined_series(s, Asked(run_id=a.run_id, statistic=OWN, tensor_ids=[1, 2], points=4))
+    ),
     "which blobs are known": lambda s, _a, n: snapshots.known_blobs(
         s, [f"p/r/first/{n.id - 1}", "p/r/first/none"]
     ),
@@ -133,6 +149,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WrittenRu
             session.execute(insert(SeriesPoint), [_point(run, one) for one in range(length)])
             last = (Snapshot.sequence > length - 9) & (Snapshot.sequence < length - 2)
             session.execute(update(Snapshot).where(last).values(thinned=2))
+        write_profiles(run, range(length))
+        write_imports(run, range(length))
         condense_due(run.database, most_seconds=60)
         written.append(run)
     yield written[0], written[1]

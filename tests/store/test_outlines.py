@@ -21,7 +21,14 @@ from bifurk_service.store.outlined_courses import outlined_rates, outlined_scala
 from bifurk_service.store.scalars import ScalarPoint, scalar_points
 from bifurk_service.store.series import StatisticSeries
 from tests.database import fresh_database
-from tests.store.outlined import check_outlined, check_points
+from tests.store.outlined import (
+    check_imported,
+    check_outlined,
+    check_points,
+    check_profiles,
+    write_imports,
+    write_profiles,
+)
 from tests.written_run import WrittenRun
 
 LENGTH = 700
@@ -39,6 +46,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrittenRun]:
     run = WrittenRun(fresh_database(tmp_path_factory.mktemp("outlined")))
     run.judge(range(LENGTH))
     log_loss(run, LENGTH)
+    write_profiles(run, range(LENGTH))
+    write_imports(run, range(3, LENGTH))
     condense_due(run.database, most_seconds=60)
     yield run
     run.database.close()
@@ -47,15 +56,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WrittenRun]:
 def log_loss(run: WrittenRun, length: int) -> None:
     """A loss and a learning rate at every snapshot, the loss of one in nine missing."""
     loss = np.random.default_rng(3).standard_cauchy(length).tolist()
+    width = np.random.default_rng(4).exponential(size=(2, length)).tolist()
     with run.database.write() as session:
         session.execute(
             insert(Series), [{"run_id": run.id, "name": name} for name in ("a", "loss")]
         )
-        own = {"series_id": 2, "attempt_id": run.attempt, "last": 0.0, "min": -1e9, "count": 1}
+        own = {"series_id": 2, "attempt_id": run.attempt, "last": 0.0, "count": 1}
         session.execute(
             insert(SeriesPoint),
             [
-                {**own, "step": 10 * at, "mean": loss[at] if at % 9 else None, "max": loss[at]}
+                {
+                    **own,
+                    "step": 10 * at,
+                    "mean": loss[at] if at % 9 else None,
+                    "min": loss[at] - width[0][at] if at % 9 else None,
+                    "max": loss[at] + width[1][at] if at % 8 else None,
+                }
                 for at in range(length)
             ],
         )
@@ -65,10 +81,10 @@ def log_loss(run: WrittenRun, length: int) -> None:
 
 def loss_of(run: WrittenRun, points: int) -> list[ScalarPoint]:
     with run.database.read() as session:
-        return outlined_scalar(session, run.id, "loss", points=points)
+        return outlined_scalar(session, run.id, "loss", points=points).points
 
 
-@pytest.mark.parametrize("points", [4, 12, 40, 120, 9_000])
+@pytest.mark.parametrize("points", [8, 12, 40, 120, 9_000])
 def test_so_do_what_is_logged_and_the_learning_rate(run: WrittenRun, points: int) -> None:
     with run.database.read() as session:
         whole = scalar_points(session, run.id, "loss")
@@ -77,11 +93,31 @@ def test_so_do_what_is_logged_and_the_learning_rate(run: WrittenRun, points: int
     fewer = loss_of(run, points)
     check_points(*(series_of(one) for one in (whole, fewer)), points)
     assert set(fewer) <= set(whole)
+    check_ranges(whole, fewer, points)
     courses = (
         StatisticSeries(tensor_id=0, steps=one.steps, values=one.rates) for one in (every, rates)
     )
     check_points(*courses, points)
     assert rates.rates.max() == 1.0
+
+
+def check_ranges(whole: list[ScalarPoint], fewer: list[ScalarPoint], points: int) -> None:
+    """Nothing lies far beyond the minima and maxima that are given near it."""
+    reach = 4 * whole[-1].step / max(1, (points // 2 - 2) // 2)
+    for one in whole:
+        near = [other for other in fewer if abs(other.step - one.step) <= reach]
+        lows = [other.min for other in near if other.min is not None]
+        highs = [other.max for other in near if other.max is not None]
+        assert one.min is None or min(lows) <= one.min
+        assert one.max is None or max(highs) >= one.max
+
+
+@pytest.mark.parametrize("points", [4, 12, 40, 120, 9_000])
+def test_so_do_profiles_and_what_was_imported(run: WrittenRun, points: int) -> None:
+    assert check_profiles(run, points) == ["", "other"]
+    assert check_profiles(run, points, role="other") == ["other"]
+    check_imported(run, points)
+    check_imported(run, points, first_step=77, last_step=6_001)
 
 
 def series_of(points: list[ScalarPoint]) -> StatisticSeries:
@@ -140,13 +176,17 @@ def test_gaps_later_tensors_and_attempts_that_take_over(
     run = WrittenRun(database)
     run.judge([*range(100), *range(180, 300)])
     condense_due(database, most_seconds=60)
-    run.tensors.append(run.add_tensor("later"))
+    run.tensors.append(run.add_tensor("later", role="later"))
     run.judge(range(300, 420))
+    write_profiles(run, range(180, 420), every=2)
     condense_due(database, most_seconds=60)
     later = run.begin("second")
     run.judge(range(330, 600), attempt=later)
+    write_profiles(run, range(330, 600), later)
     condense_due(database, most_seconds=60)
     for points in (4, 9, 30, 100):
+        assert check_profiles(run, points) == ["", "later", "other"]
+        check_profiles(run, points, attempt="first")
         check_outlined(run, points)
         check_outlined(run, points, attempt="first")
         check_outlined(run, points, attempt="second", first_step=3_400)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from bifurk_service.api.comparison_shapes import SideAnswer
-from bifurk_service.api.schemas import Shape
+from bifurk_service.api.schemas import REDUCED, Shape
 
 
 class DepthAnswer(Shape):
@@ -94,3 +94,4 @@ class ProfileSeriesAnswer(Shape):
     role: str = Field(description="Empty where it is of the whole model.")
     steps: list[int]
     values: list[float | None]
+    reduced: bool = Field(description=REDUCED)

@@ -52,7 +52,8 @@ from bifurk_service.stats.thinning import thin
 from bifurk_service.stats.value import NoValue, Value
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Snapshot
-from bifurk_service.store.profiles import first_measured_step, profile_series, profile_tensors
+from bifurk_service.store.outlined_profiles import outlined_profiles
+from bifurk_service.store.profiles import first_measured_step, profile_tensors
 from bifurk_service.store.queries import latest_values, snapshot_at
 from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.series import find_tensors
@@ -152,16 +153,17 @@ def get_profile_series(
         )
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
-        found = profile_series(session, run_id, name, role, attempt)
+        found = outlined_profiles(session, run_id, name, role, attempt, points=points)
     answers = []
-    for of_role, steps, values in found:
-        kept = thin(values, points)
+    for one in found:
+        kept = thin(one.values, points)
         answers.append(
             ProfileSeriesAnswer(
                 name=name,
-                role=of_role,
-                steps=steps[kept].tolist(),
-                values=[_finite(value) for value in values[kept].tolist()],
+                role=one.role,
+                steps=one.steps[kept].tolist(),
+                values=[_finite(value) for value in one.values[kept].tolist()],
+                reduced=one.is_outlined or len(kept) < len(one.steps),
             )
         )
     return Page(items=answers)

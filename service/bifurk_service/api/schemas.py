@@ -14,6 +14,9 @@ THINNED: Final = (
     "Where the past is thinned, first and last steps: of every stretch the least and the greatest "
     "value are there, and some snapshots whole."
 )
+REDUCED: Final = (
+    "Whether there are more than `points`, and these are the extremes of stretches and the ends."
+)
 
 
 class Shape(BaseModel):
@@ -155,6 +158,7 @@ class SeriesAnswer(Shape):
     steps: list[int]
     values: list[float | None]
     thinned: list[list[int]] = Field(description=THINNED)
+    reduced: bool = Field(description=REDUCED)
 
 
 class ScalarAnswer(Shape):
@@ -166,6 +170,7 @@ class ScalarAnswer(Shape):
     mean: list[float | None]
     min: list[float | None]
     max: list[float | None]
+    reduced: bool = Field(description=REDUCED)
 
 
 class MarkAnswer(Shape):

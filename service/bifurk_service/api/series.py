@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from bifurk_service.api.freshness import freshness, not_modified, snapshot_tag
@@ -33,13 +34,14 @@ from bifurk_service.api.schemas import (
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME, Nature
-from bifurk_service.stats.thinning import thin
-from bifurk_service.store.imports import imported_series, imported_statistics
+from bifurk_service.stats.thinning import thin, thin_between
+from bifurk_service.store.imports import imported_statistics
 from bifurk_service.store.models import Tensor
+from bifurk_service.store.outlined_courses import outlined_scalar
 from bifurk_service.store.outlined_series import Asked, outlined_series
 from bifurk_service.store.queries import get_tensor, snapshot_at, statistics_of
 from bifurk_service.store.runs import attempt_slug
-from bifurk_service.store.scalars import scalar_names, scalar_points
+from bifurk_service.store.scalars import ScalarPoint, scalar_names
 from bifurk_service.store.series import StatisticSeries, find_tensors
 from bifurk_service.store.snapshots import parts_of
 from bifurk_service.store.thinned_ranges import thinned_ranges
@@ -88,22 +90,18 @@ def get_series(  # noqa: PLR0913 - one argument a query parameter
                 where="tensor",
             )
         ids = [found.id for found in tensors]
-        series: Iterable[StatisticSeries]
-        if stat in imported:
-            series = imported_series(session, run_id, stat, ids, first_step=first, last_step=last)
-        else:
-            series = outlined_series(
-                session,
-                Asked(
-                    run_id=run_id,
-                    statistic=stat,
-                    tensor_ids=ids,
-                    points=points,
-                    first_step=first,
-                    last_step=last,
-                    attempt=attempt,
-                ),
-            )
+        series = outlined_series(
+            session,
+            Asked(
+                run_id=run_id,
+                statistic=stat,
+                tensor_ids=ids,
+                points=points,
+                first_step=first,
+                last_step=last,
+                attempt=attempt,
+            ),
+        )
         gone = thinned_ranges(session, run_id, attempt, first_step=first, last_step=last)
         items = _bounded(zip(tensors, series, strict=True), stat, points)
         return Page(items=[one.model_copy(update={"thinned": gone}) for one in items])
@@ -116,21 +114,24 @@ def get_scalar(
     run_id: RunId,
     name: Annotated[Text, Path(max_length=512, description="As logged; slashes are part of it.")],
     attempt: OfAttempt = None,
+    points: Annotated[int, Query(ge=8, le=100_000, description="Most intervals.")] = 1000,
 ) -> ScalarAnswer:
-    """A scalar the run logs."""
+    """A scalar the run logs; thinned to `points`, extremes kept."""
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
-        points = scalar_points(session, run_id, name, attempt)
-        if not points:
+        found = outlined_scalar(session, run_id, name, attempt, points=points)
+        if not found.points:
             known = ", ".join(scalar_names(session, run_id)) or "none"
             raise NotFoundError(f"run {run_id} logs no {name!r}; it logs: {known}")
+    kept = _intervals(found.points, points)
     return ScalarAnswer(
         name=name,
-        steps=[point.step for point in points],
-        last=[point.last for point in points],
-        mean=[point.mean for point in points],
-        min=[point.min for point in points],
-        max=[point.max for point in points],
+        steps=[point.step for point in kept],
+        last=[point.last for point in kept],
+        mean=[point.mean for point in kept],
+        min=[point.min for point in kept],
+        max=[point.max for point in kept],
+        reduced=found.is_outlined or len(kept) < len(found.points),
     )
 
 
@@ -190,6 +191,16 @@ def _bounded(
     return answers
 
 
+def _intervals(found: Sequence[ScalarPoint], most: int) -> Sequence[ScalarPoint]:
+    """At most so many, among them those with extreme means, minima and maxima."""
+    if len(found) <= most:
+        return found
+    columns = [(one.mean, one.min, one.max) for one in found]
+    mean, low, high = np.array(columns, dtype=np.float64).T
+    kept = np.union1d(thin(mean, most // 2), thin_between(low, high, most // 2))
+    return [found[place] for place in kept]
+
+
 def _series(tensor: Tensor, stat: str, series: StatisticSeries, points: int) -> SeriesAnswer:
     kept = thin(series.values, points)
     return SeriesAnswer(
@@ -198,6 +209,7 @@ def _series(tensor: Tensor, stat: str, series: StatisticSeries, points: int) -> 
         steps=series.steps[kept].tolist(),
         values=[value if math.isfinite(value) else None for value in series.values[kept].tolist()],
         thinned=[],
+        reduced=series.is_outlined or len(kept) < len(series.steps),
     )
 
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bifurk_service.domain import Mark
 
 LEARNING_RATE: Final = "learning_rate"
@@ -15,6 +18,8 @@ DECAY_START: Final = "decay_start"
 
 LEAST_RATIO: Final = 1.1
 """A learning rate that changed by less between two snapshots moves on smoothly: no change."""
+ROUNDING: Final = 1e-9
+"""Two logarithms of one ratio may differ by so much of it: more than any two libraries do."""
 RAISE: Final = 1.5
 """From this ratio on a raised learning rate is named as the probable cause."""
 LEAST_STRETCH: Final = 3
@@ -98,6 +103,13 @@ def change_between(before: Rates, after: Rates) -> Mark | None:
     if _size((old, new)) < math.log(LEAST_RATIO):
         return None
     return rate_mark(LEARNING_RATE, old, new, step=after.step, since_step=before.step)
+
+
+def may_jump(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether a jump can lie between rates no less and no greater than these; not between NaN."""
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        far = np.log(high / low) >= (1 - ROUNDING) * math.log(LEAST_RATIO)
+    return (high > low) & ((low <= 0) | far)
 
 
 def joined(changes: Sequence[Mark]) -> list[Mark]:

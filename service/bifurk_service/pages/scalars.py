@@ -19,7 +19,9 @@ def scalar_course(
 ) -> Course | None:
     """A scalar's means with the band of its extremes; the loss where none is asked for."""
     name = asked or loss_name(scalar_names(session, run_id))
-    points = outlined_scalar(session, run_id, name, attempt, points=MOST_POINTS) if name else []
+    if not name:
+        return None
+    points = outlined_scalar(session, run_id, name, attempt, points=MOST_POINTS).points
     if not points:
         return None
     return Course(

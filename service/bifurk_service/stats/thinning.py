@@ -18,13 +18,20 @@ def thin(values: NDArray[np.float64], points: int) -> NDArray[np.int64]:
     Returns:
         int64 [at most points], strictly ascending.
     """
+    return thin_between(values, values, points)
+
+
+def thin_between(
+    low: NDArray[np.float64], high: NDArray[np.float64], points: int
+) -> NDArray[np.int64]:
+    """The same of what lies between two series, float64 [N] both: the least and the greatest."""
     if points < 4:
         raise ValueError(f"at least 4 points, got {points}")
-    if values.size <= points:
-        return np.arange(values.size, dtype=np.int64)
-    starts = np.linspace(0, values.size, (points - 2) // 2 + 1).astype(np.int64)[:-1]
-    lowest, highest = first_lowest(values, starts), first_lowest(-values, starts)
-    return np.unique(np.concatenate(([0], lowest, highest, [values.size - 1])))
+    if low.size <= points:
+        return np.arange(low.size, dtype=np.int64)
+    starts = np.linspace(0, low.size, (points - 2) // 2 + 1).astype(np.int64)[:-1]
+    lowest, highest = first_lowest(low, starts), first_lowest(-high, starts)
+    return np.unique(np.concatenate(([0], lowest, highest, [low.size - 1])))
 
 
 def first_lowest(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.int64]:

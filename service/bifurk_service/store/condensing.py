@@ -7,14 +7,25 @@ in that table and can be made anew at any time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Select,
+    bindparam,
+    delete,
+    func,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from bifurk_service.stats.extreme_places import extremes_along
@@ -157,24 +168,34 @@ def _values(
 ) -> NDArray[np.float64]:
     """Everything of a bin of the first level, float64 [snapshots, T, statistics]; NaN without."""
     values = np.full((span(1), len(tensor_ids), len(STATISTIC_NAMES)), np.nan)
-    table = TENSOR_STATS.c
-    columns = [func.coalesce(table[name], float("inf")) for name in STATISTIC_NAMES]
-    rows = session.connection().execute(
-        select(table.tensor_id, Snapshot.sequence - start, *columns)
-        .join(Snapshot, (Snapshot.attempt_id == table.attempt_id) & (Snapshot.step == table.step))
-        .where(
-            table.attempt_id == attempt_id,
-            Snapshot.sequence >= start,
-            Snapshot.sequence < start + span(1),
-        )
-    )
+    asked = {"attempt": attempt_id, "start": start, "end": start + span(1), "none": math.inf}
+    rows = session.connection().execute(_values_of_a_bin(), asked)
     read = cast("Iterable[tuple[float, ...]]", rows.cursor)
-    flat = np.fromiter(chain.from_iterable(read), dtype=np.float64).reshape(-1, 2 + len(columns))
+    flat = np.fromiter(chain.from_iterable(read), dtype=np.float64).reshape(
+        -1, 2 + len(STATISTIC_NAMES)
+    )
     tensors, at = flat[:, 0].astype(np.int64), flat[:, 1].astype(np.int64)
     found = np.where(np.isinf(flat[:, 2:]), np.nan, flat[:, 2:])
     values[at, np.searchsorted(tensor_ids, tensors)] = found
     _add_kept(values, start, kept)
     return values
+
+
+@cache
+def _values_of_a_bin() -> Select[*tuple[Any, ...]]:
+    """Made once: of a hundred columns, that takes longer than the reading."""
+    table, start = TENSOR_STATS.c, bindparam("start", type_=BigInteger)
+    none: BindParameter[float] = bindparam("none")
+    columns = [func.coalesce(table[name], none) for name in STATISTIC_NAMES]
+    return (
+        select(table.tensor_id, Snapshot.sequence - start, *columns)
+        .join(Snapshot, (Snapshot.attempt_id == table.attempt_id) & (Snapshot.step == table.step))
+        .where(
+            table.attempt_id == bindparam("attempt"),
+            Snapshot.sequence >= start,
+            Snapshot.sequence < bindparam("end"),
+        )
+    )
 
 
 def _kept(session: Session, attempt_id: int, start: int) -> Mapping[str, Sequence[Kept]]:

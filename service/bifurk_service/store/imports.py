@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from bifurk_service.errors import ConflictError
 from bifurk_service.stats.registry import BY_NAME, Family, Nature, Statistic
+from bifurk_service.store.kept_extremes import Points
 from bifurk_service.store.models import (
     TENSOR_STATS,
     Attempt,
@@ -22,12 +23,16 @@ from bifurk_service.store.models import (
     Snapshot,
 )
 from bifurk_service.store.series import StatisticSeries
+from bifurk_service.store.timeline import Stretch, timeline
 
 IMPORT: Final = "import"
 """Slug of the attempt that imported series belong to, and its source."""
 
 Key = tuple[str, str]
 """Tensor and statistic."""
+
+End: TypeAlias = Literal["first", "last"]
+ENDS: Final[tuple[End, ...]] = ("first", "last")
 
 
 def imported_statistics(session: Session, run_id: int) -> tuple[Statistic, ...]:
@@ -76,30 +81,63 @@ def imported_series(
     *,
     first_step: int | None = None,
     last_step: int | None = None,
-) -> list[StatisticSeries]:
+) -> Iterator[StatisticSeries]:
     """The series of one of a run's own statistics between two steps, both included."""
-    query = (
-        select(ImportedValue.tensor_id, ImportedValue.step, ImportedValue.value)
-        .join(ImportedStatistic, ImportedStatistic.id == ImportedValue.statistic_id)
-        .where(ImportedStatistic.run_id == run_id, ImportedStatistic.name == statistic)
-        .order_by(ImportedValue.step)
+    statistic_id = imported_id(session, run_id, statistic)
+    stretches = timeline(session, run_id)
+    for tensor_id in tensor_ids:
+        parts = [
+            imported_points(session, statistic_id, tensor_id, stretch, first_step, last_step)
+            for stretch in stretches
+        ]
+        yield StatisticSeries(
+            tensor_id=tensor_id,
+            steps=np.concatenate([np.zeros(0, dtype=np.int64), *(steps for steps, _ in parts)]),
+            values=np.concatenate([np.zeros(0), *(values for _, values in parts)]),
+        )
+
+
+def imported_id(session: Session, run_id: int, statistic: str) -> int | None:
+    """Of one of a run's own statistics; None where it has brought none of this name."""
+    query = select(ImportedStatistic.id).where(
+        ImportedStatistic.run_id == run_id, ImportedStatistic.name == statistic
     )
+    return session.scalar(query)
+
+
+def imported_points(
+    session: Session,
+    statistic_id: int | None,
+    tensor_id: int,
+    stretch: Stretch,
+    first_step: int | None,
+    last_step: int | None,
+    *,
+    only: End | None = None,
+) -> Points:
+    """A tensor's values in a stretch between two steps, both included, NaN without.
+
+    Args:
+        only: the first of them, or the last.
+    """
+    query = select(ImportedValue.step, ImportedValue.value).where(
+        ImportedValue.statistic_id == statistic_id,
+        ImportedValue.tensor_id == tensor_id,
+        ImportedValue.attempt_id == stretch.attempt_id,
+    )
+    if stretch.end is not None:
+        query = query.where(ImportedValue.step < stretch.end)
     if first_step is not None:
         query = query.where(ImportedValue.step >= first_step)
     if last_step is not None:
         query = query.where(ImportedValue.step <= last_step)
-    courses: dict[int, list[tuple[int, float]]] = {tensor_id: [] for tensor_id in tensor_ids}
-    for tensor_id, step, value in session.execute(query):
-        if tensor_id in courses:
-            courses[tensor_id].append((step, math.nan if value is None else value))
-    return [
-        StatisticSeries(
-            tensor_id=tensor_id,
-            steps=np.array([step for step, _ in course], dtype=np.int64),
-            values=np.array([value for _, value in course], dtype=np.float64),
-        )
-        for tensor_id, course in courses.items()
-    ]
+    step = ImportedValue.step
+    query = query.order_by(step.desc() if only == "last" else step)
+    rows = session.execute(query if only is None else query.limit(1)).all()
+    return (
+        np.array([at for at, _ in rows], dtype=np.int64),
+        np.array([value for _, value in rows], dtype=np.float64),
+    )
 
 
 def check_same(

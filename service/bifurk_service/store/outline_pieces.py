@@ -20,7 +20,17 @@ from bifurk_service.store.timeline import Stretch
 AT_ONCE: Final = 500
 """Sequences that one statement names."""
 
-Singles: TypeAlias = Callable[[Stretch, int, int], Courses]
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ranges:
+    """What lies between a least and a greatest value: steps [N], low and high float64 [T, N]."""
+
+    steps: NDArray[np.int64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+Singles: TypeAlias = Callable[[Stretch, int, int], "Courses | Ranges"]
 """Reads courses of a stretch between two steps, both included, every value."""
 
 
@@ -174,13 +184,14 @@ def _singles(
 ) -> Pieces:
     """Snapshots one by one, and what is kept of those that are thinned."""
     ends = steps_between(session, window.stretch.attempt_id, first, last)
-    steps, values = np.zeros(0, dtype=np.int64), np.zeros((courses, 0))
+    steps, values = np.zeros(0, dtype=np.int64), np.zeros((2, courses, 0))
     if ends is not None:
         found = singles(window.stretch, *ends)
-        steps, values = found.steps, found.values
+        both = (found.low, found.high) if isinstance(found, Ranges) else (found.values,) * 2
+        steps, values = found.steps, np.stack(both)
     return Pieces(
         weights=np.ones(len(steps), dtype=np.int64),
-        values=np.stack([values, values]),
-        at=np.broadcast_to(steps, (2, *values.shape)),
+        values=values,
+        at=np.broadcast_to(steps, values.shape),
         is_single=np.ones(len(steps), dtype=np.bool_),
     )

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bifurk_service.store.condensed_courses import RATE, SCALARS
+from bifurk_service.store.condensed_courses import RATE, SCALAR_RANGES, SCALARS
 from bifurk_service.store.courses import Courses, Rates, learning_rates, rates_between
 from bifurk_service.store.models import Series
-from bifurk_service.store.outline_pieces import Window, window_of
+from bifurk_service.store.outline_pieces import Ranges, Window, window_of
 from bifurk_service.store.outlines import Source, is_long, outlined
-from bifurk_service.store.scalars import ScalarPoint, points_at, scalar_means, scalar_points
+from bifurk_service.store.scalars import (
+    ScalarPoint,
+    points_at,
+    scalar_means,
+    scalar_points,
+    scalar_ranges,
+)
 from bifurk_service.store.timeline import Stretch, timeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutlinedScalar:
+    """A logged scalar's intervals, in order; of a long one only those with extremes."""
+
+    points: list[ScalarPoint]
+    is_outlined: bool
 
 
 def outlined_rates(
@@ -28,33 +45,49 @@ def outlined_rates(
 
     source = Source(name=RATE, places=np.array([0]), singles=singles)
     [(steps, rates)] = outlined(session, windows, source, points=points)
-    ends = _ends(windows, source)
+    ends = _ends(windows, singles)
     every, first = np.unique(np.append(steps, ends.steps), return_index=True)
     return Rates(steps=every, rates=np.append(rates, ends.values[0])[first])
 
 
 def outlined_scalar(
     session: Session, run_id: int, name: str, attempt: str | None = None, *, points: int
-) -> list[ScalarPoint]:
-    """A logged scalar's intervals: all, or of a long one those whose means are extremes."""
+) -> OutlinedScalar:
+    """A logged scalar's intervals: all, or of a long one those with extremes.
+
+    Of each stretch of a long one the intervals stay that have the least and the greatest mean, the
+    least minimum and the greatest maximum, at most ``points`` in all.
+
+    Args:
+        points: at least 8.
+    """
     windows = _windows(session, run_id, attempt)
     own = select(Series.id).where(Series.run_id == run_id)
     series_id = session.scalar(own.where(Series.name == name))
     if series_id is None or not is_long(session, windows, points=points, measured=False):
-        return scalar_points(session, run_id, name, attempt)
+        every = scalar_points(session, run_id, name, attempt)
+        return OutlinedScalar(points=every, is_outlined=False)
 
-    def singles(stretch: Stretch, first_step: int, last_step: int) -> Courses:
+    def means(stretch: Stretch, first_step: int, last_step: int) -> Courses:
         return scalar_means(session, series_id, stretch, first_step, last_step)
 
-    every = session.scalars(own.order_by(Series.id)).all()
-    source = Source(name=SCALARS, places=np.searchsorted(every, [series_id]), singles=singles)
-    [(steps, _)] = outlined(session, windows, source, points=points)
-    chosen = np.unique(np.append(steps, _ends(windows, source).steps))
-    return [
+    def ranges(stretch: Stretch, first_step: int, last_step: int) -> Ranges:
+        return scalar_ranges(session, series_id, stretch, first_step, last_step)
+
+    place = np.searchsorted(session.scalars(own.order_by(Series.id)).all(), [series_id])
+    of_means = Source(name=SCALARS, places=place, singles=means)
+    of_ranges = Source(name=SCALAR_RANGES, places=place, singles=ranges)
+    steps = [
+        outlined(session, windows, source, points=points // 2)[0][0]
+        for source in (of_means, of_ranges)
+    ]
+    chosen = np.unique(np.concatenate([*steps, _ends(windows, means).steps]))
+    found = [
         point
         for one in windows
         for point in points_at(session, series_id, one.stretch, chosen.tolist())
     ]
+    return OutlinedScalar(points=found, is_outlined=True)
 
 
 def _windows(session: Session, run_id: int, attempt: str | None) -> list[Window]:
@@ -65,11 +98,11 @@ def _windows(session: Session, run_id: int, attempt: str | None) -> list[Window]
     ]
 
 
-def _ends(windows: list[Window], source: Source) -> Courses:
+def _ends(windows: list[Window], singles: Callable[[Stretch, int, int], Courses]) -> Courses:
     """What the first and the last snapshot have, in one course."""
     first, last = windows[0], windows[-1]
     ends = [
-        source.singles(one.stretch, step, step)
+        singles(one.stretch, step, step)
         for one, step in ((first, first.first_step), (last, last.last_step))
     ]
     return Courses(

@@ -9,7 +9,15 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from bifurk_service.store.courses import Courses, read_stretch
+from bifurk_service.stats.registry import BY_NAME
+from bifurk_service.store.condensed_courses import imported_row
+from bifurk_service.store.courses import Courses, on_common_steps, read_stretch
+from bifurk_service.store.imports import (
+    ENDS,
+    imported_id,
+    imported_points,
+    imported_series,
+)
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.outline_pieces import Window, window_of
 from bifurk_service.store.outlines import Source, at_once, by_step, is_long, outlined
@@ -19,7 +27,11 @@ from bifurk_service.store.timeline import Stretch, timeline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is asked for: a statistic of tensors between two steps, both included."""
+    """What is asked for: a statistic of tensors between two steps, both included.
+
+    Attributes:
+        statistic: of the table, or one that the run has brought.
+    """
 
     run_id: int
     statistic: str
@@ -42,54 +54,111 @@ def outlined_series(session: Session, asked: Asked) -> Iterator[StatisticSeries]
         if (window := window_of(session, stretch, asked.first_step, asked.last_step)) is not None
     ]
     if not is_long(session, windows, points=asked.points):
-        yield from statistic_series(
-            session,
-            asked.run_id,
-            asked.statistic,
-            asked.tensor_ids,
-            first_step=asked.first_step,
-            last_step=asked.last_step,
-            attempt=asked.attempt,
-        )
-        return
+        return _whole(session, asked)
+    return _outlined(session, asked, windows)
+
+
+def _outlined(
+    session: Session, asked: Asked, windows: Sequence[Window]
+) -> Iterator[StatisticSeries]:
     every = select(Tensor.id).where(Tensor.run_id == asked.run_id).order_by(Tensor.id)
     places = np.searchsorted(np.array(session.scalars(every).all()), asked.tensor_ids)
     size = at_once(windows, points=asked.points)
+    stored = _stored(session, asked)
     for first in range(0, len(asked.tensor_ids), size):
         ids = asked.tensor_ids[first : first + size]
 
         def singles(
             stretch: Stretch, first_step: int, last_step: int, ids: Sequence[int] = ids
         ) -> Courses:
-            return read_stretch(
-                session,
-                asked.statistic,
-                ids,
-                stretch,
-                first_step=first_step,
-                last_step=last_step,
-            )
+            return stored.between(session, ids, stretch, first_step, last_step)
 
-        source = Source(name=asked.statistic, places=places[first : first + size], singles=singles)
+        source = Source(name=stored.row, places=places[first : first + size], singles=singles)
         found = outlined(session, windows, source, points=asked.points)
         for tensor_id, (steps, values) in zip(ids, found, strict=True):
-            ends = _ends(session, asked.statistic, tensor_id, windows)
+            ends = [end for one in windows for end in stored.ends(session, tensor_id, one)]
+            ends = [min(ends), max(ends)] if ends else []
             points = by_step(
                 np.append(steps, np.array([step for step, _ in ends], dtype=np.int64)),
                 np.append(values, [value for _, value in ends]),
             )
-            yield StatisticSeries(tensor_id=tensor_id, steps=points[0], values=points[1])
+            yield StatisticSeries(
+                tensor_id=tensor_id, steps=points[0], values=points[1], is_outlined=True
+            )
 
 
-def _ends(
-    session: Session, statistic: str, tensor_id: int, windows: Sequence[Window]
-) -> list[tuple[int, float]]:
-    """Step and value of a tensor's first and last row in any window."""
-    found = [
-        end
-        for one in windows
-        for end in ends_of(
-            session, statistic, tensor_id, one.stretch, one.first_step, one.last_step
+def _whole(session: Session, asked: Asked) -> Iterator[StatisticSeries]:
+    if asked.statistic not in BY_NAME:
+        return imported_series(
+            session,
+            asked.run_id,
+            asked.statistic,
+            asked.tensor_ids,
+            first_step=asked.first_step,
+            last_step=asked.last_step,
         )
-    ]
-    return [min(found)[:2], max(found)[:2]] if found else []
+    return statistic_series(
+        session,
+        asked.run_id,
+        asked.statistic,
+        asked.tensor_ids,
+        first_step=asked.first_step,
+        last_step=asked.last_step,
+        attempt=asked.attempt,
+    )
+
+
+def _stored(session: Session, asked: Asked) -> _OfTable | _Imported:
+    if asked.statistic in BY_NAME:
+        return _OfTable(row=asked.statistic)
+    found = imported_id(session, asked.run_id, asked.statistic)
+    return _Imported(row=imported_row(found or 0), statistic_id=found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfTable:
+    """A statistic of the table, by its name."""
+
+    row: str
+
+    def between(
+        self, session: Session, ids: Sequence[int], stretch: Stretch, first: int, last: int
+    ) -> Courses:
+        return read_stretch(session, self.row, ids, stretch, first_step=first, last_step=last)
+
+    def ends(self, session: Session, tensor_id: int, one: Window) -> list[tuple[int, float]]:
+        return ends_of(session, self.row, tensor_id, one.stretch, one.first_step, one.last_step)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Imported:
+    """One that the run brought, by its id."""
+
+    row: str
+    statistic_id: int | None
+
+    def between(
+        self, session: Session, ids: Sequence[int], stretch: Stretch, first: int, last: int
+    ) -> Courses:
+        found = [
+            imported_points(session, self.statistic_id, one, stretch, first, last) for one in ids
+        ]
+        return on_common_steps([steps for steps, _ in found], [values for _, values in found])
+
+    def ends(self, session: Session, tensor_id: int, one: Window) -> list[tuple[int, float]]:
+        return [
+            (int(step), float(value))
+            for only in ENDS
+            for step, value in zip(
+                *imported_points(
+                    session,
+                    self.statistic_id,
+                    tensor_id,
+                    one.stretch,
+                    one.first_step,
+                    one.last_step,
+                    only=only,
+                ),
+                strict=True,
+            )
+        ]

@@ -8,11 +8,13 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Integer, column, select, values
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from bifurk_service.store.courses import Courses
 from bifurk_service.store.models import Attempt, Series, SeriesPoint
+from bifurk_service.store.outline_pieces import Ranges
 from bifurk_service.store.timeline import Stretch, timeline
 
 AT_ONCE: Final = 500
@@ -66,8 +68,32 @@ def scalar_means(
     session: Session, series_id: int, stretch: Stretch, first_step: int, last_step: int
 ) -> Courses:
     """A scalar's means in a stretch between two steps, both included, as one course."""
+    steps, [means] = _columns(
+        session, (SeriesPoint.mean,), series_id, stretch, first_step, last_step
+    )
+    return Courses(steps=steps, values=means[None])
+
+
+def scalar_ranges(
+    session: Session, series_id: int, stretch: Stretch, first_step: int, last_step: int
+) -> Ranges:
+    """What lies between its minima and its maxima, likewise."""
+    columns = (SeriesPoint.min, SeriesPoint.max)
+    steps, [low, high] = _columns(session, columns, series_id, stretch, first_step, last_step)
+    return Ranges(steps=steps, low=low[None], high=high[None])
+
+
+def _columns(
+    session: Session,
+    columns: Sequence[InstrumentedAttribute[float | None]],
+    series_id: int,
+    stretch: Stretch,
+    first_step: int,
+    last_step: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Steps int64 [N], and columns float64 [K, N], NaN without a value."""
     query = (
-        select(SeriesPoint.step, SeriesPoint.mean)
+        select(SeriesPoint.step, *columns)
         .where(
             SeriesPoint.series_id == series_id,
             SeriesPoint.attempt_id == stretch.attempt_id,
@@ -78,9 +104,9 @@ def scalar_means(
     if stretch.end is not None:
         query = query.where(SeriesPoint.step < stretch.end)
     rows = session.execute(query).all()
-    return Courses(
-        steps=np.array([step for step, _ in rows], dtype=np.int64),
-        values=np.array([[mean for _, mean in rows]], dtype=np.float64),
+    return (
+        np.array([step for step, *_ in rows], dtype=np.int64),
+        np.array([values for _, *values in rows], dtype=np.float64).reshape(-1, len(columns)).T,
     )
 
 

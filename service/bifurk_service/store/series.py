@@ -19,11 +19,16 @@ from bifurk_service.store.timeline import Stretch, timeline
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StatisticSeries:
-    """One statistic of one tensor: ascending steps int64 [N], values float64 [N], NaN without."""
+    """One statistic of one tensor: ascending steps int64 [N], values float64 [N], NaN without.
+
+    Attributes:
+        is_outlined: whether of a long one only extremes and ends are given.
+    """
 
     tensor_id: int
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
+    is_outlined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
