@@ -13,6 +13,7 @@ from bifurk_service.store.outlined_profiles import outlined_profiles
 from bifurk_service.store.outlined_series import Asked, outlined_series
 from bifurk_service.store.profiles import profile_series
 from bifurk_service.store.series import StatisticSeries, statistic_series
+from bifurk_service.store.span_courses import read_spans
 from tests.written_run import WrittenRun
 
 
@@ -46,6 +47,22 @@ def check_imported(run: WrittenRun, points: int, **asked: Any) -> None:
     for whole, found in zip(every, fewer, strict=True):
         assert len(whole.steps) > len(found.steps) or not found.is_outlined
         check_points(whole, found, points)
+
+
+def check_imported_spans(run: WrittenRun) -> None:
+    """What a picture is drawn from has the extremes of the steps between, and fewer values."""
+    with run.database.read() as session:
+        every = list(imported_series(session, run.id, OWN, run.tensors))
+        spans = read_spans(
+            session, run.id, OWN, run.tensors, narrow=lambda first, last: last >= first
+        )
+    assert len(spans.first) < len(every[0].steps) / 3
+    for row, whole in enumerate(every):
+        at = np.searchsorted(spans.first, whole.steps, side="right") - 1
+        for place in np.unique(at):
+            values = whole.values[at == place]
+            assert spans.low[row, place] == values.min()
+            assert spans.high[row, place] == values.max()
 
 
 def check_profiles(

@@ -23,6 +23,7 @@ from bifurk_service.store.series import StatisticSeries
 from tests.database import fresh_database
 from tests.store.outlined import (
     check_imported,
+    check_imported_spans,
     check_outlined,
     check_points,
     check_profiles,
@@ -118,6 +119,7 @@ def test_so_do_profiles_and_what_was_imported(run: WrittenRun, points: int) -> N
     assert check_profiles(run, points, role="other") == ["other"]
     check_imported(run, points)
     check_imported(run, points, first_step=77, last_step=6_001)
+    check_imported_spans(run)
 
 
 def series_of(points: list[ScalarPoint]) -> StatisticSeries:

@@ -35,11 +35,13 @@ from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.marks import run_marks
 from bifurk_service.pages.rendering import root_of
 from bifurk_service.pages.scalars import scalar_course
-from bifurk_service.pages.statistic_courses import statistic_courses
-from bifurk_service.pages.tables import csv_of
+from bifurk_service.pages.statistic_courses import statistic_named
+from bifurk_service.pages.tables import csv_of, rows_of
 from bifurk_service.pages.views import AlertView
 from bifurk_service.services import services
+from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.store.run_lists import run_summary
+from bifurk_service.store.streaming import streamed_series
 
 router = APIRouter(prefix="/alerts/{alert_id}/figures", include_in_schema=False)
 
@@ -108,19 +110,19 @@ def get_evidence_figure(request: Request, grant: Reader, alert_id: AlertId, view
 @router.get("/evidence.csv")
 def get_evidence_data(request: Request, grant: Reader, alert_id: AlertId, view: View) -> Response:
     """The statistic of all affected tensors over the whole run: a row a tensor and step."""
-    with services(request).database.read() as session:
+    database = services(request).database
+    with database.read() as session:
         alert = visible_alert(session, alert_id, grant)
         name = view.stat or alert.statistic
-        tensors = affected_tensors(session, alert)
-        courses = statistic_courses(request, session, alert.run_id, name, tensors) if name else []
+        tensors = affected_tensors(session, alert) if name else []
+        if name:
+            statistic_named(session, alert.run_id, name)
+    ids = [tensor.id for tensor in tensors]
+    parts = streamed_series(database, alert.run_id, name or "", ids)
     return csv_of(
         f"alert-{alert_id}-{name}.csv",
         ("tensor", "layer", "role", "step", name),
-        (
-            (tensor.name, tensor.layer, tensor.role, step, value)
-            for tensor, course in zip(tensors, courses, strict=False)
-            for step, value in zip(course.steps.tolist(), course.values.tolist(), strict=True)
-        ),
+        rows_of(parts, tensors, without_value=name not in BY_NAME),
     )
 
 

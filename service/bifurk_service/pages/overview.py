@@ -23,10 +23,10 @@ from bifurk_service.pages.rendering import root_of
 from bifurk_service.pages.run import MOST_ALERTS, WARNED
 from bifurk_service.pages.scalars import scalar_course
 from bifurk_service.pages.statistic_courses import statistic_matrix, statistic_named, title_of
-from bifurk_service.pages.tables import csv_of
+from bifurk_service.pages.tables import csv_of, rows_of
 from bifurk_service.pages.views import RunView
 from bifurk_service.services import services
-from bifurk_service.stats.registry import BY_NAME, Statistic
+from bifurk_service.stats.registry import Statistic
 from bifurk_service.stats.spans import Spans, single_steps
 from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
 from bifurk_service.store.engine import Session
@@ -35,7 +35,9 @@ from bifurk_service.store.outlined_courses import outlined_rates
 from bifurk_service.store.runs import attempts_of
 from bifurk_service.store.series import find_tensors
 from bifurk_service.store.span_courses import read_spans
+from bifurk_service.store.streaming import streamed_series
 from bifurk_service.store.sums import measured_until
+from bifurk_service.store.timeline import timeline
 
 router = APIRouter(prefix="/runs/{run_id}", include_in_schema=False)
 
@@ -85,21 +87,18 @@ def get_overview_data(
     request: Request, grant: Reader, run_id: RunId, view: Annotated[RunView, Query()]
 ) -> Response:
     """The heatmap's data, whole: a row a tensor and step."""
-    with services(request).database.read() as session:
+    database, attempt = services(request).database, view.attempt or None
+    with database.read() as session:
         run = visible_run(session, run_id, grant)
+        statistic_named(session, run_id, view.stat)
+        timeline(session, run_id, attempt)  # refused before the first byte is sent
         tensors = shown_tensors(session, run_id, view.role)
-        courses = statistic_matrix(
-            request, session, run_id, view.stat, tensors, view.attempt or None
-        )
+    ids = [tensor.id for tensor in tensors]
+    parts = streamed_series(database, run_id, view.stat, ids, attempt=attempt)
     return csv_of(
         f"{run.run}-{view.stat}.csv",
         ("tensor", "layer", "role", "step", view.stat),
-        (
-            (tensor.name, tensor.layer, tensor.role, step, value)
-            for tensor, row in zip(tensors, courses.values, strict=True)
-            for step, value in zip(courses.steps.tolist(), row.tolist(), strict=True)
-            if value == value  # noqa: PLR0124 - not NaN
-        ),
+        rows_of(parts, tensors, without_value=False),
     )
 
 
@@ -115,7 +114,7 @@ def _spans(
     """Every value of a run of usual length, stretches' extremes of a long one."""
     attempt = view.attempt or None
     measured, last = measured_until(session, run_id)
-    if measured * len(tensors) <= MOST_SINGLE or view.stat not in BY_NAME:
+    if measured * len(tensors) <= MOST_SINGLE:
         courses = statistic_matrix(request, session, run_id, view.stat, tensors, attempt)
         return single_steps(courses.steps, courses.values)
     return read_spans(

@@ -67,7 +67,7 @@ def statistic_matrix(
     if statistic in BY_NAME:
         return course_cache(request).courses(session, run_id, statistic, ids, attempt)
     statistic_named(session, run_id, statistic)
-    own = imported_series(session, run_id, statistic, ids)
+    own = list(imported_series(session, run_id, statistic, ids))
     return on_common_steps([series.steps for series in own], [series.values for series in own])
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from fastapi.responses import StreamingResponse
+
+from bifurk_service.store.models import Tensor
+from bifurk_service.store.series import StatisticSeries
 
 ROWS_A_PIECE = 5_000
 """Sent at once."""
@@ -28,6 +32,22 @@ def csv_of(
             "X-Content-Type-Options": "nosniff",
         },
     )
+
+
+def rows_of(
+    parts: Iterable[StatisticSeries], tensors: Sequence[Tensor], *, without_value: bool
+) -> Iterator[Sequence[object]]:
+    """A row a tensor and step of series that come in parts: name, layer, role, step and value.
+
+    Args:
+        without_value: whether steps at which a tensor has none are rows as well.
+    """
+    by_id = {tensor.id: tensor for tensor in tensors}
+    for part in parts:
+        tensor = by_id[part.tensor_id]
+        for step, value in zip(part.steps.tolist(), part.values.tolist(), strict=True):
+            if without_value or not math.isnan(value):
+                yield tensor.name, tensor.layer, tensor.role, step, value
 
 
 def _text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

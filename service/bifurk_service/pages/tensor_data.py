@@ -8,11 +8,13 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from bifurk_service.pages.tables import csv_of
-from bifurk_service.pages.tensor_course import TensorCourse, grid_of, read_course
+from bifurk_service.pages.tensor_course import READ, TensorCourse, grid_of, read_course
 from bifurk_service.pages.tensor_figures import Planted
 from bifurk_service.pages.tensor_reading import plant
 from bifurk_service.pages.tensor_step import Asked, AskedOf, density_at
 from bifurk_service.services import services
+from bifurk_service.store.series import statistic_courses
+from bifurk_service.store.streaming import step_ranges
 from bifurk_service.store.tensor_courses import course_spectrum_steps, leading_values
 
 router = APIRouter(prefix="/runs/{run_id}/tensors/{tensor_id}/figures", include_in_schema=False)
@@ -45,17 +47,19 @@ def _cells(planted: Planted) -> Iterator[tuple[object, ...]]:
 @router.get("/statistics.csv")
 def get_tensor_statistics_data(request: Request, found: AskedOf) -> Response:
     """The statistics that the page draws, at every step: a row a step."""
-    course = _whole(request, found)
-    names = list(course.values)
-    table = np.array(list(course.values.values())).T
-    return csv_of(
-        f"{_name(found)}-statistics.csv",
-        ("step", *names),
-        (
-            (step, *map(_known, row.tolist()))
-            for step, row in zip(course.steps.tolist(), table, strict=True)
-        ),
-    )
+    database, tensor_id = services(request).database, found.tensor.id
+    ranges = step_ranges(database, found.run.id)
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for first, last in ranges:
+            with database.read() as session:
+                [course] = statistic_courses(
+                    session, found.run.id, READ, [tensor_id], first_step=first, last_step=last
+                )
+            for step, values in zip(course.steps.tolist(), course.values.tolist(), strict=True):
+                yield step, *map(_known, values)
+
+    return csv_of(f"{_name(found)}-statistics.csv", ("step", *READ), rows())
 
 
 @router.get("/spectra.csv")

@@ -10,18 +10,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bifurk_service.stats.registry import BY_NAME
-from bifurk_service.store.condensed_courses import imported_row
-from bifurk_service.store.courses import Courses, on_common_steps, read_stretch
-from bifurk_service.store.imports import (
-    ENDS,
-    imported_id,
-    imported_points,
-    imported_series,
-)
+from bifurk_service.store.courses import Courses
+from bifurk_service.store.imports import imported_series
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.outline_pieces import Window, window_of
 from bifurk_service.store.outlines import Source, at_once, by_step, is_long, outlined
-from bifurk_service.store.series import StatisticSeries, ends_of, statistic_series
+from bifurk_service.store.series import StatisticSeries, statistic_series
+from bifurk_service.store.stored_statistics import stored_statistic
 from bifurk_service.store.timeline import Stretch, timeline
 
 
@@ -64,7 +59,7 @@ def _outlined(
     every = select(Tensor.id).where(Tensor.run_id == asked.run_id).order_by(Tensor.id)
     places = np.searchsorted(np.array(session.scalars(every).all()), asked.tensor_ids)
     size = at_once(windows, points=asked.points)
-    stored = _stored(session, asked)
+    stored = stored_statistic(session, asked.run_id, asked.statistic)
     for first in range(0, len(asked.tensor_ids), size):
         ids = asked.tensor_ids[first : first + size]
 
@@ -106,59 +101,3 @@ def _whole(session: Session, asked: Asked) -> Iterator[StatisticSeries]:
         last_step=asked.last_step,
         attempt=asked.attempt,
     )
-
-
-def _stored(session: Session, asked: Asked) -> _OfTable | _Imported:
-    if asked.statistic in BY_NAME:
-        return _OfTable(row=asked.statistic)
-    found = imported_id(session, asked.run_id, asked.statistic)
-    return _Imported(row=imported_row(found or 0), statistic_id=found)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _OfTable:
-    """A statistic of the table, by its name."""
-
-    row: str
-
-    def between(
-        self, session: Session, ids: Sequence[int], stretch: Stretch, first: int, last: int
-    ) -> Courses:
-        return read_stretch(session, self.row, ids, stretch, first_step=first, last_step=last)
-
-    def ends(self, session: Session, tensor_id: int, one: Window) -> list[tuple[int, float]]:
-        return ends_of(session, self.row, tensor_id, one.stretch, one.first_step, one.last_step)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Imported:
-    """One that the run brought, by its id."""
-
-    row: str
-    statistic_id: int | None
-
-    def between(
-        self, session: Session, ids: Sequence[int], stretch: Stretch, first: int, last: int
-    ) -> Courses:
-        found = [
-            imported_points(session, self.statistic_id, one, stretch, first, last) for one in ids
-        ]
-        return on_common_steps([steps for steps, _ in found], [values for _, values in found])
-
-    def ends(self, session: Session, tensor_id: int, one: Window) -> list[tuple[int, float]]:
-        return [
-            (int(step), float(value))
-            for only in ENDS
-            for step, value in zip(
-                *imported_points(
-                    session,
-                    self.statistic_id,
-                    tensor_id,
-                    one.stretch,
-                    one.first_step,
-                    one.last_step,
-                    only=only,
-                ),
-                strict=True,
-            )
-        ]

@@ -14,9 +14,9 @@ from bifurk_service.stats.spans import Spans, joined, single_steps
 from bifurk_service.store.condensed_bins import Range, bins_in, runs_of, without
 from bifurk_service.store.condensed_courses import STEPS
 from bifurk_service.store.condensed_rows import BINS, LEVELS, span
-from bifurk_service.store.courses import read_stretch
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.outline_pieces import Window, steps_between, window_of
+from bifurk_service.store.stored_statistics import StoredStatistic, stored_statistic
 from bifurk_service.store.timeline import timeline
 
 Narrow: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]
@@ -35,14 +35,14 @@ def read_spans(
     narrow: Narrow,
     attempt: str | None = None,
 ) -> Spans:
-    """A registered statistic along the run's timeline, or of one attempt, T tensors.
+    """A statistic, the table's or the run's own, along its timeline or of an attempt, T tensors.
 
     Stretches are as long as they may be, and single snapshots where nothing is condensed.
     """
     every = select(Tensor.id).where(Tensor.run_id == run_id).order_by(Tensor.id)
-    reader = _Reader(
-        session, statistic, tensor_ids, np.searchsorted(session.scalars(every).all(), tensor_ids)
-    )
+    places = np.searchsorted(session.scalars(every).all(), tensor_ids)
+    stored = stored_statistic(session, run_id, statistic)
+    reader = _Reader(session, stored, tensor_ids, places)
     windows = [window_of(session, one) for one in timeline(session, run_id, attempt)]
     parts = [part for one in windows if one is not None for part in reader.spans(one, narrow)]
     return joined(parts, courses=len(tensor_ids))
@@ -58,7 +58,7 @@ class _Reader:
     def __init__(
         self,
         session: Session,
-        statistic: str,
+        statistic: StoredStatistic,
         tensor_ids: Sequence[int],
         places: NDArray[np.intp],
     ) -> None:
@@ -90,7 +90,7 @@ class _Reader:
         begins, (first, last) = told.begins[known], told.values[:, 0, known].astype(np.int64)
         chosen = narrow(first, last)
         ranges = runs_of(begins[chosen], span(level))
-        bins = bins_in(self._session, attempt_id, level, self._statistic, self._places, ranges)
+        bins = bins_in(self._session, attempt_id, level, self._statistic.row, self._places, ranges)
         chosen &= np.isin(begins, bins.begins)
         low, high = bins.values[..., np.searchsorted(bins.begins, begins[chosen])]
         return Spans(first=first[chosen], last=last[chosen], low=low, high=high), begins[chosen]
@@ -99,12 +99,5 @@ class _Reader:
         steps = steps_between(self._session, window.stretch.attempt_id, first, last)
         if steps is None:
             return None
-        courses = read_stretch(
-            self._session,
-            self._statistic,
-            self._tensor_ids,
-            window.stretch,
-            first_step=steps[0],
-            last_step=steps[1],
-        )
+        courses = self._statistic.between(self._session, self._tensor_ids, window.stretch, *steps)
         return single_steps(courses.steps, courses.values)
