@@ -8,13 +8,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, select, update
+from alembic import command
+from sqlalchemy import delete, insert, select, update
 
 from bifurk.wire import ScalarSummary
 from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.store import condensed_bins, outlines
+from bifurk_service.store.condensed_courses import profile_row
 from bifurk_service.store.courses import learning_rates
-from bifurk_service.store.engine import Database
+from bifurk_service.store.engine import Database, alembic_config
 from bifurk_service.store.logged import keep_last_words
 from bifurk_service.store.models import Attempt, ExtremesRow, Series, SeriesPoint, Snapshot
 from bifurk_service.store.outlined_courses import outlined_rates, outlined_scalar
@@ -22,6 +24,7 @@ from bifurk_service.store.scalars import ScalarPoint, scalar_points
 from bifurk_service.store.series import StatisticSeries
 from tests.database import fresh_database
 from tests.store.outlined import (
+    PROFILES,
     check_imported,
     check_imported_spans,
     check_outlined,
@@ -207,6 +210,24 @@ def test_what_waits_to_be_condensed_is_read_one_by_one(database: Database) -> No
     with database.read() as session:
         assert None not in session.scalars(select(ExtremesRow.places)).all()
     check_outlined(run, 20)
+
+
+def test_what_an_earlier_version_condensed_comes_to_tell_of_profiles(database: Database) -> None:
+    run = WrittenRun(database)
+    run.judge(range(150))
+    write_profiles(run, range(150))
+    condense_due(database, most_seconds=60)
+    rows = select(ExtremesRow.block).where(ExtremesRow.statistic == profile_row(PROFILES[0]))
+    with database.write() as session:
+        session.execute(delete(ExtremesRow).where(ExtremesRow.statistic.like("profile %")))
+    for revision in ("20261210_pieces", "head"):
+        move = command.downgrade if revision != "head" else command.upgrade
+        move(alembic_config(database.url), revision)
+    check_profiles(run, 20)
+    condense_due(database, most_seconds=60)
+    with database.read() as session:
+        assert sorted(session.scalars(rows)) == [0, 1]
+    check_profiles(run, 20)
 
 
 def test_a_run_without_anything_has_no_points(database: Database) -> None:
