@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 
+from tests.drawn import MANY
 from tests.server import Server
 from tests.workers import ByUnit, longest_first
 
@@ -18,6 +20,16 @@ if TYPE_CHECKING:
 
 gc.disable()
 """While modules are imported and tests collected: millions of objects that all stay."""
+
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=not MANY,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("suite")
+"""A busy machine is no defect, nor is what was drawn by chance one of the change that meets it:
+the suite draws the same every time, ``make fuzz`` something else each time."""
 
 
 @pytest.hookimpl(trylast=True)
