@@ -33,6 +33,7 @@ from tests.cli.between import Between, between
 from tests.cli.conftest import Run, document
 from tests.database import fresh_database
 from tests.parts import make_part
+from tests.ports import own_port
 from tests.server import Server
 
 CHECKS = [
@@ -47,9 +48,7 @@ def by_check(findings: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+    return str(own_port())
 
 
 def test_a_fresh_machine_is_well(bifurk: Run, free_port: str) -> None:

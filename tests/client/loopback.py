@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
+from tests.server import DEADLINE_SECONDS
+
 Behaviour: TypeAlias = "Callable[[Handler], None]"
 
 
@@ -84,7 +86,9 @@ class Loopback(ThreadingHTTPServer):
             self._received.append(received)
             self._condition.notify_all()
 
-    def received(self, count: int = 0, *, deadline_seconds: float = 10.0) -> list[Received]:
+    def received(
+        self, count: int = 0, *, deadline_seconds: float = DEADLINE_SECONDS
+    ) -> list[Received]:
         with self._condition:
             arrived = lambda: len(self._received) >= count  # noqa: E731 - a condition, named
             assert self._condition.wait_for(arrived, deadline_seconds), len(self._received)
@@ -125,23 +129,23 @@ def answers(status: int, body: bytes = b"", **headers: str) -> Behaviour:
 
 def hangs(handler: Handler) -> None:
     handler.read_body()
-    handler.server.released.wait(60)
+    handler.server.released.wait(DEADLINE_SECONDS)
     handler.close_connection = True
 
 
 def never_reads(handler: Handler) -> None:
-    handler.server.released.wait(60)
+    handler.server.released.wait(DEADLINE_SECONDS)
     handler.close_connection = True
 
 
 def drips(line: bytes) -> Behaviour:
-    """Sends a line and then one byte every tenth of a second, for ten seconds."""
+    """Sends a line and then one byte every tenth of a second, for a minute."""
 
     def behave(handler: Handler) -> None:
         handler.read_body()
         handler.close_connection = True
         handler.wfile.write(line)
-        for _ in range(100):
+        for _ in range(600):
             if handler.server.released.wait(0.1):
                 return
             handler.wfile.write(b"x")
@@ -158,11 +162,3 @@ def sends(raw: bytes) -> Behaviour:
         handler.close_connection = True
 
     return behave
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

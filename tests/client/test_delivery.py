@@ -26,13 +26,15 @@ from tests.client.loopback import (
     Loopback,
     answers,
     drips,
-    free_port,
     hangs,
     sends,
     serving,
 )
+from tests.ports import own_port
+from tests.server import DEADLINE_SECONDS
 
-SOON_SECONDS = 20.0
+SOON_SECONDS = 50.0
+"""Less than a request may take, which a server that stalls would make last."""
 
 
 def part(sequence: int) -> Request:
@@ -98,7 +100,7 @@ class TestOnline:
     def test_without_a_server_all_waits_on_disk_and_the_next_process_sends_it(
         self, tmp_path: Path, ledger: LossLedger, caplog: pytest.LogCaptureFixture
     ) -> None:
-        port = free_port()
+        port = own_port()
         config = online(tmp_path, f"http://127.0.0.1:{port}")
         delivery = open_delivery(config, ledger)
         for sequence in range(3):
@@ -120,11 +122,11 @@ class TestOnline:
     def test_a_server_that_comes_back_gets_everything_in_order(
         self, tmp_path: Path, ledger: LossLedger
     ) -> None:
-        with serving() as server:
+        port = own_port()
+        with serving(port=port) as server:
             delivery = open_delivery(online(tmp_path, server.url), ledger)
             delivery.put(part(0))
             assert delivery.flush(SOON_SECONDS)
-            port = server.server_port
         delivery.put(part(1))
         delivery.put(part(2))
         assert not delivery.flush(0.2)
@@ -169,7 +171,7 @@ class TestOnline:
                 delivery.put(part(sequence))
             assert not delivery.flush(0.1)
             delivery.close(0.1)
-            assert time.monotonic() - start < 5
+            assert time.monotonic() - start < SOON_SECONDS
             assert len(records(next((tmp_path / "spool").iterdir()))) == 10
 
     def test_a_token_mended_later_costs_nothing_not_even_what_a_dead_process_left(
@@ -233,7 +235,7 @@ class TestOnline:
         self, tmp_path: Path, ledger: LossLedger, caplog: pytest.LogCaptureFixture
     ) -> None:
         (tmp_path / "spool").write_text("a file where the folder should be")
-        delivery = open_delivery(online(tmp_path, f"http://127.0.0.1:{free_port()}"), ledger)
+        delivery = open_delivery(online(tmp_path, f"http://127.0.0.1:{own_port()}"), ledger)
         delivery.put(part(4))
         delivery.close(0.1)
         assert ledger.report().dropped == {"unsent_at_close": 1}
@@ -366,7 +368,7 @@ def run_script(code: str, url: str, folder: Path) -> str:
         [sys.executable, "-c", script, url, str(folder)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -386,8 +388,8 @@ class TestProcesses:
                 sys.exit(0)  # runs the interpreter's whole end, atexit included
             assert os.waitpid(pid, 0)[1] == 0
             delivery.put(part(1))
-            assert delivery.flush(20)
-            delivery.close(20)
+            assert delivery.flush(60)
+            delivery.close(60)
         """
         with serving() as server:
             run_script(code, server.url, tmp_path)
@@ -414,16 +416,16 @@ class TestProcesses:
             stop.set()
             delivery.close(0)
         """
-        run_script(code, f"http://127.0.0.1:{free_port()}", tmp_path)
+        run_script(code, f"http://127.0.0.1:{own_port()}", tmp_path)
 
     def test_what_was_spooled_before_an_abrupt_exit_is_sent_next_time(self, tmp_path: Path) -> None:
-        port = free_port()
+        port = own_port()
         url = f"http://127.0.0.1:{port}"
         abrupt = "for n in range(3): delivery.put(part(n))\nos._exit(0)"
         run_script(abrupt, url, tmp_path)
         run_script(abrupt, url, tmp_path)
         with serving(port=port) as server:
-            run_script("delivery.put(part(9)); delivery.close(20)", url, tmp_path)
+            run_script("delivery.put(part(9)); delivery.close(60)", url, tmp_path)
             assert sequences(server) == [0, 1, 2, 0, 1, 2, 9]
         assert files(tmp_path) == []
 
@@ -432,19 +434,19 @@ class TestProcesses:
             import signal
             delivery.put(part(0))
             signal.signal(signal.SIGALRM, signal.default_int_handler)
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
             try:
+                signal.setitimer(signal.ITIMER_REAL, 0.2)
                 delivery.flush(60)
             except KeyboardInterrupt:
                 print("interrupted")
             delivery.put(part(1))
             delivery.close(0.1)
         """
-        port = free_port()
+        port = own_port()
         url = f"http://127.0.0.1:{port}"
         assert run_script(code, url, tmp_path) == "interrupted\n"
         with serving(port=port) as server:
-            run_script("delivery.close(20)", url, tmp_path)
+            run_script("delivery.close(60)", url, tmp_path)
             assert sequences(server) == [0, 1]
 
     def test_the_interpreter_ends_without_a_close_and_without_a_word(self, tmp_path: Path) -> None:
@@ -452,5 +454,5 @@ class TestProcesses:
             assert any(thread.name == "{THREAD_NAME}" for thread in threading.enumerate())
             delivery.put(part(0))
         """
-        assert run_script(code, f"http://127.0.0.1:{free_port()}", tmp_path) == ""
+        assert run_script(code, f"http://127.0.0.1:{own_port()}", tmp_path) == ""
         assert len(list(tmp_path.glob("*/*.request"))) == 1

@@ -20,11 +20,13 @@ from bifurk.listeners import THREAD_NAME
 from bifurk.monitor import InertMonitor
 from bifurk.testing import InMemoryTransport
 from tests.client.alerting import answer, body, found
-from tests.client.loopback import Handler, free_port, serving
+from tests.client.loopback import Handler, serving
 from tests.client.training import new_training, train
-from tests.server import Server, wait_for
+from tests.ports import own_port
+from tests.server import DEADLINE_SECONDS, Server, wait_for
 
-SOON_SECONDS = 5.0
+SOON_SECONDS = 60.0
+"""Less than what hangs here does."""
 
 
 @pytest.fixture
@@ -41,6 +43,15 @@ def watch() -> Callable[..., bifurk.Monitor]:
         return monitor
 
     return watch
+
+
+@pytest.fixture
+def listening() -> Callable[[], list[threading.Thread]]:
+    """The threads that tell alerts, but for those of former tests."""
+    others = {*threading.enumerate()}
+    return lambda: [
+        thread for thread in {*threading.enumerate()} - others if thread.name == THREAD_NAME
+    ]
 
 
 def go_on(monitor: Any, steps: int = 1) -> None:
@@ -104,12 +115,14 @@ def test_who_comes_late_is_told_what_is_known(watch: Any) -> None:
     assert heard == [("b", "firing"), ("a", "resolved")]
 
 
-def test_they_are_called_on_a_thread_of_their_own_that_waits_for_somebody(watch: Any) -> None:
+def test_they_are_called_on_a_thread_of_their_own_that_waits_for_somebody(
+    watch: Any, listening: Any
+) -> None:
     monitor = watch(answer(found()))
-    assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
+    assert listening() == []
     heard: list[threading.Thread] = []
     monitor.on_alert(lambda alert: heard.append(threading.current_thread()))
-    [thread] = [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
+    [thread] = listening()
     assert thread.daemon
     monitor.close()
     assert heard == [thread]
@@ -117,14 +130,14 @@ def test_they_are_called_on_a_thread_of_their_own_that_waits_for_somebody(watch:
 
 
 def test_a_callable_that_hangs_holds_up_nothing_but_the_close_and_that_in_time(
-    watch: Any, caplog: pytest.LogCaptureFixture
+    watch: Any, listening: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     monitor = watch(answer(found("a")))
     released, begun = threading.Event(), threading.Event()
 
     def hang(alert: bifurk.Alert) -> None:
         begun.set()
-        released.wait(60)
+        released.wait(DEADLINE_SECONDS)
 
     monitor.on_alert(hang)
     assert begun.wait(SOON_SECONDS)
@@ -135,8 +148,7 @@ def test_a_callable_that_hangs_holds_up_nothing_but_the_close_and_that_in_time(
     assert time.monotonic() - began < SOON_SECONDS
     released.set()
     assert "callables given to on_alert have not ended in time" in caplog.text
-    alive = lambda: [t for t in threading.enumerate() if t.name == THREAD_NAME]  # noqa: E731
-    wait_for(lambda: not alive(), "the thread's end", seconds=SOON_SECONDS)
+    wait_for(lambda: not listening(), "the thread's end")
 
 
 def test_one_that_raises_is_logged_once_and_the_others_are_told(
@@ -166,7 +178,7 @@ def test_who_is_too_slow_for_all_the_news_misses_some_and_that_is_said_once(
 
     def slow(alert: bifurk.Alert) -> None:
         begun.set()
-        released.wait(60)
+        released.wait(DEADLINE_SECONDS)
         heard.append(alert.fingerprint)
 
     monitor = watch(answer(found("0")), answer(*(found(str(n)) for n in range(9, 0, -1))))
@@ -193,7 +205,7 @@ def test_the_answer_to_the_end_is_the_last_that_is_told(watch: Any) -> None:
 def test_a_callable_may_end_the_watch(watch: Any) -> None:
     monitor = watch(answer(found()))
     monitor.on_alert(lambda alert: monitor.close())
-    wait_for(lambda: monitor.closed, "the close", seconds=SOON_SECONDS)
+    wait_for(lambda: monitor.closed, "the close")
     monitor.close()
 
 
@@ -207,7 +219,7 @@ def test_what_cannot_be_called_is_refused_behind_the_wall(
 
 
 def test_offline_says_once_that_nobody_will_be_called(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, listening: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, optimizer = new_training()
     with bifurk.watch(model, optimizer, run="r", offline_dir=tmp_path) as monitor:
@@ -215,7 +227,7 @@ def test_offline_says_once_that_nobody_will_be_called(
         monitor.on_alert(print)
         train(model, optimizer, steps=2)
     assert caplog.text.count("in mode 'offline' no server answers") == 1
-    assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
+    assert listening() == []
 
 
 def test_a_monitor_that_does_nothing_calls_nobody() -> None:
@@ -236,7 +248,7 @@ def test_a_forked_child_calls_nobody(watch: Any) -> None:
 
 
 def test_what_an_earlier_process_left_is_answered_about_its_own_attempt(tmp_path: Path) -> None:
-    port = free_port()
+    port = own_port()
 
     def answers_about_its_run(handler: Handler) -> None:
         handler.read_body()
@@ -281,7 +293,7 @@ def test_a_callable_hears_of_weights_that_are_no_numbers_from_a_real_server(
             model.output.weight[0, 0] = float("nan")
         train(model, optimizer, steps=1)
         # No further step: a heartbeat asks for what the snapshot has led to.
-        assert done.wait(30), "nothing was heard"
+        assert done.wait(DEADLINE_SECONDS), "nothing was heard"
     [alert] = [alert for alert in heard if alert.kind == "non_finite"]
     assert (alert.severity, alert.state, alert.detected_step) == ("critical", "firing", 3)
     assert "output.weight" in alert.tensors

@@ -17,13 +17,15 @@ from tests.client.loopback import (
     Behaviour,
     answers,
     drips,
-    free_port,
     hangs,
     never_reads,
     sends,
     serving,
 )
+from tests.ports import own_port
 
+SOON_SECONDS = 30.0
+"""Less than what stalls goes on for, and than a request may take here."""
 REQUEST = Request(
     method="PUT",
     path="/api/v1/projects/p",
@@ -44,7 +46,7 @@ def transport_to(url: str, token: str | None = None) -> Iterator[Transport]:
 
 def test_the_request_arrives_as_it_is_with_the_token_and_the_prefix() -> None:
     with serving() as server, transport_to(f"{server.url}/behind/proxy/", "secret") as transport:
-        response = transport.send(REQUEST, deadline_seconds=5)
+        response = transport.send(REQUEST, deadline_seconds=60)
     [received] = server.received(1)
     assert response.status == 201
     assert (received.method, received.path) == ("PUT", "/behind/proxy/api/v1/projects/p")
@@ -55,14 +57,14 @@ def test_the_request_arrives_as_it_is_with_the_token_and_the_prefix() -> None:
 
 def test_without_a_token_no_authorization_is_sent() -> None:
     with serving() as server, transport_to(server.url) as transport:
-        transport.send(REQUEST, deadline_seconds=5)
+        transport.send(REQUEST, deadline_seconds=60)
     assert "Authorization" not in server.received(1)[0].headers
 
 
 def test_one_connection_serves_many_requests() -> None:
     with serving(answers(200, b"{}"), answers(409, b"no")) as server:
         with transport_to(server.url) as transport:
-            statuses = [transport.send(REQUEST, deadline_seconds=5).status for _ in range(4)]
+            statuses = [transport.send(REQUEST, deadline_seconds=60).status for _ in range(4)]
         ports = {received.client_port for received in server.received(4)}
     assert statuses == [200, 409, 201, 201]
     assert len(ports) == 1
@@ -73,7 +75,7 @@ def test_a_connection_the_server_closed_is_opened_again() -> None:
         serving(answers(201, b"", Connection="close")) as server,
         transport_to(server.url) as transport,
     ):
-        statuses = [transport.send(REQUEST, deadline_seconds=5).status for _ in range(2)]
+        statuses = [transport.send(REQUEST, deadline_seconds=60).status for _ in range(2)]
     assert statuses == [201, 201]
 
 
@@ -82,7 +84,7 @@ def test_answers_carry_status_headers_and_body() -> None:
         serving(answers(429, b"later", Retry_After="7")) as server,
         transport_to(server.url) as transport,
     ):
-        response = transport.send(REQUEST, deadline_seconds=5)
+        response = transport.send(REQUEST, deadline_seconds=60)
     assert (response.status, response.body) == (429, b"later")
     assert response.headers["retry-after"] == "7"
 
@@ -92,18 +94,18 @@ def test_an_endless_answer_is_read_in_part_and_the_next_request_works() -> None:
         serving(answers(200, b"y" * (3 * MAX_REPLY_BYTES))) as server,
         transport_to(server.url) as transport,
     ):
-        first = transport.send(REQUEST, deadline_seconds=5)
-        second = transport.send(REQUEST, deadline_seconds=5)
+        first = transport.send(REQUEST, deadline_seconds=60)
+        second = transport.send(REQUEST, deadline_seconds=60)
     assert first.body == b"y" * MAX_REPLY_BYTES
     assert second.status == 201
 
 
 def test_an_absent_server_is_a_transport_error() -> None:
     with (
-        transport_to(f"http://127.0.0.1:{free_port()}") as transport,
+        transport_to(f"http://127.0.0.1:{own_port()}") as transport,
         pytest.raises(TransportError, match="refused"),
     ):
-        transport.send(REQUEST, deadline_seconds=5)
+        transport.send(REQUEST, deadline_seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +124,8 @@ def test_the_deadline_holds_however_the_server_stalls(behaviour: Behaviour) -> N
             transport.send(REQUEST, deadline_seconds=0.5)
         elapsed = time.monotonic() - start
         server.released.set()
-        assert transport.send(REQUEST, deadline_seconds=5).status == 201
-    assert 0.4 < elapsed < 5
+        assert transport.send(REQUEST, deadline_seconds=60).status == 201
+    assert 0.4 < elapsed < SOON_SECONDS
 
 
 def test_the_deadline_holds_when_the_server_does_not_read() -> None:
@@ -133,7 +135,7 @@ def test_the_deadline_holds_when_the_server_does_not_read() -> None:
         with pytest.raises(TransportError):
             transport.send(large, deadline_seconds=0.5)
         elapsed = time.monotonic() - start
-    assert elapsed < 5
+    assert elapsed < SOON_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -149,8 +151,8 @@ def test_the_deadline_holds_when_the_server_does_not_read() -> None:
 def test_what_is_no_whole_answer_is_a_transport_error(raw: bytes) -> None:
     with serving(sends(raw)) as server, transport_to(server.url) as transport:
         with pytest.raises(TransportError):
-            transport.send(REQUEST, deadline_seconds=5)
-        assert transport.send(REQUEST, deadline_seconds=5).status == 201
+            transport.send(REQUEST, deadline_seconds=60)
+        assert transport.send(REQUEST, deadline_seconds=60).status == 201
 
 
 def test_redirects_are_not_followed_so_the_token_stays() -> None:
@@ -159,7 +161,7 @@ def test_redirects_are_not_followed_so_the_token_stays() -> None:
             serving(answers(307, Location=f"{elsewhere.url}/stolen")) as server,
             transport_to(server.url, "secret") as transport,
         ):
-            assert transport.send(REQUEST, deadline_seconds=5).status == 307
+            assert transport.send(REQUEST, deadline_seconds=60).status == 307
         assert elsewhere.received() == []
 
 
@@ -170,7 +172,7 @@ def test_a_request_that_http_cannot_carry_is_a_transport_error() -> None:
         transport_to(server.url) as transport,
         pytest.raises(TransportError, match="cannot be sent"),
     ):
-        transport.send(broken, deadline_seconds=5)
+        transport.send(broken, deadline_seconds=60)
     assert server.received() == []
 
 
@@ -218,7 +220,7 @@ def test_a_certificate_nobody_vouches_for_is_refused(certificate: Path) -> None:
         transport_to(url, "secret") as transport,
         pytest.raises(TransportError, match="certificate"),
     ):
-        transport.send(REQUEST, deadline_seconds=5)
+        transport.send(REQUEST, deadline_seconds=60)
 
 
 def test_a_trusted_certificate_is_accepted_and_the_deadline_holds_over_tls(
@@ -227,9 +229,9 @@ def test_a_trusted_certificate_is_accepted_and_the_deadline_holds_over_tls(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     slow = drips(b"HTTP/1.1 201 C\r\n\r\n")
     with serving_tls(certificate, answers(201), slow) as url, transport_to(url) as transport:
-        assert transport.send(REQUEST, deadline_seconds=5).status == 201
+        assert transport.send(REQUEST, deadline_seconds=60).status == 201
         start = time.monotonic()
         with pytest.raises(TransportError):
             transport.send(REQUEST, deadline_seconds=0.5)
         elapsed = time.monotonic() - start
-    assert elapsed < 5
+    assert elapsed < SOON_SECONDS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from tests.ports import own_port
 from tests.server import wait_for
 
 DASK = Path(sys.executable).with_name("dask")
@@ -29,7 +29,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = free_port()
+        self._port = own_port()
         self.address = f"tcp://127.0.0.1:{self._port}"
         self._started: list[subprocess.Popen[bytes]] = []
         self._workers: list[tuple[subprocess.Popen[bytes], tuple[str, ...], dict[str, str]]] = []
@@ -105,14 +105,6 @@ def stop_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(30)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def wait_for_slots(engine: Any, slots: int) -> None:

@@ -15,8 +15,8 @@ from bifurk_service.pipeline.cluster import connection
 from bifurk_service.pipeline.cluster.engine import ClusterWorkers
 from bifurk_service.settings import Settings
 from bifurk_service.stats.spectra.grouping import grouped, spectrum_seconds
-from tests.cluster.processes import free_port
 from tests.parts import make_part, put_part
+from tests.ports import own_port
 from tests.server import Server, wait_for
 
 
@@ -42,7 +42,7 @@ def test_tls_without_certificates_is_refused(tmp_path: Path) -> None:
 def test_a_scheduler_that_is_not_there_keeps_nobody_from_sending(
     start_server: Callable[..., Server],
 ) -> None:
-    server = start_server(BIFURK_DASK_SCHEDULER=f"tcp://127.0.0.1:{free_port()}")
+    server = start_server(BIFURK_DASK_SCHEDULER=f"tcp://127.0.0.1:{own_port()}")
     assert put_part(server, make_part(0))[0] == 201
     status, answer = server.request("GET", "/readyz")
     assert status == 200

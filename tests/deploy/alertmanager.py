@@ -10,7 +10,8 @@ from typing import Any
 import urllib3
 import yaml
 
-from tests.deploy.prometheus import found, free_port
+from tests.deploy.prometheus import found
+from tests.ports import own_port
 from tests.server import DEADLINE_SECONDS, wait_for
 
 CONFIG = Path(__file__).parents[2] / "deploy/alertmanager/alertmanager.yml"
@@ -29,7 +30,7 @@ class Alertmanager:
 
     def __init__(self, folder: Path, *, webhook: str) -> None:
         folder.mkdir()
-        port = free_port()
+        port = own_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = folder / "log"
         self._output = self._log.open("wb")

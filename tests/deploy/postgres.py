@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from bifurk_service.store.engine import Database
-from tests.deploy.prometheus import free_port
+from tests.ports import own_port
 from tests.server import DEADLINE_SECONDS, wait_for
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -35,7 +35,7 @@ def running_postgres() -> Iterator[Postgres]:
 
 
 class Postgres:
-    """`postgres` on a free port; user postgres, no password.
+    """`postgres` on a port of its own; user postgres, no password.
 
     It refuses to run as root: there it runs as another user, in a folder that is that user's.
 
@@ -49,7 +49,7 @@ class Postgres:
         self._user = _another_user() if os.geteuid() == 0 else None
         if self._user is not None:
             os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
-        self.port = free_port()
+        self.port = own_port()
         self._log = (self._folder / "log").open("wb")
         data = self._folder / "data"
         arguments = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync", "--no-locale"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import urllib3
 import yaml
 
+from tests.ports import own_port
 from tests.server import DEADLINE_SECONDS, wait_for
 
 CONFIG = Path(__file__).parents[2] / "deploy/prometheus/prometheus.yml"
@@ -73,7 +73,7 @@ class Prometheus:
         self, folder: Path, targets: Mapping[str, str], *, token: str, alertmanager: str = ""
     ) -> None:
         folder.mkdir()
-        port = free_port()
+        port = own_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = folder / "log"
         self._output = self._log.open("wb")
@@ -118,10 +118,3 @@ class Prometheus:
             return self._http.request("GET", f"{self.url}/-/ready").status == 200
         except urllib3.exceptions.HTTPError:
             return False
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -16,9 +16,9 @@ from torch import nn
 
 import bifurk
 from bifurk.monitor import Monitor
-from tests.client.loopback import free_port
 from tests.deploy.postgres import DEBIAN, Postgres, running_postgres
 from tests.parts import make_part, put_part
+from tests.ports import own_port
 from tests.server import Server, wait_for
 
 BEFORE, GONE, AFTER = range(4), range(4, 6), range(6, 9)
@@ -105,7 +105,7 @@ def check_it_goes_on(
     copy_database: Callable[[Server, Path], dict[str, str]],
 ) -> None:
     """A training whose server comes back without what it had acknowledged last."""
-    port = str(free_port())
+    port = str(own_port())
     server = start_server(tmp_path / "data", BIFURK_PORT=port, **environment)
     training = Training(server.url, tmp_path / "spool")
     training.steps(len(BEFORE) - 1)  # the weights before the first step are a snapshot as well

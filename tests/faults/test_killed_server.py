@@ -14,9 +14,9 @@ import pytest
 import urllib3
 
 from bifurk.transport import Request, Response, Urllib3Transport
-from tests.client.loopback import free_port
 from tests.faults.rest import find_run, settled, snapshots
 from tests.faults.training import STEPS, Training, unwatched
+from tests.ports import own_port
 from tests.server import DEADLINE_SECONDS, Server, wait_for
 
 RUN = "killed"
@@ -120,7 +120,7 @@ def test_what_was_acknowledged_is_measured_and_judged_once_and_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     witness = Witness(monkeypatch)
-    port = str(free_port())
+    port = str(own_port())
     server = start_server(tmp_path / "data", BIFURK_PORT=port)
     training = Training()
     monitor = training.watch(RUN, url=server.url, spool_dir=spool_dir)

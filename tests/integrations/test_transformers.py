@@ -42,6 +42,7 @@ from tests.integrations.arrived import (
     of_checkpoints,
 )
 from tests.pipeline.house import House
+from tests.ports import own_port
 
 BLOCK = 16
 BYTES = (Path(__file__).parents[2] / "LICENSE").read_bytes()
@@ -450,7 +451,7 @@ def test_two_processes_post_once(tmp_path: Path) -> None:
         trainer.train()
         os._exit(0)  # gloo's own threads may hang where a forked process takes them down
 
-    port = free_port()
+    port = str(own_port())
     assert in_children(2, rank) == [0, 0]
     seen = left_in(tmp_path / "bifurk")
     assert (seen.steps, seen.state, len(seen.attempts)) == ([0, 2, 4, 6], "finished", 1)
@@ -462,14 +463,6 @@ def test_two_processes_post_once(tmp_path: Path) -> None:
     for name in exact:
         assert last[name].values.data.tobytes() == saved[name].numpy().tobytes()
     assert len(exact) > 20
-
-
-def free_port() -> str:
-    import socket
-
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
 
 
 def test_adapters_are_watched_and_the_frozen_base_is_not(tmp_path: Path, house: House) -> None:

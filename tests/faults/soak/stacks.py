@@ -12,9 +12,9 @@ from typing import Final, Protocol
 import psutil  # type: ignore[import-untyped]
 
 from bifurk_service.store.engine import Database
-from tests.client.loopback import free_port
 from tests.deploy.postgres import Postgres, running_postgres
 from tests.deploy.worker import Worker
+from tests.ports import own_port
 from tests.server import DEADLINE_SECONDS, Server
 
 MEASURE_WORKERS: Final = "1"
@@ -54,7 +54,7 @@ class OneProcess:
 
     def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
-        self._port = free_port()
+        self._port = own_port()
         self._environment = environment
         self.server = self._start()
 
@@ -92,8 +92,8 @@ class SeveralProcesses:
     def __init__(self, data_dir: Path, cluster: Postgres, *, workers: int) -> None:
         self.data_dir = data_dir
         self._cluster = cluster
-        self._url = cluster.bifurk(f"soak-{free_port()}")
-        self._port = free_port()
+        self._url = cluster.bifurk(f"soak-{own_port()}")
+        self._port = own_port()
         self._shared = {"BIFURK_DATABASE_URL": self._url, "BIFURK_PIPELINE": "false"}
         self._workers = {f"worker-{number}": self._work(number) for number in range(workers)}
         self.server = self._serve()
