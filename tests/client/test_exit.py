@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import bifurk
+from tests.server import DEADLINE_SECONDS
 from tests.torch_python import run_with_torch
 
 SCRIPT = """
@@ -39,7 +40,11 @@ def states_left_by(ending: str) -> tuple[list[str], int]:
 
 def run(source: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", source],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
     )
 
 

@@ -19,8 +19,9 @@ from bifurk.step_hooks import StepHooks
 from bifurk.testing import InMemoryTransport
 from bifurk.transport import Request, Response
 from tests.client.training import new_training, train
+from tests.server import wait_for
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 production = pytest.mark.usefixtures("production_wall")
 
@@ -54,7 +55,7 @@ def test_encoding_that_takes_the_whole_deadline_leaves_time_to_tell_the_end(
     monkeypatch.setattr(Encoder, "_encode", slowly)
     transport = InMemoryTransport()
     _, monitor = watched(transport, steps=2)
-    monitor.close(0.5)
+    monitor.close(1.5)
     report = transport.states()[-1]
     assert report["state"] == "finished"
     assert report["loss_report"]["dropped"] == {"unencoded_at_close": 3}
@@ -181,6 +182,8 @@ def interrupted() -> tuple[InMemoryTransport, Any, Session]:
     optimizer, monitor = watched(transport, steps=2)
 
     def interrupt() -> None:
+        # What is behind this one is the last look at the scalars and then the thread's end.
+        wait_for(lambda: monitor._encoder._queue.qsize() == 2, "the close to wait for this thread")
         interrupt_main_thread()
         done.wait(PATIENCE_SECONDS)
 

@@ -22,7 +22,7 @@ from tests.client import wandb_file
 from tests.client.alerting import answer, found
 from tests.client.said import SILENT
 from tests.client.training import new_training, train
-from tests.server import wait_for
+from tests.server import DEADLINE_SECONDS, wait_for
 
 STEPS = 6
 EVERY = 2
@@ -76,7 +76,7 @@ class Recording:
 
 
 def test_a_writer_is_told_the_mean_at_each_snapshot_and_every_news(forwarded: Any) -> None:
-    writer = Recording()
+    writer, before = Recording(), set(threading.enumerate())
     forwarded(writer, writer, alerts=(found(state="resolved"), found()))
     assert writer.scalars == [
         ("bifurk/loss", pytest.approx(mean), step)
@@ -86,7 +86,7 @@ def test_a_writer_is_told_the_mean_at_each_snapshot_and_every_news(forwarded: An
     assert writer.texts[0][1:] == (SAID, 30)
     assert "resolved" in writer.texts[1][1]
     assert writer.threads == {THREAD_NAME}
-    assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
+    assert THREAD_NAME not in {thread.name for thread in {*threading.enumerate()} - before}
 
 
 def test_who_is_told_changes_nothing_in_the_training() -> None:
@@ -137,7 +137,7 @@ def test_a_writer_that_hangs_keeps_nobody(forwarded: Any) -> None:
 
     class Hanging(Recording):
         def add_scalar(self, name: str, value: float, step: int) -> None:
-            released.wait(60)
+            released.wait(DEADLINE_SECONDS)
 
     model, optimizer = new_training()
     transport = InMemoryTransport([answer(), answer(found())])
@@ -146,6 +146,7 @@ def test_a_writer_that_hangs_keeps_nobody(forwarded: Any) -> None:
     heard: list[str] = []
     monitor.on_alert(lambda alert: heard.append(alert.fingerprint))
     train(model, optimizer, steps=4, monitor=monitor)
+    wait_for(lambda: heard, "the alert beside what hangs")
     assert not monitor.flush(0.5), "what hangs has not been forwarded"
     monitor.close(0.5)
     released.set()
@@ -264,7 +265,7 @@ def test_wandb_keeps_every_row_of_the_users_own_and_ours_ride_along(
         found = [r for file in tmp_path.rglob("*.wandb") for r in wandb_file.records(file)]
         return found if "exit" in {r.WhichOneof("record_type") for r in found} else []
 
-    records = wait_for(written, "the end of wandb's file", seconds=20)
+    records = wait_for(written, "the end of wandb's file")
     rows = wandb_file.rows(records)
     first = 1 if numbered else 0
     theirs = [{k: row[k] for k in ("_step", "loss", "accuracy")} for row in rows if "loss" in row]

@@ -12,6 +12,7 @@ from bifurk.courier import Courier
 from bifurk.testing import InMemoryTransport
 from tests.client.alerting import answer, found
 from tests.client.training import new_training, train
+from tests.server import wait_for
 
 
 class Writer:
@@ -37,7 +38,7 @@ class Writer:
         self.all_writers = None
 
 
-def watched(*writers: Writer) -> tuple[Any, Any, bifurk.Monitor]:
+def watched(*writers: Writer) -> tuple[Any, Any, Any]:
     model, optimizer = new_training()
     transport = InMemoryTransport([answer(), answer(found())])
     given: dict[str, Any] = {"every": 1, "log_start": False, "overhead_budget": None}
@@ -53,7 +54,7 @@ def test_a_flush_waits_for_what_is_forwarded(caplog: pytest.LogCaptureFixture) -
     for step in range(5):
         monitor.log(loss=step)
         train(model, optimizer, steps=1)
-    assert writer.asked.wait(10)
+    assert writer.asked.wait(60)
     assert not monitor.flush(0.1)
     assert writer.steps == []
     threading.Timer(0.2, writer.leave.set).start()
@@ -91,10 +92,11 @@ def test_values_that_a_place_was_too_slow_for_are_counted(
     for step in range(4):
         monitor.log(loss=step, accuracy=-step)
         train(model, optimizer, steps=1)
+    # Four snapshots of two names, and the alert of the second answer.
+    wait_for(lambda: monitor._news.forwards._due.total() == 9, "all of it to be due")
     monitor.flush(0.1)
     monitor.close(0.2)
     writer.leave.set()
-    # Four snapshots of two names, and the alert of the second answer.
     assert "9 values and alerts were not forwarded to TensorBoard" in caplog.text
 
 

@@ -102,7 +102,9 @@ def test_a_capture_that_fails_costs_snapshots_and_nothing_else(
     transport = InMemoryTransport()
     model, optimizer = new_training()
     monkeypatch.setattr(Capture, "take", exhausted)
-    with bifurk.watch(model, optimizer, run="r", every=1, transport=transport) as monitor:
+    with bifurk.watch(
+        model, optimizer, run="r", every=1, transport=transport, overhead_budget=None
+    ) as monitor:
         assert train(model, optimizer, monitor=monitor) == unwatched
     report = transport.states()[-1]["loss_report"]
     assert transport.parts() == []
@@ -151,7 +153,7 @@ def test_what_waits_when_the_wall_closes_is_counted_and_frees_its_buffers(
     assert isinstance(monitor, Session)
     train(model, optimizer, steps=4)
     monitor.flush()
-    monitor._encoder.call(lambda: ready.wait(10) and None)
+    monitor._encoder.call(lambda: ready.wait(60) and None)
     monitor.mark("checkpoint")
     train(model, optimizer, steps=8)
     ready.set()

@@ -36,6 +36,7 @@ class Notebook:
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
+        self.others = {*threading.enumerate()}
         self.transport = InMemoryTransport()
         settings = {"run": "cells", "every": 1, "overhead_budget": None}
         shell.user_ns |= {"transport": self.transport, "settings": settings}
@@ -55,6 +56,15 @@ class Notebook:
 
     def __getitem__(self, name: str) -> Any:
         return self.shell.user_ns[name]
+
+    def wait_for_threads(self, *names: str) -> None:
+        """Until only these of ours are there: those that end have ended."""
+
+        def threads() -> list[str]:
+            ours = (thread.name for thread in {*threading.enumerate()} - self.others)
+            return sorted(name for name in ours if name.startswith("bifurk"))
+
+        wait_for(lambda: threads() == list(names), f"{names} alone")
 
     def close(self) -> None:
         if "monitor" in self.shell.user_ns:
@@ -94,16 +104,6 @@ def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebo
     shell.reset(new_session=False)
     shell.restore_sys_module_state()
     InteractiveShell.clear_instance()
-
-
-def left(*names: str) -> None:
-    """Only these threads of ours are there, as soon as those that end have ended."""
-
-    def threads() -> list[str]:
-        ours = (thread.name for thread in threading.enumerate())
-        return sorted(name for name in ours if name.startswith("bifurk"))
-
-    wait_for(lambda: threads() == list(names), f"{names} alone", seconds=10)
 
 
 def test_a_cell_that_ends_with_the_monitor_shows_it(notebook: Notebook) -> None:
@@ -180,9 +180,9 @@ def test_a_cell_that_is_run_again_begins_a_new_attempt_and_leaks_nothing(
     for _ in range(RERUNS):
         notebook.run(cell)
         heard = ["bifurk-alerts"] if "on_alert" in cell else []
-        left(*heard, "bifurk-encode", "bifurk-send")
+        notebook.wait_for_threads(*heard, "bifurk-encode", "bifurk-send")
     notebook.run("monitor.close()")
-    left()
+    notebook.wait_for_threads()
     attempts = notebook.attempts()
     assert len(attempts) == RERUNS
     assert [states for _, states in attempts] == [["running", "finished"]] * RERUNS
@@ -205,9 +205,9 @@ def main():
 """
     notebook.run(cell + "trained = 0")
     assert isinstance(notebook.fail("main()"), ZeroDivisionError)
-    left("bifurk-encode", "bifurk-send")
+    notebook.wait_for_threads("bifurk-encode", "bifurk-send")
     notebook.run("trained = 1\nmonitor, kept, _ = main()\nassert monitor.flush()")
-    left("bifurk-encode", "bifurk-send")
+    notebook.wait_for_threads("bifurk-encode", "bifurk-send")
     assert [states for _, states in notebook.attempts()] == [["running", "finished"], ["running"]]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.server import DEADLINE_SECONDS
 from tests.torch_python import run_with_torch
 
 SCRIPT = """
@@ -109,7 +110,11 @@ def test_python_tells_nobody_the_code_that_ends_its_main_process(tmp_path: Path)
     script = tmp_path / "train.py"
     script.write_text(AT_EXIT)
     process = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
     )
     assert process.returncode == 3
     assert process.stdout == f"{[None] * 4}\n"

@@ -29,6 +29,7 @@ from bifurk.spool_folder import records
 from bifurk.transport import Request
 from bifurk.waiting import Slot, WaitingLine
 from bifurk.wire import SLUG_PATTERN
+from tests.server import DEADLINE_SECONDS
 
 TARGET = "http://127.0.0.1:9"
 ATTEMPT = "/api/v1/projects/p/runs/r/attempts/a1"
@@ -265,7 +266,7 @@ class TestBadDisks:
             print(spool.pending(), ledger.report().dropped, ledger.report().lost_sequences)
         """
         with in_another_process(code, tmp_path) as process:
-            output, _ = process.communicate(timeout=30)
+            output, _ = process.communicate(timeout=DEADLINE_SECONDS)
         assert output == "2 {'disk_full': 1} ((1, 1),)\n"
 
     def test_a_folder_that_vanished_is_counted_as_unwritable(
@@ -509,7 +510,7 @@ class TestPassingOn:
         with in_another_process(code, tmp_path) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "child\n"
-            process.wait(timeout=10)
+            process.wait(timeout=DEADLINE_SECONDS)
             heir = open_spool(tmp_path, target=TARGET, max_bytes=1 << 20, ledger=LossLedger())
             assert drain(heir) == [0]
             heir.close()

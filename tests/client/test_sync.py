@@ -24,6 +24,7 @@ from bifurk.sync import Summary, sync
 from bifurk.testing import FailingTransport, InMemoryTransport
 from bifurk.transport import Request, Response, TransportError
 from tests.client.loopback import Loopback, answers, hangs, serving
+from tests.server import DEADLINE_SECONDS
 
 
 def part(name: str) -> Request:
@@ -249,13 +250,15 @@ class TestCommand:
             )
             server.received(2)
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=DEADLINE_SECONDS)
         assert process.returncode == 2
         assert "interrupted" in errors
         assert "Traceback" not in errors
         assert len(records(folder)) == 2
         with serving() as server:
-            done = subprocess.run([*command, "--url", server.url], check=True, timeout=30)
+            done = subprocess.run(
+                [*command, "--url", server.url], check=True, timeout=DEADLINE_SECONDS
+            )
             assert done.returncode == 0
             assert arrived(server) == ["2", "3"]
 
@@ -265,7 +268,7 @@ class TestCommand:
             "heavy = {'torch', 'fastapi', 'sqlalchemy', 'typer', 'bifurk_service'};"
             "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
         )
-        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=DEADLINE_SECONDS)
 
 
 class TestManyRanks:

@@ -80,9 +80,9 @@ class TestFailingTransport:
             target=lambda: answers.append(transport.send(STATE, deadline_seconds=60))
         )
         thread.start()
-        assert transport.attempted.wait(10)
+        assert transport.attempted.wait(60)
         transport.release()
-        thread.join(10)
+        thread.join(60)
         assert [answer.status for answer in answers] == [201]
 
 
@@ -109,7 +109,7 @@ class TestManualClock:
         clock.advance(9)
         assert clock.wait_for_sleeper() == 1
         clock.advance(2)
-        thread.join(10)
+        thread.join(60)
         assert woke_at == [11]
 
     def test_a_sleeper_wakes_when_notified(self) -> None:
@@ -125,7 +125,7 @@ class TestManualClock:
         clock.wait_for_sleeper()
         with condition:
             condition.notify_all()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
         assert clock.now() == 0
 

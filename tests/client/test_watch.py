@@ -307,7 +307,7 @@ def test_flush_waits_for_everything_and_says_when_it_could_not() -> None:
         train(model, optimizer, steps=2)
         assert monitor.flush(0.05) is False
         transport.open.set()
-        assert monitor.flush(10) is True
+        assert monitor.flush(60) is True
         assert steps_of(transport.parts()) == [0, 1, 2]
 
 
@@ -321,10 +321,10 @@ def test_snapshots_taken_faster_than_encoded_are_counted_not_waited_for(
     monitor._encoder.call(busy.set)
 
     def keep_busy() -> None:
-        done.wait(10)
+        done.wait(60)
 
     monitor._encoder.call(keep_busy)
-    assert busy.wait(10)
+    assert busy.wait(60)
     train(model, optimizer, steps=12)
     done.set()
     monitor.close()
@@ -381,8 +381,8 @@ def test_over_budget_the_interval_doubles_and_a_mark_says_so(
     transport: InMemoryTransport, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, optimizer = new_training()
-    with watch(model, optimizer, transport, every=2, overhead_budget=1e-9):
-        train(model, optimizer, steps=40)
+    with watch(model, optimizer, transport, every=2, overhead_budget=1e-9) as monitor:
+        train(model, optimizer, steps=40, each_step=lambda _: monitor.flush())
     parts = transport.parts()
     marks = [mark for part in parts for mark in part.manifest.marks]
     assert (marks[0].kind, marks[0].details) == ("interval", {"from": 2, "to": 4})
