@@ -45,9 +45,9 @@ def profile_row(name: str) -> str:
     return f"profile {name}"
 
 
-def imported_row(statistic_id: int) -> str:
-    """The row of a run's own statistic: a course a tensor, by the ids of the run's."""
-    return f"imported {statistic_id}"
+def imported_row(place: int) -> str:
+    """The row of one of a run's own statistics, by its place among them: a course a tensor."""
+    return f"imported {place}"
 
 
 def profile_roles(session: Session, run_id: int) -> list[str]:
@@ -130,8 +130,12 @@ def _profiles(session: Session, attempt: Attempt, places: Places) -> dict[str, E
 
 
 def _imported(session: Session, attempt: Attempt, places: Places) -> dict[str, Extremes]:
-    run = ImportedStatistic.run_id == attempt.run_id
-    if session.scalar(select(ImportedStatistic.id).where(run).limit(1)) is None:
+    own = ImportedStatistic.run_id == attempt.run_id
+    brought = session.scalars(
+        select(ImportedStatistic.id).where(own).order_by(ImportedStatistic.id)
+    )
+    statistics = {statistic_id: place for place, statistic_id in enumerate(brought)}
+    if not statistics:
         return {}
     every = select(Tensor.id).where(Tensor.run_id == attempt.run_id).order_by(Tensor.id)
     tensors = session.scalars(every).all()
@@ -148,9 +152,9 @@ def _imported(session: Session, attempt: Attempt, places: Places) -> dict[str, E
     values: dict[int, NDArray[np.float64]] = {}
     for statistic_id, tensor_id, step, value in session.execute(query):
         if step in places:
-            own = values.setdefault(statistic_id, _none(tensors))
-            own[places[step], number[tensor_id]] = np.nan if value is None else value
-    return {imported_row(statistic_id): _row(own) for statistic_id, own in values.items()}
+            course = values.setdefault(statistics[statistic_id], _none(tensors))
+            course[places[step], number[tensor_id]] = np.nan if value is None else value
+    return {imported_row(place): _row(course) for place, course in values.items()}
 
 
 def _none(courses: Sequence[object]) -> NDArray[np.float64]:

@@ -99,10 +99,15 @@ def imported_series(
 
 def imported_id(session: Session, run_id: int, statistic: str) -> int | None:
     """Of one of a run's own statistics; None where it has brought none of this name."""
-    query = select(ImportedStatistic.id).where(
-        ImportedStatistic.run_id == run_id, ImportedStatistic.name == statistic
+    return imported_ids(session, run_id).get(statistic)
+
+
+def imported_ids(session: Session, run_id: int) -> dict[str, int]:
+    """Ids of a run's own statistics by name, in the order they came."""
+    query = select(ImportedStatistic.name, ImportedStatistic.id).where(
+        ImportedStatistic.run_id == run_id
     )
-    return session.scalar(query)
+    return dict(session.execute(query.order_by(ImportedStatistic.id)).all())
 
 
 def imported_points(

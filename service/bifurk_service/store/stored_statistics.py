@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.store.condensed_courses import imported_row
 from bifurk_service.store.courses import Courses, on_common_steps, read_stretch
-from bifurk_service.store.imports import ENDS, imported_id, imported_points
+from bifurk_service.store.imports import ENDS, imported_ids, imported_points
 from bifurk_service.store.outline_pieces import Window
 from bifurk_service.store.series import ends_of
 from bifurk_service.store.timeline import Stretch
@@ -21,8 +21,9 @@ def stored_statistic(session: Session, run_id: int, name: str) -> StoredStatisti
     """One of the table, or one that the run has brought; without any value where it is neither."""
     if name in BY_NAME:
         return OfTable(row=name)
-    found = imported_id(session, run_id, name)
-    return OfRun(row=imported_row(found or 0), statistic_id=found)
+    own = imported_ids(session, run_id)
+    place = list(own).index(name) if name in own else len(own)
+    return OfRun(row=imported_row(place), statistic_id=own.get(name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class OfTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfRun:
-    """One that the run has brought, by its id; ``row`` names its rows of what is condensed."""
+    """One that the run has brought; ``row`` names its rows of what is condensed."""
 
     row: str
     statistic_id: int | None
