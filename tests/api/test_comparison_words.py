@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from bifurk_service.api.comparison_shapes import (
     ComparedTensorAnswer,
@@ -52,6 +52,7 @@ def test_what_chance_alone_would_show_is_not_spoken_of() -> None:
 def parted(layer: int | None, step: int, **more: Any) -> PartedAnswer:
     fields: dict[str, Any] = {
         "statistic": "std", "this": 0.06, "other": 0.02, "ratio": 3.0, "statistics": ["std"],
+        "exact": True,
         **more,
     }  # fmt: skip
     return PartedAnswer(tensor=tensor(layer), step=step, **fields)
@@ -60,7 +61,8 @@ def parted(layer: int | None, step: int, **more: Any) -> PartedAnswer:
 def parting(*tensors: PartedAnswer, **more: Any) -> PartingAnswer:
     fields: dict[str, Any] = {
         "levels": {}, "matrices": 9, "common_steps": 130, "first_step": 0, "last_step": 258,
-        "first_difference": tensors[0].step if tensors else None,
+        "first_difference": tensors[0].step if tensors else None, "first_difference_exact": True,
+        "exact": all(one.exact for one in tensors),
         "last_together": tensors[0].step - 2 if tensors else None,
         **more,
     }  # fmt: skip
@@ -144,6 +146,38 @@ def test_runs_that_differ_within_the_usual_do_not_part() -> None:
     assert sentences(found)[1] == (
         "They do not part: no matrix stays apart by more than is usual (130 common steps, "
         "0 to 258). The first difference of any size is at step 10."
+    )
+
+
+LONG: Final = {"common_steps": None, "first_difference_exact": False}
+"""Of runs of which extremes of stretches were compared."""
+
+
+def test_of_long_runs_it_is_told_what_was_compared() -> None:
+    apart = parting(parted(0, 100), **LONG)
+    assert sentences(comparison(parting=apart))[1].startswith(
+        "They part at step 100 and no difference was found until step 98 (common steps 0 to 258). "
+    )
+    later = parting(parted(0, 100), first_difference=20, **LONG)
+    assert sentences(comparison(parting=later))[1].startswith(
+        "They part at step 100, after differences found within the usual from step 20 on ("
+    )
+    earlier = parting(parted(0, 100, exact=False), **LONG)
+    assert sentences(comparison(parting=earlier))[1].startswith(
+        "They are apart from step 100 on, or from earlier: no more was read, and what is "
+        "condensed does not tell (common steps 0 to 258). There the std of h.0.w is 0.06 "
+    )
+    assert sentences(comparison(parting=parting(**LONG)))[1] == (
+        "They do not part: no difference was found (common steps 0 to 258; of most stretches the "
+        "least and greatest values were compared)."
+    )
+    unsaid = parting(first_difference=10, exact=False, **LONG)
+    assert sentences(comparison(parting=unsaid))[1].startswith(
+        "Whether they part is not told: too little was read, and what is condensed does not tell ("
+    )
+    within = parting(first_difference=10, **LONG)
+    assert sentences(comparison(parting=within))[1].endswith(
+        "The first difference that was found, among extremes of stretches, is at step 10."
     )
 
 

@@ -99,7 +99,11 @@ def test_runs_are_held_against_each_other_at_steps_that_are_whole(past: Past) ->
     with past.database.read() as session:
         side = past.run.id, find_tensors(session, past.run.id)
         parting = parting_of(session, side, side)
-    assert 128 < parting.common_steps == len(whole) < 640
+        over_extremes = parting_of(session, side, side, most_points=0)
+    assert 128 < len(whole) < 640
+    assert parting.common_steps == len(whole)
+    assert (parting.first_difference, over_extremes.first_difference) == (None, None)
+    assert (over_extremes.first_step, over_extremes.last_step) == (whole[0], whole[-1])
     assert (parting.first_step, parting.last_step) == (whole[0], whole[-1])
 
 

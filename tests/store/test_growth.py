@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import event, insert, select, text, update
 
+from bifurk_service.api.partings import parting_of
 from bifurk_service.detect.rates import may_jump
 from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.pipeline.dispatch import Dispatch
@@ -19,6 +20,7 @@ from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.workers import Workers
 from bifurk_service.store import (
     backlog,
+    common_steps,
     fitting,
     leases,
     live,
@@ -29,6 +31,7 @@ from bifurk_service.store import (
     snapshots,
     sums,
     timeline,
+    whole_steps,
 )
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Session
@@ -46,10 +49,12 @@ from bifurk_service.store.outlined_profiles import outlined_profiles
 from bifurk_service.store.outlined_series import Asked, outlined_series
 from bifurk_service.store.rate_changes import neighbours_that_may_jump
 from bifurk_service.store.run_sizes import run_bytes
+from bifurk_service.store.series import find_tensors
 from bifurk_service.store.span_courses import read_spans
 from bifurk_service.store.spectra import nearest_singular_values
 from bifurk_service.store.thinned_ranges import thinned_ranges
 from tests.database import fresh_database
+from tests.instructions import instructions_of
 from tests.store.outlined import OWN, PROFILES, write_imports, write_profiles
 from tests.written_run import WrittenRun
 
@@ -128,6 +133,15 @@ QUERIES: Final[dict[str, Query]] = {
     ),
     "which blobs are known": lambda s, _a, n: snapshots.known_blobs(
         s, [f"p/r/first/{n.id - 1}", "p/r/first/none"]
+    ),
+    "the newest step that two runs have": lambda s, a, _n: common_steps.common_steps(
+        s, *[common_steps.reaches(s, timeline.timeline(s, a.run_id))] * 2, limit=1, newest=True
+    ),
+    "a stored step near another": lambda s, a, n: whole_steps.nearest_whole(
+        s, timeline.timeline(s, a.run_id), n.step - 303
+    ),
+    "where two runs part": lambda s, a, _n: parting_of(
+        s, *[(a.run_id, find_tensors(s, a.run_id))] * 2, most_points=0
     ),
     "a scalar at a glance": lambda s, a, _n: scalars.scalar_sketch(s, a.run_id, "loss", points=8),
 }
@@ -212,18 +226,4 @@ def instructions(run: WrittenRun, query: Query) -> int:
     with run.database.read() as session:
         attempt = session.get_one(Attempt, run.attempt)
         newest = session.scalars(select(Snapshot).order_by(Snapshot.sequence.desc()).limit(1)).one()
-        query(session, attempt, newest)
-        connection: Any = session.connection().connection.driver_connection
-        count = 0
-
-        def step() -> int:
-            nonlocal count
-            count += 1
-            return 0
-
-        connection.set_progress_handler(step, 1)
-        try:
-            query(session, attempt, newest)
-        finally:
-            connection.set_progress_handler(None, 1)
-        return count
+        return instructions_of(session, lambda: query(session, attempt, newest))

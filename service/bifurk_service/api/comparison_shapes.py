@@ -46,6 +46,9 @@ class PartedAnswer(Shape):
 
     tensor: TensorReference
     step: int
+    exact: bool = Field(
+        description="False where it may have parted earlier: no more of a long run was read."
+    )
     statistic: str
     this: float
     other: float
@@ -60,11 +63,19 @@ class PartingAnswer(Shape):
         description="What is more than usual: |ln(this/other)|, or |this - other|."
     )
     matrices: int = Field(description="How many tensors were judged: those of two dimensions.")
-    common_steps: int
+    common_steps: int | None = Field(description="Null for long runs: not counted.")
     first_step: int | None
     last_step: int | None
     first_difference: int | None = Field(description="The first step with any difference at all.")
+    first_difference_exact: bool = Field(
+        description="False where of stretches of long runs only extremes were compared: there may "
+        "be a difference before the first that was found."
+    )
     last_together: int | None = Field(description="The last common step before they part.")
+    exact: bool = Field(
+        description="False where tensors may have parted earlier than it says, or unsaid: no more "
+        "of long runs was read."
+    )
     tensors: list[PartedAnswer] = Field(description="Those that part, the earliest first.")
 
 

@@ -69,19 +69,37 @@ def _compared(comparison: ComparisonAnswer, this: str, other: str) -> str:
 def _parting(parting: PartingAnswer, this: str, other: str) -> list[str]:
     if parting.first_step is None:
         return ["They have no step in common, so where they part cannot be told."]
-    span = (
-        f"{_count(parting.common_steps, 'common step')}, "
-        f"{parting.first_step} to {parting.last_step}"
-    )
-    if parting.first_difference is None:
+    span = _span(parting)
+    if parting.first_difference is None and parting.first_difference_exact:
         return [f"They do not part: every compared statistic is the same ({span})."]
+    if parting.first_difference is None:
+        compared = "of most stretches the least and greatest values were compared"
+        return [f"They do not part: no difference was found ({span}; {compared})."]
     if parting.tensors:
         return [_onset(parting, this, other, span), _which(parting)]
-    if parting.matrices:
+    if parting.matrices and not parting.exact:
+        said = (
+            "Whether they part is not told: too little was read, and what is condensed does not "
+            f"tell ({span})."
+        )
+    elif parting.matrices:
         said = f"They do not part: no matrix stays apart by more than is usual ({span})."
     else:
         said = f"Where runs part is told of matrices, and none is compared ({span})."
-    return [f"{said} The first difference of any size is at step {parting.first_difference}."]
+    return [f"{said} {_difference(parting)} is at step {parting.first_difference}."]
+
+
+def _span(parting: PartingAnswer) -> str:
+    steps = f"{parting.first_step} to {parting.last_step}"
+    if parting.common_steps is None:
+        return f"common steps {steps}"
+    return f"{_count(parting.common_steps, 'common step')}, {steps}"
+
+
+def _difference(parting: PartingAnswer) -> str:
+    if parting.first_difference_exact:
+        return "The first difference of any size"
+    return "The first difference that was found, among extremes of stretches,"
 
 
 def _thinned(*sides: tuple[SideAnswer, str]) -> list[str]:
@@ -93,13 +111,20 @@ def _thinned(*sides: tuple[SideAnswer, str]) -> list[str]:
 
 def _onset(parting: PartingAnswer, this: str, other: str, span: str) -> str:
     lead = parting.tensors[0]
-    if parting.last_together is None:
+    if not parting.exact:
+        when = (
+            f"They are apart from step {lead.step} on, or from earlier: no more was read, and what "
+            "is condensed does not tell"
+        )
+    elif parting.last_together is None:
         when = f"They are apart from their first common step on, {lead.step}"
     elif lead.step == parting.first_difference:
-        when = f"They part at step {lead.step} and are equal until step {parting.last_together}"
+        equal = "are equal" if parting.first_difference_exact else "no difference was found"
+        when = f"They part at step {lead.step} and {equal} until step {parting.last_together}"
     else:
+        found = "differences" if parting.first_difference_exact else "differences found"
         when = (
-            f"They part at step {lead.step}, after differences within the usual "
+            f"They part at step {lead.step}, after {found} within the usual "
             f"from step {parting.first_difference} on"
         )
     return f"{when} ({span}). There {_change(lead, this, other)}."

@@ -39,14 +39,16 @@ from bifurk_service.stats.distributions.comparison import Distances, distances
 from bifurk_service.stats.pooling import distribution_of
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.stats.value import NoValue
+from bifurk_service.store.common_steps import common_steps, reaches
 from bifurk_service.store.engine import Session
 from bifurk_service.store.measurements import statistics_at
 from bifurk_service.store.models import Snapshot, Tensor
 from bifurk_service.store.run_lists import RunSummary
 from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.series import find_tensors
-from bifurk_service.store.snapshot_lists import measured_steps
 from bifurk_service.store.thinned_ranges import thinned_ranges
+from bifurk_service.store.timeline import Stretch, timeline
+from bifurk_service.store.whole_steps import count_whole, whole_ends
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["distributions"])
 
@@ -171,27 +173,32 @@ def _steps(
             )
         return step, with_step
     if step is None and with_step is None:
-        mine, theirs = (
-            measured_steps(session, run.id, attempt)
-            for run, attempt in zip(runs, attempts, strict=True)
+        courses = [
+            timeline(session, run.id, attempt) for run, attempt in zip(runs, attempts, strict=True)
+        ]
+        newest = common_steps(
+            session, *(reaches(session, one) for one in courses), limit=1, newest=True
         )
-        common = set(mine) & set(theirs)
-        if not common:
-            raise NotFoundError(
-                f"runs {this.id} and {other.id} have no step in common: {_told(this.id, mine)}, "
-                f"{_told(other.id, theirs)}; name `step` and `with_step`"
+        if not newest:
+            mine, theirs = (
+                _told(session, run.id, course) for run, course in zip(runs, courses, strict=True)
             )
-        return max(common), max(common)
+            raise NotFoundError(
+                f"runs {this.id} and {other.id} have no step in common: {mine}, {theirs}; name "
+                "`step` and `with_step`"
+            )
+        return newest[0], newest[0]
     return (
         with_step if step is None else step,
         step if with_step is None else with_step,
     )
 
 
-def _told(run_id: int, steps: Sequence[int]) -> str:
-    if not steps:
+def _told(session: Session, run_id: int, course: Sequence[Stretch]) -> str:
+    ends = whole_ends(session, course)
+    if ends is None:
         return f"run {run_id} has no measured snapshot yet"
-    return f"run {run_id} has {len(steps)} from {steps[0]} to {steps[-1]}"
+    return f"run {run_id} has {count_whole(session, course)} from {ends.first} to {ends.last}"
 
 
 def _side(

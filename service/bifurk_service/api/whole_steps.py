@@ -6,7 +6,8 @@ from bifurk_service.errors import NotFoundError
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Snapshot
 from bifurk_service.store.queries import snapshot_at
-from bifurk_service.store.snapshot_lists import measured_steps
+from bifurk_service.store.timeline import timeline
+from bifurk_service.store.whole_steps import nearest_whole
 
 
 def whole_snapshot(
@@ -20,8 +21,7 @@ def whole_snapshot(
     snapshot = snapshot_at(session, run_id, step, attempt)
     if not snapshot.thinned:
         return snapshot
-    whole = measured_steps(session, run_id, attempt)
-    nearest = min(whole, key=lambda one: abs(one - snapshot.step), default=None)
+    nearest = nearest_whole(session, timeline(session, run_id, attempt), snapshot.step)
     hint = "none is whole" if nearest is None else f"the nearest that is whole is {nearest}"
     raise NotFoundError(
         f"step {snapshot.step} of run {run_id} is thinned: of its stretch only the least and "

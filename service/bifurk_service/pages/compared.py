@@ -12,14 +12,16 @@ from bifurk_service.api.grants import visible_run
 from bifurk_service.errors import NotFoundError
 from bifurk_service.pages.forks import LayerGroup, layer_groups
 from bifurk_service.pages.views import CompareView
+from bifurk_service.store.common_steps import common_steps, reaches
 from bifurk_service.store.engine import Session
 from bifurk_service.store.measurements import statistics_at
 from bifurk_service.store.models import Snapshot, Tensor
 from bifurk_service.store.queries import snapshot_at
 from bifurk_service.store.run_lists import RunSummary
 from bifurk_service.store.series import find_tensors
-from bifurk_service.store.snapshot_lists import measured_steps
+from bifurk_service.store.timeline import Stretch, timeline
 from bifurk_service.store.tokens import Grant
+from bifurk_service.store.whole_steps import Ends, nearest_whole, whole_ends
 
 MATRIX_DIMENSIONS = 2
 CHOSEN_BY = "std"
@@ -90,12 +92,8 @@ def compared(session: Session, grant: Grant, view: CompareView) -> Compared | No
     if not view.a:
         return None
     runs = [visible_run(session, int(one), grant) for one in (view.a, view.b or view.a)]
-    stored = [measured_steps(session, run.id) for run in runs]
-    for run, steps in zip(runs, stored, strict=True):
-        if not steps:
-            raise NotFoundError(f"run {run.id} ({_title(run)}) has no measured snapshot yet")
     asked = [int(one) if one else None for one in (view.a_step, view.b_step)]
-    chosen_steps = _steps(stored, asked, one_run=runs[0].id == runs[1].id)
+    chosen_steps = _steps(session, runs, asked)
     this, other = (
         ComparedSide(
             run=run,
@@ -119,24 +117,35 @@ def matching(
 
 
 def _steps(
-    stored: Sequence[Sequence[int]], asked: Sequence[int | None], *, one_run: bool
+    session: Session, runs: Sequence[RunSummary], asked: Sequence[int | None]
 ) -> tuple[int, int]:
     """Which step of each: of one run its last and its first, of two the newest that both have."""
-    mine, theirs = stored
+    courses = [timeline(session, run.id) for run in runs]
+    mine, theirs = (_ends(session, run, course) for run, course in zip(runs, courses, strict=True))
     first, second = asked
-    if one_run:
-        return _nearest(mine, first, mine[-1]), _nearest(theirs, second, theirs[0])
-    common = set(mine) & set(theirs)
-    newest = max(common) if common else None
-    return (
-        _nearest(mine, first if first is not None else second, newest or mine[-1]),
-        _nearest(theirs, second if second is not None else first, newest or theirs[-1]),
+    if runs[0].id == runs[1].id:
+        wanted = (first, mine.last), (second, theirs.first)
+    else:
+        newest = common_steps(
+            session, *(reaches(session, one) for one in courses), limit=1, newest=True
+        )
+        either = second if first is None else first, first if second is None else second
+        wanted = (
+            (either[0], newest[0] if newest else mine.last),
+            (either[1], newest[0] if newest else theirs.last),
+        )
+    this, other = (
+        otherwise if step is None else nearest_whole(session, course, step) or 0
+        for course, (step, otherwise) in zip(courses, wanted, strict=True)
     )
+    return this, other
 
 
-def _nearest(steps: Sequence[int], asked: int | None, otherwise: int) -> int:
-    wanted = otherwise if asked is None else asked
-    return min(steps, key=lambda step: abs(step - wanted))
+def _ends(session: Session, run: RunSummary, course: Sequence[Stretch]) -> Ends:
+    ends = whole_ends(session, course)
+    if ends is None:
+        raise NotFoundError(f"run {run.id} ({_title(run)}) has no measured snapshot yet")
+    return ends
 
 
 def _wholes(session: Session, run_id: int) -> dict[str, Tensor]:

@@ -39,12 +39,16 @@ class Course:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parted:
-    """A statistic of a tensor that stays apart: since which step, and the values at that step."""
+    """A statistic of a tensor that stays apart: since which step, and the values at that step.
+
+    ``exact`` is false where it may have parted earlier, and no earlier step was looked at.
+    """
 
     statistic: str
     step: int
     this: float
     other: float
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
