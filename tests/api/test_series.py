@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bifurk_service.stats.registry import STATISTICS
-from bifurk_service.stats.thinning import thin
+from bifurk_service.stats.thinning import thin, thin_intervals
 from tests.api.filling import BROKEN_AT, SNAPSHOTS, Caller, Filled, broken_part
 
 STEPS = [sequence * 10 for sequence in range(SNAPSHOTS)]
@@ -86,6 +86,26 @@ def test_thinning_keeps_every_extreme_and_both_ends(anyone: Caller, filled: Fill
     assert {thinned["steps"][0], thinned["steps"][-1]} == {STEPS[0], STEPS[-1]}
     assert max(thinned["values"]) == max(whole["values"]) == 1
     assert BROKEN_AT * 10 in thinned["steps"]
+    assert (whole["reduced"], thinned["reduced"]) == (False, True)
+
+
+def test_scalars_that_fit_are_given_whole(anyone: Caller, filled: Filled) -> None:
+    whole, few = (
+        anyone.get(f"/api/v1/runs/{filled.run}/scalars/loss{q}") for q in ("", "?points=8")
+    )
+    assert few == whole
+    assert whole["reduced"] is False
+
+
+@pytest.mark.parametrize("points", [8, 11, 100])
+def test_thinned_intervals_keep_extreme_means_minima_and_maxima(points: int) -> None:
+    mean, low, high = np.random.default_rng(points).standard_normal((3, 500))
+    low[7] = mean[8] = np.nan
+    kept = thin_intervals(mean, low, high, points)
+    assert kept.size <= points
+    assert {0, 499} <= set(kept.tolist())
+    wanted = {np.nanargmin(mean), np.nanargmax(mean), np.nanargmin(low), np.nanargmax(high)}
+    assert wanted <= set(kept.tolist())
 
 
 @pytest.mark.parametrize("points", [4, 5, 10, 99, 1000])

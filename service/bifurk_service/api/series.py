@@ -34,7 +34,7 @@ from bifurk_service.api.schemas import (
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME, Nature
-from bifurk_service.stats.thinning import thin, thin_between
+from bifurk_service.stats.thinning import thin, thin_intervals
 from bifurk_service.store.imports import imported_statistics
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.outlined_courses import outlined_scalar
@@ -192,13 +192,9 @@ def _bounded(
 
 
 def _intervals(found: Sequence[ScalarPoint], most: int) -> Sequence[ScalarPoint]:
-    """At most so many, among them those with extreme means, minima and maxima."""
-    if len(found) <= most:
-        return found
     columns = [(one.mean, one.min, one.max) for one in found]
-    mean, low, high = np.array(columns, dtype=np.float64).T
-    kept = np.union1d(thin(mean, most // 2), thin_between(low, high, most // 2))
-    return [found[place] for place in kept]
+    mean, low, high = np.array(columns, dtype=np.float64).reshape(-1, 3).T
+    return [found[place] for place in thin_intervals(mean, low, high, most)]
 
 
 def _series(tensor: Tensor, stat: str, series: StatisticSeries, points: int) -> SeriesAnswer:

@@ -34,6 +34,20 @@ def thin_between(
     return np.unique(np.concatenate(([0], lowest, highest, [low.size - 1])))
 
 
+def thin_intervals(
+    mean: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], points: int
+) -> NDArray[np.int64]:
+    """Indices of at most ``points`` intervals with extreme means, minima and maxima, and the ends.
+
+    Args:
+        mean, low, high: of each interval, float64 [N], NaN without one. points: at least 8.
+    """
+    if mean.size <= points:
+        return np.arange(mean.size, dtype=np.int64)
+    half = points // 2
+    return np.union1d(thin(mean, half), thin_between(low, high, half))
+
+
 def first_lowest(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Of each stretch the first index of its smallest value; none of a stretch that is all NaN.
 
