@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-PATIENCE_SECONDS = 30.0
+from tests.server import DEADLINE_SECONDS
+
 DRIP_SECONDS = 1.0
 HOP_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding"})
 """What concerns one connection and is not passed on."""
@@ -83,7 +84,7 @@ class Gateway(ThreadingHTTPServer):
     def __init__(self, fault: Fault | None, *, backend: str) -> None:
         self._fault = fault
         self.backend = backend
-        self.http = urllib3.PoolManager(retries=False, timeout=PATIENCE_SECONDS)
+        self.http = urllib3.PoolManager(retries=False, timeout=DEADLINE_SECONDS)
         self._condition = threading.Condition()
         self.healed = threading.Event()
         self.connections: list[socket.socket] = []
@@ -118,7 +119,7 @@ class Gateway(ThreadingHTTPServer):
     def wait_for_faulted(self, count: int) -> None:
         """Until this many requests have met the fault."""
         with self._condition:
-            met = self._condition.wait_for(lambda: len(self.faulted) >= count, PATIENCE_SECONDS)
+            met = self._condition.wait_for(lambda: len(self.faulted) >= count, DEADLINE_SECONDS)
         assert met, self.faulted
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -11,7 +11,7 @@ from bifurk.sender import REQUEST_SECONDS
 from tests.faults import gateway as faults
 from tests.faults.gateway import Fault, gateway
 from tests.faults.rest import find_run, sequences_lost, settled
-from tests.faults.training import SNAPSHOTS, STEPS, Training, unwatched
+from tests.faults.training import SNAPSHOTS, STEPS, Training, encoded, unwatched
 from tests.server import Server
 
 PASSING: dict[str, Fault | None] = {
@@ -101,6 +101,7 @@ def test_a_close_waits_no_longer_than_it_was_told(house: Server, spool_dir: Path
         monitor = training.watch("short-close", url=server.url, spool_dir=spool_dir)
         training.run(monitor)
         server.wait_for_faulted(1)
+        encoded(monitor)
         began = time.monotonic()
         monitor.close(deadline_seconds=0.5)
         assert time.monotonic() - began < REQUEST_SECONDS
@@ -128,6 +129,7 @@ def test_a_refused_token_is_said_once_and_all_waits_for_the_right_one(
         training = Training()
         monitor = training.watch("no-token", url=server.url, spool_dir=spool_dir)
         training.run(monitor)
+        encoded(monitor)
         assert not monitor.flush(0.2)
         monitor.close(deadline_seconds=0.5)
     assert training.outcome() == unwatched()

@@ -11,7 +11,7 @@ import pytest
 from tests.command import WORLD
 from tests.faults.gateway import gateway
 from tests.faults.rest import settled, snapshots
-from tests.faults.training import SNAPSHOTS, STEPS, Training, unwatched
+from tests.faults.training import SNAPSHOTS, STEPS, Training, encoded, unwatched
 from tests.server import Server
 
 HOUR_SECONDS = 3600.0
@@ -50,6 +50,7 @@ def test_a_training_whose_clock_is_set_back_sends_what_an_earlier_one_left(
         earlier = Training()
         monitor = earlier.watch("client-clock", attempt="earlier", **where)
         earlier.run(monitor)
+        encoded(monitor)
         monitor.close(deadline_seconds=0.5)
         set_back(monkeypatch)
         later = Training()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rest import settled
+from tests.faults.rest import find_run, settled, snapshots
 from tests.faults.training import SNAPSHOTS, STEPS, Training, unwatched
 from tests.faults.watched_process import WatchedProcess
 from tests.server import Server
@@ -35,9 +35,17 @@ def test_an_exception_in_the_loop_passes_and_is_told_as_failed(
     assert settled(house, run, judged=SNAPSHOTS)["state"] == "failed"
 
 
+def arrived(server: Server, run: str) -> int:
+    """How many of its snapshots the server has."""
+    found = find_run(server, run)
+    return len(snapshots(server, found)) if found else 0
+
+
 def test_ctrl_c_ends_the_training_and_is_told_as_failed(house: Server, spool_dir: Path) -> None:
-    client = WatchedProcess("ctrl-c", steps=100_000, url=house.url, spool_dir=str(spool_dir))
-    client.signal_at(STEPS, signal.SIGINT)
+    client = WatchedProcess(
+        "ctrl-c", steps=STEPS + 1, rests_at=STEPS, url=house.url, spool_dir=str(spool_dir)
+    )
+    client.signal_at(STEPS, signal.SIGINT, once=lambda: arrived(house, "ctrl-c") >= SNAPSHOTS)
     _, errors = client.wait()
     assert errors.rstrip().endswith("KeyboardInterrupt")
     run = settled(house, "ctrl-c", judged=SNAPSHOTS)

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.gateway import gateway
 from tests.faults.rest import sequences_lost, settled
 from tests.faults.small_disk import fill, make_read_only, mounted
-from tests.faults.training import SNAPSHOTS, STEPS, Training, unwatched
+from tests.faults.training import SNAPSHOTS, STEPS, Training, encoded, unwatched
 from tests.faults.watched_process import WatchedProcess, digest
 from tests.server import Server
 
@@ -35,6 +35,7 @@ def test_what_a_full_disk_does_not_take_is_counted_and_judged_over(
         training = Training()
         monitor = training.watch("full-disk", url=server.url, spool_dir=small_disk / "spool")
         training.run(monitor)
+        encoded(monitor)
         assert not monitor.flush(0.5)
         server.heal()
         assert monitor.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,15 @@ class Witness:
 
     def _strike(self) -> None:
         if self.victim is not None:
-            self.workers += psutil.Process(self.victim.process.pid).children(recursive=True)
+            self.workers += measuring(self.victim)
             self._killer = threading.Timer(self._moment_seconds, self.victim.kill)
             self.victim = None
             self._killer.start()
+
+
+def measuring(server: Server) -> list[psutil.Process]:
+    """The processes that it has to measure with, once there was something to measure."""
+    return list(psutil.Process(server.process.pid).children(recursive=True))
 
 
 def seen(server: Server) -> tuple[Any, Any]:
@@ -130,6 +136,8 @@ def test_what_was_acknowledged_is_measured_and_judged_once_and_in_order(
         witness.wait_for_death(server)
         server = start_server(tmp_path / "data", BIFURK_PORT=port)
         assert monitor.flush()
+        if moment == MOMENTS_SECONDS[0]:
+            wait_for(partial(measuring, server), "a server that measures")
     training.run(monitor)
     monitor.close()
     assert training.outcome() == unwatched(STEPS * ROUNDS)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.deploy.tokens import create_token, said
 from tests.faults.rest import snapshots
-from tests.faults.training import SNAPSHOTS, STEPS, Training, unwatched
+from tests.faults.training import SNAPSHOTS, STEPS, Training, encoded, unwatched
 from tests.server import Server
 
 MORE_SNAPSHOTS = 3
@@ -33,6 +33,7 @@ def test_what_a_revoked_token_may_not_send_is_sent_with_the_next(
     assert monitor.flush()
     said({"BIFURK_DATA_DIR": str(data_dir)}, "token", "revoke", "1")
     training.run(monitor)
+    encoded(monitor)
     assert not monitor.flush(0.5)
     monitor.close(deadline_seconds=0.5)
     assert training.outcome() == unwatched(2 * STEPS)

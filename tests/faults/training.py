@@ -17,6 +17,8 @@ from torch import nn
 
 import bifurk
 from bifurk.monitor import Monitor
+from bifurk.session import Session
+from tests.server import DEADLINE_SECONDS
 
 PROJECT = "faults"
 EVERY = 8
@@ -117,6 +119,12 @@ class Training:
             numpy_state=pickle.dumps(np.random.get_state()),  # noqa: NPY002 - see above
             python_state=pickle.dumps(random.getstate()),
         )
+
+
+def encoded(monitor: Monitor) -> None:
+    """Waits until every snapshot so far has come to the outbox, or found no room there."""
+    assert isinstance(monitor, Session)
+    assert monitor._encoder.drain(DEADLINE_SECONDS)
 
 
 @cache

@@ -12,13 +12,15 @@ import pickle
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tests.faults.training import STEPS, Outcome, Training
+from tests.faults.training import STEPS, Outcome, Training, encoded
+from tests.server import wait_for
 from tests.torch_python import TorchPython
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,7 @@ class WatchedProcess:
     Args:
         run: the run's name. settings: for ``watch``; paths as text.
         steps: how many it trains. file_bytes: the largest file it may write.
+        rests_at: the step after which it waits for a signal, if it does.
         ending: ``close``, ``return`` (leaves it to the interpreter), ``raise`` or ``os._exit``.
     """
 
@@ -38,19 +41,22 @@ class WatchedProcess:
         run: str,
         *,
         steps: int = STEPS,
+        rests_at: int | None = None,
         ending: str = "close",
         file_bytes: int | None = None,
         **settings: Any,
     ) -> None:
-        told = {"run": run, "steps": steps, "ending": ending, "file_bytes": file_bytes}
+        told: dict[str, Any] = {"run": run, "steps": steps, "rests_at": rests_at}
+        told |= {"ending": ending, "file_bytes": file_bytes}
         self.process = TorchPython(
             ["-m", __name__, json.dumps({**told, "settings": settings})], folder=ROOT
         )
 
-    def signal_at(self, step: int, number: signal.Signals) -> None:
-        """Sends a signal as soon as the child says that it has done this step."""
+    def signal_at(self, step: int, number: signal.Signals, *, once: Callable[[], object]) -> None:
+        """Sends a signal when the child says that it has done this step, and something is so."""
         for line in self.process.stdout:
             if line.strip() == str(step):
+                wait_for(once, "the moment of the signal")
                 self.process.send_signal(number)
                 return
         raise AssertionError(f"step {step} was never done:\n{self.wait()[1]}")
@@ -78,10 +84,17 @@ def main(told: dict[str, Any]) -> None:
     if told["file_bytes"] is not None:
         limit = told["file_bytes"]
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    training.run(monitor, steps=told["steps"], each_step=lambda step: print(step, flush=True))
+
+    def each_step(step: int) -> None:
+        print(step, flush=True)
+        if step == told["rests_at"]:
+            signal.pause()
+
+    training.run(monitor, steps=told["steps"], each_step=each_step)
     if told["ending"] == "raise":
         raise ValueError("the loss is NaN")
     if told["ending"] == "os._exit":
+        encoded(monitor)
         os._exit(3)
     if told["ending"] == "close":
         monitor.close()
