@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from bifurk_service.detect.base import Detection
-from bifurk_service.detect.branch_split import BranchSplit, allowed_rest
+from bifurk_service.detect.branch_split import BranchSplit
+from bifurk_service.detect.parting_null import allowed_rest
 from bifurk_service.detect.two_groups import part
 from bifurk_service.stats.registry import BY_NAME
 from tests.detect.layers import (

@@ -15,22 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bifurk_service.detect.base import Detection, State
+from bifurk_service.detect.branch_look import Look
 from bifurk_service.detect.course import on_course, own_units
+from bifurk_service.detect.layer_distance import apart_by
 from bifurk_service.detect.layer_history import LayerHistory
 from bifurk_service.detect.layer_onset import layer_onset
 from bifurk_service.detect.least_change import least_change_of
 from bifurk_service.detect.memory import Memory
-from bifurk_service.detect.prediction_error import MEDIAN_VARIANCE
+from bifurk_service.detect.parting_null import allowed_rest
+from bifurk_service.detect.prediction_error import MEDIAN_VARIANCE, SURELY
 from bifurk_service.detect.robust_fit import GAUSSIAN_MAD, SECOND_DIFFERENCE_SD
 from bifurk_service.detect.two_groups import Array, Mask, Parting, part
 from bifurk_service.domain import Clock, TensorInfo
 from bifurk_service.stats.registry import Nature, Statistic
 
-NULL_LAYERS: Final = (6, 8, 12, 16, 24, 48)
-NULL_REST: Final = (0.003, 0.007, 0.023, 0.041, 0.067, 0.114)
-"""By number of layers, 1 - R^2 below which the best parting of evenly spread numbers comes once in
-ten thousand draws (of Gaussian ones, which part less well, far more seldom): 400,000 to a million
-draws each, best cut, at least three on either side. In between by logarithms."""
 SAME_SPLIT: Final = 0.75
 """Share of the layers at which a split counts as the one told before: others may join it."""
 RESOLUTION: Final = 1e-9
@@ -71,23 +69,10 @@ class BranchSplitParameters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Look:
-    """A window with which groups are judged, and how far back."""
-
-    window: int
-    ends: int
-    lookback: int
-
-    @property
-    def rounds(self) -> int:
-        return self.window + self.lookback
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Found:
     """A group that stands parted now: its layers' series, and which lie in the upper branch."""
 
-    look: _Look
+    look: Look
     score: float
     members: NDArray[np.int64]
     upper: Mask
@@ -106,7 +91,10 @@ class BranchSplit:
     ) -> None:
         self._statistic = statistic
         self._parameters = parameters or BranchSplitParameters()
-        self._looks = _looks(self._parameters)
+        self._looks = tuple(
+            Look.of(window, ends=self._parameters.ends, lookback=self._parameters.lookback)
+            for window in self._parameters.windows
+        )
         self._layers = LayerHistory(
             self._looks[-1].rounds,
             restarts_at_interval=statistic.nature is Nature.STATIONARY,
@@ -153,7 +141,12 @@ class BranchSplit:
             mask = self._judged(look) & went_on[:, None]
             if not mask.any():
                 continue
-            parting = part(self._layers.moved(look.window, ends=look.ends), mask)
+            moved = self._layers.moved(look.window, ends=look.ends)
+            # The means of two branches are no farther apart than their layers.
+            mask &= (apart_by(moved, mask) > SURELY * self._least_gap)[:, None]
+            if not mask.any():
+                continue
+            parting = part(moved, mask)
             scores = self._scores(parting, mask, look)
             for group in np.flatnonzero(scores >= 1).tolist():
                 if not self._lasts(group, look, mask, parting):
@@ -166,7 +159,7 @@ class BranchSplit:
             for detection in self._tell(group, best.get(group))
         ]
 
-    def _judged(self, look: _Look) -> Mask:
+    def _judged(self, look: Look) -> Mask:
         """Which layers a window holds against one another, [G, L]."""
         least = self._parameters.least_layers
         mask = self._layers.taking_part(look.rounds)
@@ -176,7 +169,7 @@ class BranchSplit:
         mask &= (mask.sum(axis=1) >= least)[:, None]
         return mask
 
-    def _found(self, group: int, look: _Look, mask: Mask, parting: Parting, score: float) -> _Found:
+    def _found(self, group: int, look: Look, mask: Mask, parting: Parting, score: float) -> _Found:
         return _Found(
             look=look,
             score=score,
@@ -186,7 +179,7 @@ class BranchSplit:
             apart=float(parting.apart[group]),
         )
 
-    def _scores(self, parting: Parting, mask: Mask, look: _Look) -> Array:
+    def _scores(self, parting: Parting, mask: Mask, look: Look) -> Array:
         """Distance of the means in units of the spread within, over its threshold; 0 for none."""
         parameters = self._parameters
         rest = allowed_rest(mask.sum(axis=1))
@@ -200,7 +193,7 @@ class BranchSplit:
         scores: Array = np.where(enough & clear & far, np.minimum(score, LARGEST_SCORE), 0.0)
         return scores
 
-    def _lasts(self, group: int, look: _Look, mask: Mask, parting: Parting) -> bool:
+    def _lasts(self, group: int, look: Look, mask: Mask, parting: Parting) -> bool:
         """Whether the parting stands out of the layers' own noise and is not of this round only."""
         parameters, one = self._parameters, slice(group, group + 1)
         if parting.apart[group] <= parameters.noise * self._noise(group, mask[group], look):
@@ -215,7 +208,7 @@ class BranchSplit:
                 return False
         return True
 
-    def _noise(self, group: int, mask: Mask, look: _Look) -> float:
+    def _noise(self, group: int, mask: Mask, look: Look) -> float:
         """Standard deviation that a layer's own noise gives its displacement; and its rounding."""
         series = self._layers.groups.members[group][mask]
         values = self._layers.history.values[series, -look.rounds :]
@@ -273,13 +266,6 @@ class BranchSplit:
         )
 
 
-def allowed_rest(layers: NDArray[np.int64]) -> Array:
-    """What R^2 may leave over for a parting of so many layers to stand out, float64 [G]."""
-    size = np.log(np.maximum(layers, NULL_LAYERS[0]))
-    rest: Array = np.exp(np.interp(size, np.log(NULL_LAYERS), np.log(NULL_REST)))
-    return rest
-
-
 def _is_told(told: NDArray[np.int64], upper: Mask) -> bool:
     known = told >= 0
     if not known.any():
@@ -287,17 +273,6 @@ def _is_told(told: NDArray[np.int64], upper: Mask) -> bool:
     same = float(np.mean((told == 1)[known] == upper[known]))
     # Branches that close again part as they did, the other way round.
     return max(same, 1 - same) >= SAME_SPLIT
-
-
-def _looks(parameters: BranchSplitParameters) -> tuple[_Look, ...]:
-    return tuple(
-        _Look(
-            window=window,
-            ends=min(parameters.ends, window // 3),
-            lookback=min(parameters.lookback, window // 3),
-        )
-        for window in parameters.windows
-    )
 
 
 def _least_gap(statistic: Statistic, parameters: BranchSplitParameters) -> float:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.history import History
+from bifurk_service.detect.medians import masked_median
 from bifurk_service.detect.memory import Memory
-from bifurk_service.detect.robust_fit import masked_median
 from bifurk_service.detect.seam import Seam
 from bifurk_service.domain import Clock
 from bifurk_service.stats.registry import Statistic
@@ -62,7 +62,7 @@ class Collapsed:
         self._memory.grow(len(values))
         known = valid & np.isfinite(values)
         safe = np.where(known, values, 0.0)
-        past = masked_median(self._history.values, self._history.known)
+        past = self._past(safe)
         fallen = known & (safe < self._parameters.share * past)
         fired = fallen & ~self._memory["fallen"]
         detections = [
@@ -72,6 +72,14 @@ class Collapsed:
         self._memory["fallen"] = np.where(known, fallen, self._memory["fallen"])
         self._history.push(clock.step, safe, known & ~fallen & (safe > 0))
         return detections
+
+    def _past(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The past's median, [S]; 0 where a value is too large for any share of its largest."""
+        largest = self._history.values.max(axis=1)
+        rows = np.flatnonzero(values < self._parameters.share * largest)
+        past = np.zeros(len(values))
+        past[rows] = masked_median(self._history.values[rows], self._history.known_in(rows))
+        return past
 
     def snapshot(self) -> State:
         """See ``Detector``."""

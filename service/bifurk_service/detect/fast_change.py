@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.course import on_course, own_units
 from bifurk_service.detect.history import History
+from bifurk_service.detect.medians import masked_median
 from bifurk_service.detect.memory import Memory
 from bifurk_service.detect.regime_shift import RegimeShift, RegimeShiftParameters
-from bifurk_service.detect.robust_fit import Array, Mask, masked_median
+from bifurk_service.detect.robust_fit import Array, Mask
 from bifurk_service.detect.seam import Seam
 from bifurk_service.domain import Clock
 from bifurk_service.stats.registry import Statistic
@@ -120,6 +121,7 @@ class FastChange:
     def _large(self, clock: Clock, rows: NDArray[np.intp]) -> list[Detection]:
         history = self._history
         rows = rows[history.counts[rows] >= NEWEST + LEAST_PAST]
+        rows = rows[np.ptp(history.values[rows], axis=1) >= self._limits.large]
         values, past = history.values[rows], self._past(clock, rows)
         before = masked_median(values[:, :-NEWEST], past)
         after = np.median(values[:, -NEWEST:], axis=1)
@@ -135,7 +137,7 @@ class FastChange:
         ago = clock.sequence - self._memory["sequences"][rows, :-NEWEST]
         near = ago < self._limits.within + NEWEST
         near[:, -LEAST_PAST:] = True
-        reached = self._history.known[rows, :-NEWEST] & near
+        reached = self._history.known_in(rows)[:, :-NEWEST] & near
         oldest: Mask = reached & (np.cumsum(reached, axis=1) <= OLDEST)
         return oldest
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bifurk_service.detect.base import State
+
+MOST_EDGES: Final = 32
+"""Between rows with and without a value, up to which rows are moved stretch by stretch."""
 
 
 class History:
@@ -34,6 +40,12 @@ class History:
         )
         return places
 
+    def known_in(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which places of some of the series hold a value, bool [R, length]."""
+        missing = self.length - self.counts[rows, None]
+        places: NDArray[np.bool_] = np.arange(self.length) >= missing
+        return places
+
     def grow(self, series: int) -> None:
         """Adds empty series at the end until there are that many."""
         added = series - len(self.counts)
@@ -47,11 +59,9 @@ class History:
 
     def push(self, step: int, values: NDArray[np.float64], valid: NDArray[np.bool_]) -> None:
         """Takes one value of every valid series; values float64 [S], valid bool [S]."""
-        moved = np.flatnonzero(valid)
-        for ring, new in ((self.steps, float(step)), (self.values, values[moved])):
-            ring[moved, :-1] = ring[moved, 1:]
-            ring[moved, -1] = new
-        self.counts[moved] = np.minimum(self.counts[moved] + 1, self.length)
+        shift_in(self.steps, float(step), valid)
+        shift_in(self.values, values, valid)
+        self.counts = np.minimum(self.counts + valid, self.length)
 
     def forget(self, series: NDArray[np.bool_], *, keep: NDArray[np.int64] | int = 0) -> None:
         """Drops all but the newest ``keep`` values of the chosen series, bool [S]."""
@@ -75,6 +85,31 @@ class History:
         rows = np.flatnonzero(self.counts)
         self.steps = _with_rows(state["steps"], rows, of=len(self.counts))
         self.values = _with_rows(state["values"], rows, of=len(self.counts))
+
+
+def shift_in(
+    ring: NDArray[np.float64], newest: NDArray[np.float64] | float, valid: NDArray[np.bool_]
+) -> None:
+    """Puts a value behind those of every valid row, whose oldest goes; other rows stay untouched.
+
+    Args:
+        ring: float64 [S, N].
+        newest: float64 [S], or one for all. valid: bool [S].
+    """
+    edges = np.flatnonzero(valid[1:] != valid[:-1]) + 1
+    values = np.broadcast_to(newest, len(ring))
+    if len(edges) > MOST_EDGES or not ring.flags.c_contiguous:
+        rows = np.flatnonzero(valid)
+        ring[rows, :-1] = ring[rows, 1:]
+        ring[rows, -1] = values[rows]
+        return
+    bounds = [0, *edges.tolist(), len(ring)]
+    for first, last in pairwise(bounds):
+        if first < last and valid[first]:
+            # Rows in one piece: what moves into a row's end from the next is its newest's place.
+            flat = ring[first:last].reshape(-1)
+            flat[:-1] = flat[1:]
+            ring[first:last, -1] = values[first:last]
 
 
 def _with_rows(

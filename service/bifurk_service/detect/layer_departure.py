@@ -20,15 +20,17 @@ from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.course import on_course, own_units
 from bifurk_service.detect.layer_distance import (
     Centre,
+    apart_by,
     from_neighbours,
     from_the_middle,
     leaving,
     spread,
     usual_spread,
 )
-from bifurk_service.detect.layer_history import LayerHistory, median
+from bifurk_service.detect.layer_history import LayerHistory
 from bifurk_service.detect.layer_onset import layer_onset
 from bifurk_service.detect.least_change import least_change_of
+from bifurk_service.detect.medians import masked_median, median
 from bifurk_service.detect.memory import Memory
 from bifurk_service.detect.prediction_error import MEDIAN_VARIANCE
 from bifurk_service.detect.robust_fit import (
@@ -36,7 +38,6 @@ from bifurk_service.detect.robust_fit import (
     SECOND_DIFFERENCE_SD,
     Array,
     Mask,
-    masked_median,
 )
 from bifurk_service.detect.shift_scores import SCALE_EFFICIENCY
 from bifurk_service.domain import Clock, TensorInfo
@@ -150,14 +151,15 @@ class LayerDeparture:
         if not mask.any():
             return
         moved = self._layers.moved(window, ends=self._ends(window))
+        # No layer is farther from others, or from any median, than these are apart.
+        groups = np.flatnonzero(apart_by(moved, mask) > self._least_change)
+        if not len(groups):
+            return
+        moved, mask = moved[groups], mask[groups]
         for centre in (from_the_middle, from_neighbours):
-            distance, judged = centre(moved, mask)
-            out = leaving(distance, judged, clear=parameters.clear)
-            far = np.abs(distance) > np.maximum(
-                parameters.threshold * spread(distance, judged)[:, None], self._least_change
-            )
-            for group in np.flatnonzero((out & far).any(axis=1)).tolist():
-                scores = self._scores(group, window, mask[group], centre)
+            for row in self._far(*centre(moved, mask)).tolist():
+                group = int(groups[row])
+                scores = self._scores(group, window, mask[row], centre)
                 for place in np.flatnonzero(scores >= 1).tolist():
                     one = _Found(
                         place=place,
@@ -168,6 +170,16 @@ class LayerDeparture:
                     best = found.setdefault(group, {}).setdefault(place, one)
                     if one.score > best.score:
                         found[group][place] = one
+
+    def _far(self, distance: Array, judged: Mask) -> NDArray[np.intp]:
+        """The groups, rows of [G, L], in which a layer stands apart and is far out."""
+        parameters, sizes = self._parameters, np.abs(distance)
+        out = leaving(distance, judged, clear=parameters.clear) & (sizes > self._least_change)
+        rows = np.flatnonzero(out.any(axis=1))
+        if not len(rows):
+            return rows
+        limit = parameters.threshold * spread(distance[rows], judged[rows])
+        return rows[(out[rows] & (sizes[rows] > limit[:, None])).any(axis=1)]
 
     def _scores(self, group: int, window: int, mask: Mask, centre: Centre) -> Array:
         """How far out every layer is, over the threshold, in all rounds held, [L]; 0 for none."""

@@ -8,8 +8,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from bifurk_service.detect.layer_history import median
-from bifurk_service.detect.robust_fit import Array, Mask, masked_median, robust_sigma
+from bifurk_service.detect.medians import masked_median, median
+from bifurk_service.detect.robust_fit import Array, Mask, robust_sigma
 
 NEIGHBOURHOOD: Final = 5
 """A layer and two on either side; the median of what they moved by survives two departures."""
@@ -20,6 +20,14 @@ LEAST_INNER: Final = 6
 
 Centre: TypeAlias = Callable[[Array, Mask], tuple[Array, Mask]]
 """From values and mask, [G, L] by depth, to distances and for which layers there are any."""
+
+
+def apart_by(values: Array, mask: Mask) -> Array:
+    """From the smallest to the largest of each group, [G]; below 0 where there is none."""
+    largest = np.max(np.where(mask, values, -np.inf), axis=1, initial=-np.inf)
+    smallest = np.min(np.where(mask, values, np.inf), axis=1, initial=np.inf)
+    apart: Array = largest - smallest
+    return apart
 
 
 def from_the_middle(values: Array, mask: Mask) -> tuple[Array, Mask]:

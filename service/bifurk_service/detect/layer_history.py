@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bifurk_service.detect.base import State
 from bifurk_service.detect.history import History
+from bifurk_service.detect.medians import median
 from bifurk_service.detect.memory import Memory
 from bifurk_service.detect.role_groups import role_groups
 from bifurk_service.detect.seam import Seam
@@ -104,11 +105,3 @@ class LayerHistory:
             history.forget(lost)
         memory["fresh"] = memory["fresh"] & ~moved
         return goes_on
-
-
-def median(values: Array) -> Array:
-    """Median along the last axis; of few values, faster than numpy's own."""
-    ordered = np.sort(values, axis=-1)
-    count = values.shape[-1]
-    middle: Array = (ordered[..., (count - 1) // 2] + ordered[..., count // 2]) / 2
-    return middle

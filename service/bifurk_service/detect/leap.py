@@ -55,6 +55,13 @@ def leaps(times: Array, values: Array, known: Mask, needed: Array) -> tuple[Arra
     return np.where(bent < plain, lesser, newest), np.minimum(bent, plain)
 
 
+def newest_leap(values: Array) -> Array:
+    """The newest leap of series [S, N >= 6], [S]; ``leaps`` finds none that is larger."""
+    middle = _median_of_three(values[:, -2 * LEAP_SPAN :])
+    leap: Array = middle[:, -1] - middle[:, 0]
+    return leap
+
+
 def leap_thresholds(longest: int, *, threshold: float) -> Array:
     """By number of values, 0 to ``longest``: wider by Student's quantile than at the longest."""
     past = np.maximum(np.arange(longest + 1) - 3 * LEAP_SPAN + 1, 1)

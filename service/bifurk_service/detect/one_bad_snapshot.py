@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.course import on_course, own_units
 from bifurk_service.detect.history import History
-from bifurk_service.detect.robust_fit import GAUSSIAN_MAD, masked_median
+from bifurk_service.detect.medians import masked_median
+from bifurk_service.detect.robust_fit import GAUSSIAN_MAD
 from bifurk_service.detect.seam import Seam
 from bifurk_service.domain import Clock
 from bifurk_service.stats.registry import Nature, Statistic
@@ -94,7 +95,7 @@ class OneBadSnapshot:
         return returned
 
     def _judge(self, rows: NDArray[np.intp]) -> list[Detection]:
-        values, known = self._history.values[rows], self._history.known[rows]
+        values, known = self._history.values[rows], self._history.known_in(rows)
         bend = np.abs(np.diff(values, n=2, axis=1))
         # The last two second differences hold the value in question. Those of exactly zero tell a
         # stand-still or the number format, and no noise.

@@ -6,12 +6,13 @@ from typing import Final
 
 import numpy as np
 
+from bifurk_service.detect.medians import masked_median, median_size
 from bifurk_service.detect.robust_fit import (
+    GAUSSIAN_MAD,
     Array,
     Mask,
     Miss,
     lag_one,
-    masked_median,
     robust_sigma,
 )
 
@@ -25,6 +26,20 @@ CAUTION: Final = 1.7
 """Standard errors by which a correlation is taken to be larger than it looks."""
 TIES: Final = 0.1
 """Share of equal neighbours from which on values are taken to be rounded to a grain."""
+SURELY: Final = 0.999
+"""Keeps a bound on the safe side of rounding."""
+
+
+def least_error(found: Miss, mask: Mask, scale: int) -> Array:
+    """What ``noise_error`` is at least, [S]: that of white noise without a fit's own error.
+
+    Args:
+        found: fits of any degree. mask: of their reference points, bool [S, N] or [1, N].
+        scale: how many points follow.
+    """
+    sigma = GAUSSIAN_MAD * median_size(found.residuals, mask)
+    error: Array = SURELY * np.sqrt(MEDIAN_VARIANCE / scale) * sigma
+    return error
 
 
 def noise_error(found: Miss, mask: Mask, *, degree: int, scale: int) -> Array:

@@ -21,14 +21,14 @@ from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.course import on_course, own_units
 from bifurk_service.detect.gradual_rate import GradualRate
 from bifurk_service.detect.history import History
-from bifurk_service.detect.leap import LEAP_SPAN, LEAST_VALUES
+from bifurk_service.detect.leap import LEAP_SPAN, LEAST_VALUES, newest_leap
 from bifurk_service.detect.least_change import least_change_of
 from bifurk_service.detect.memory import Memory
 from bifurk_service.detect.robust_fit import Array, Mask, basis_of, miss
 from bifurk_service.detect.seam import Seam
 from bifurk_service.detect.shift_onset import onset_of
 from bifurk_service.detect.shift_scores import ShiftTest, lesser
-from bifurk_service.detect.shift_window import Batch, Window
+from bifurk_service.detect.shift_window import Batch, Window, batches_of, moved_enough, reach_of
 from bifurk_service.domain import Clock
 from bifurk_service.stats.registry import Nature, Statistic
 
@@ -77,6 +77,7 @@ class RegimeShift:
         length = self._parameters.reference + self._parameters.scales[-1]
         self._history = History(length)
         self._rates = History(length)
+        self._reach = reach_of(self._parameters.scales, length)
         self._rate = GradualRate()
         self._memory = Memory(still=0)
         self._seam = Seam(restarts_at_interval=not integrated)
@@ -154,7 +155,8 @@ class RegimeShift:
 
     def _judge(self, rows: NDArray[np.intp]) -> list[Detection]:
         best: dict[int, tuple[float, int]] = {}
-        for batch in self._batches(rows):
+        rows = moved_enough(self._history, rows, reach=self._reach, least=self._least_change)
+        for batch in batches_of(self._history, rows):
             for scale, due in self._due(batch):
                 for row, score in self._scores(due, scale):
                     best[row] = max(best.get(row, (0.0, 0)), (score, scale))
@@ -164,23 +166,11 @@ class RegimeShift:
             if (detection := self._detection(row, scale, score))
         ]
 
-    def _batches(self, rows: NDArray[np.intp]) -> list[Batch]:
-        """The rows that have their values when the longest has, and the others."""
-        if not len(rows):
-            return []
-        counts, steps = self._history.counts[rows], self._history.steps[rows]
-        longest = np.argmax(counts)
-        alike = (counts == counts[longest]) & (steps == steps[longest]).all(axis=1)
-        batches = (
-            Batch(rows=rows[alike], shared=True),
-            Batch(rows=rows[~alike], shared=False),
-        )
-        return [batch for batch in batches if len(batch.rows)]
-
     def _due(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
         """Every scale with the rows that are long enough for it; ``LEAPS`` stands for leaps."""
         counts, scales = self._history.counts[batch.rows], self._parameters.scales
-        yield LEAPS, batch.only(counts >= LEAST_VALUES)
+        leap = newest_leap(self._history.values[batch.rows, -2 * LEAP_SPAN :])
+        yield LEAPS, batch.only((counts >= LEAST_VALUES) & (np.abs(leap) >= self._least_change))
         yield scales[0], batch.only((counts >= 4 * scales[0]) & (counts < 4 * scales[1]))
         for scale in scales[1:]:
             yield scale, batch.only(counts >= 4 * scale)

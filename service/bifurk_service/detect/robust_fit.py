@@ -2,8 +2,8 @@
 
 A fit is a projection on polynomials made orthogonal over the series' own times: no matrix is
 inverted, and series of different lengths go through together. Series that share their times, as
-all of a run do that missed no snapshot, share the polynomials too, and their projections are one
-matrix product.
+all of a run do that missed no snapshot, share the polynomials too. Every series is summed up by
+itself, in one order: to the last bit its fit is what it would be alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bifurk_service.detect.medians import masked_median, median_size
 
 Array: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -51,16 +53,6 @@ class Basis:
     sizes: Array
     mask: Mask
 
-    def at_most(self, degree: int) -> Basis:
-        """The polynomials up to a degree; lower ones do not depend on higher ones."""
-        kept = degree + 1
-        return Basis(
-            columns=self.columns[:, :kept],
-            inside=self.inside[:, :kept],
-            sizes=self.sizes[:, :kept],
-            mask=self.mask,
-        )
-
     def of(self, rows: NDArray[np.intp]) -> Basis:
         """The polynomials of some of the series."""
         if len(self.mask) == 1:
@@ -89,6 +81,18 @@ class Miss:
     leverage: Array
     weights: Array
 
+    def of(self, rows: NDArray[np.intp]) -> Miss:
+        """Of some of the series."""
+        if len(rows) == len(self.residuals):
+            return self
+        shared = len(self.leverage) == 1 != len(self.residuals)
+        return Miss(
+            residuals=self.residuals[rows],
+            after=self.after[rows],
+            leverage=self.leverage if shared else self.leverage[rows],
+            weights=self.weights if shared else self.weights[rows],
+        )
+
 
 def basis_of(times: Array, known: Mask, *, reference: int, degree: int) -> Basis:
     """Polynomials orthogonal over the known ones of the first ``reference`` times.
@@ -101,7 +105,7 @@ def basis_of(times: Array, known: Mask, *, reference: int, degree: int) -> Basis
     """
     mask = known[:, :reference]
     count = np.maximum(mask.sum(axis=1), 1).astype(np.float64)
-    centre = _dot(times[:, :reference] * mask, mask) / count
+    centre = _dot(times[:, :reference] * mask, mask.astype(np.float64)) / count
     from_centre = times - centre[:, None]
     reach = np.max(np.abs(from_centre[:, :reference]) * mask, axis=1, initial=0.0)
     u = from_centre / np.where(reach > 0, reach, 1.0)[:, None]
@@ -124,7 +128,9 @@ def miss(basis: Basis, values: Array) -> Miss:
         values: float64 [S, N + K]; the last K must all be known.
     """
     reference = basis.mask.shape[1]
-    target = np.where(basis.mask, values[:, :reference], 0.0)
+    target = values[:, :reference]
+    if not basis.mask.all():
+        target = np.where(basis.mask, target, 0.0)
     coefficients, residuals = _huber(basis, target)
     mean_after = basis.columns[:, :, reference:].mean(axis=2)
     pull = mean_after / basis.sizes
@@ -136,42 +142,13 @@ def miss(basis: Basis, values: Array) -> Miss:
     )
 
 
-def masked_median(values: Array, mask: Mask) -> Array:
-    """Median along the last axis of what the mask lets through, [S]; 0 where it lets nothing.
-
-    Args:
-        values: float64 [S, N].
-        mask: bool [S, N], or [1, N] where it is the same for all.
-    """
-    if mask.all():
-        return _median(values)
-    if len(mask) == 1:
-        return _median(values[:, mask[0]])
-    count = mask.sum(axis=1)
-    ordered = np.where(mask, values, np.inf)
-    ordered.sort(axis=1)
-    rows = np.arange(len(ordered))
-    low = ordered[rows, np.maximum(count - 1, 0) // 2]
-    high = ordered[rows, np.minimum(count // 2, ordered.shape[1] - 1)]
-    empty = count == 0
-    return (np.where(empty, 0.0, low) + np.where(empty, 0.0, high)) / 2
-
-
-def _median(values: Array) -> Array:
-    count = values.shape[1]
-    if not count:
-        return np.zeros(len(values))
-    ordered = np.sort(values, axis=1)
-    return (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
-
-
 def robust_sigma(residuals: Array, mask: Mask) -> Array:
     """Standard deviation of residuals around zero, [S], little moved by a few wild ones.
 
     The larger of two estimates, both exact for a Gaussian: the median absolute residual, and
     the root mean square of residuals clipped at ``HUBER_WIDTH`` of it.
     """
-    mad = GAUSSIAN_MAD * masked_median(np.abs(residuals), mask)
+    mad = GAUSSIAN_MAD * median_size(residuals, mask)
     clipped = _clip(residuals, HUBER_WIDTH * mad) * mask
     count = np.maximum(mask.sum(axis=1), 1)
     sigma: Array = np.maximum(mad, np.sqrt(_dot(clipped, clipped) / (count * WINSORISED_VARIANCE)))
@@ -195,34 +172,48 @@ def _huber(basis: Basis, target: Array) -> tuple[Array, Array]:
     """Coefficients and residuals by pseudo-values (Huber 1981, section 7.8), [S, D] and [S, N]."""
     mask = basis.mask
     middle = masked_median(target, mask)
-    from_middle = (target - middle[:, None]) * mask
-    spread = GAUSSIAN_MAD * masked_median(np.abs(from_middle), mask)
-    pulled = _clip(from_middle, WINSOR_START * spread)
-    coefficients = _project(pulled, basis)
+    rest = _only(target - middle[:, None], mask)
+    spread = GAUSSIAN_MAD * median_size(rest, mask)
+    coefficients = _project(_pulled_in(rest, WINSOR_START * spread), basis)
     coefficients[:, 0] += middle
     for _ in range(HUBER_ROUNDS):
-        residuals = (target - _curve(coefficients, basis.inside)) * mask
-        mad = GAUSSIAN_MAD * masked_median(np.abs(residuals), mask)
-        coefficients += _project(_clip(residuals, HUBER_WIDTH * mad), basis)
-    return coefficients, (target - _curve(coefficients, basis.inside)) * mask
+        rest = _residuals(basis, target, coefficients)
+        mad = GAUSSIAN_MAD * median_size(rest, mask)
+        coefficients += _project(_pulled_in(rest, HUBER_WIDTH * mad), basis)
+    return coefficients, _residuals(basis, target, coefficients)
+
+
+def _residuals(basis: Basis, target: Array, coefficients: Array) -> Array:
+    rest = _curve(coefficients, basis.inside)
+    np.subtract(target, rest, out=rest)
+    return _only(rest, basis.mask)
+
+
+def _only(values: Array, mask: Mask) -> Array:
+    """What the mask lets through, zero elsewhere; in the same array."""
+    return values if mask.all() else np.multiply(values, mask, out=values)
 
 
 def _project(values: Array, basis: Basis) -> Array:
     """Coefficients of values [S, N] on the polynomials, [S, D]."""
-    if len(basis.mask) == 1:
-        shared: Array = values @ (basis.inside[0] / basis.sizes[0][:, None]).T
-        return shared
-    own: Array = np.einsum("sdn,sn->sd", basis.inside, values) / basis.sizes
-    return own
+    shared = len(basis.mask) == 1
+    inside, subscripts = (basis.inside[0], "dn,sn->sd") if shared else (basis.inside, "sdn,sn->sd")
+    coefficients: Array = np.einsum(subscripts, inside, values) / basis.sizes
+    return coefficients
 
 
 def _curve(coefficients: Array, columns: Array) -> Array:
     """Values [S, N] of polynomials [B, D, N] with coefficients [S, D]."""
-    if len(columns) == 1:
-        shared: Array = coefficients @ columns[0]
-        return shared
-    own: Array = np.einsum("sd,sdn->sn", coefficients, columns)
-    return own
+    shared = len(columns) == 1
+    columns, subscripts = (columns[0], "sd,dn->sn") if shared else (columns, "sd,sdn->sn")
+    curve: Array = np.einsum(subscripts, coefficients, columns)
+    return curve
+
+
+def _pulled_in(values: Array, width: Array) -> Array:
+    """Values [S, N] clipped to plus or minus a width [S], in the same array."""
+    np.maximum(values, -width[:, None], out=values)
+    return np.minimum(values, width[:, None], out=values)
 
 
 def _clip(values: Array, width: Array) -> Array:

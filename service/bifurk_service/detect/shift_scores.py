@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from bifurk_service.detect.leap import leap_thresholds, leaps
-from bifurk_service.detect.prediction_error import grain, noise_error, walk_error
-from bifurk_service.detect.robust_fit import Array, Basis, basis_of, miss
+from bifurk_service.detect.prediction_error import grain, least_error, noise_error, walk_error
+from bifurk_service.detect.robust_fit import Array, Basis, Mask, Miss, basis_of, miss
 from bifurk_service.detect.shift_window import Window
 from bifurk_service.stats.registry import Nature, Statistic
 
@@ -72,48 +72,70 @@ class ShiftTest:
 
         Of the courses the one that is missed least; 0 where they are missed to either side.
         """
-        reference = self._reference
-        past = np.minimum(counts - scale, reference)
-        bases = [
-            basis_of(axis, window.known, reference=reference, degree=DEGREES[-1])
-            for axis in window.axes()
-        ]
+        past = np.minimum(counts - scale, self._reference)
         scores = np.full(len(counts), np.inf)
         left = np.arange(len(counts))
         for degree in DEGREES:
-            parts = [basis.of(left).at_most(degree) for basis in bases]
-            z = self._miss_in_errors(window.some(left), parts, scale=scale, degree=degree)
+            z = self._miss_in_errors(window.some(left), scale=scale, degree=degree)
             scores[left] = lesser(scores[left], z / self._thresholds[degree][past[left]])
             left = left[scores[left] != 0]
             if not len(left):
                 break
         return scores
 
-    def _miss_in_errors(
-        self, window: Window, bases: Sequence[Basis], *, scale: int, degree: int
-    ) -> Array:
-        """By the axis on which the past is followed best, [S]."""
-        missed, error = self._miss_and_error(window, bases[0], scale=scale, degree=degree)
-        for basis in bases[1:]:
-            other, smaller = self._miss_and_error(window, basis, scale=scale, degree=degree)
+    def _miss_in_errors(self, window: Window, *, scale: int, degree: int) -> Array:
+        """By the axis on which the past is followed best, [S]; 0 where that is no alarm at all."""
+        bases = [
+            basis_of(axis, window.known, reference=self._reference, degree=degree)
+            for axis in window.axes()
+        ]
+        z = np.zeros(len(window.values))
+        fits = [miss(basis, window.values) for basis in bases]
+        out = np.flatnonzero(self._may_be_out(fits, bases, scale=scale))
+        if not len(out):
+            return z
+        few = window.some(out)
+        missed, error = self._miss_and_error(
+            few, fits[0].of(out), bases[0].of(out), scale=scale, degree=degree
+        )
+        for fit, basis in zip(fits[1:], bases[1:], strict=True):
+            other, smaller = self._miss_and_error(
+                few, fit.of(out), basis.of(out), scale=scale, degree=degree
+            )
             better = smaller < CLEARLY * error
             missed, error = np.where(better, other, missed), np.where(better, smaller, error)
-        out = np.flatnonzero(np.abs(missed) >= self._threshold * error)
-        few = window.some(out)
-        error[out] = np.hypot(error[out], grain(few.values, few.known))
-        moved = error > self._rounding(window.values)
-        z: Array = np.where(moved, missed / np.where(moved, error, 1.0), 0.0)
+        error = self._with_grain(few, missed, error)
+        moved = error > self._rounding(few.values)
+        z[out] = np.where(moved, missed / np.where(moved, error, 1.0), 0.0)
         return z
 
+    def _may_be_out(self, fits: Sequence[Miss], bases: Sequence[Basis], *, scale: int) -> Mask:
+        """Where some fit is missed by more than the least error it can have, bool [S].
+
+        That takes a median for each series; its error takes most of what a fit takes.
+        """
+        may: list[Mask] = [
+            np.abs(inner_middle(fit.after)) >= self._threshold * least_error(fit, basis.mask, scale)
+            for fit, basis in zip(fits, bases, strict=True)
+        ]
+        some: Mask = np.any(may, axis=0)
+        return some
+
     def _miss_and_error(
-        self, window: Window, basis: Basis, *, scale: int, degree: int
+        self, window: Window, found: Miss, basis: Basis, *, scale: int, degree: int
     ) -> tuple[Array, Array]:
-        found = miss(basis, window.values)
         error = noise_error(found, basis.mask, degree=degree, scale=scale)
         if self._integrated:
             walk = walk_error(window.times, window.known, found, degree=degree, scale=scale)
             error = np.maximum(error, walk)
         return inner_middle(found.after), error
+
+    def _with_grain(self, window: Window, missed: Array, error: Array) -> Array:
+        """Errors that count what rounding the values adds, where that may decide."""
+        out = np.flatnonzero(np.abs(missed) >= self._threshold * error)
+        few = window.some(out)
+        error[out] = np.hypot(error[out], grain(few.values, few.known))
+        return error
 
     def _rounding(self, values: Array) -> Array:
         if self._log_scale:

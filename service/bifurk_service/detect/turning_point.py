@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.course import on_course, own_units
 from bifurk_service.detect.history import History
+from bifurk_service.detect.medians import masked_median
 from bifurk_service.detect.memory import Memory
 from bifurk_service.detect.robust_fit import (
     GAUSSIAN_MAD,
     SECOND_DIFFERENCE_SD,
     Array,
     Mask,
-    masked_median,
 )
 from bifurk_service.detect.seam import Seam
 from bifurk_service.domain import Clock
@@ -148,8 +148,8 @@ class TurningPoint:
 
     def _judge(self, known: Mask, level: Array) -> list[Detection]:
         memory, parameters = self._memory, self._parameters
-        needed = self._needed()
         change = (level[:, None] - memory["extremum"]) * SIGNS
+        needed = self._needed(change)
         far = (memory["seen"][:, None] > parameters.settle) & (change > needed)
         current = known[:, None]
         memory["running"] = np.where(current, (memory["running"] + 1) * far, memory["running"])
@@ -165,22 +165,33 @@ class TurningPoint:
         self._set_extrema(turned, level)
         return detections
 
-    def _needed(self) -> Array:
-        """The least change to be told, for a fall and for a rise, [S, 2]."""
+    def _needed(self, change: Array) -> Array:
+        """The least change to be told, for a fall and for a rise, [S, 2].
+
+        Infinite where the change itself, [S, 2], is too small whatever the noise.
+        """
+        least = self._parameters.least_change * min(self._parameters.larger, 1.0)
+        rows = np.flatnonzero((change > least).any(axis=1))
+        needed = np.full(change.shape, np.inf)
+        if len(rows):
+            needed[rows] = self._needed_by(rows)
+        return needed
+
+    def _needed_by(self, rows: NDArray[np.intp]) -> Array:
         memory, parameters = self._memory, self._parameters
-        noise = parameters.noise * np.maximum(*(self._noise(lag) for lag in LAGS))
+        noise = parameters.noise * np.maximum(*(self._noise(rows, lag) for lag in LAGS))
         # Of a fall, the rise from where it settled to the maximum; of a rise, the reverse.
-        went_before = (memory["origin"][:, None] - memory["extremum"]) * SIGNS
+        went_before = (memory["origin"][rows, None] - memory["extremum"][rows]) * SIGNS
         trend = np.maximum(noise, parameters.least_change / parameters.larger)[:, None]
-        stayed = memory["extremum_seen"] - parameters.settle > PLATEAU
-        reverses = (memory["turns"] == 0)[:, None] & ((went_before >= trend) | stayed)
+        stayed = memory["extremum_seen"][rows] - parameters.settle > PLATEAU
+        reverses = (memory["turns"][rows] == 0)[:, None] & ((went_before >= trend) | stayed)
         least = np.maximum(parameters.least_change, noise)[:, None]
         needed: Array = least * np.where(reverses, 1.0, parameters.larger)
         return needed
 
-    def _noise(self, lag: int) -> Array:
+    def _noise(self, rows: NDArray[np.intp], lag: int) -> Array:
         """Standard deviation around the course by second differences; 0 for too few values."""
-        known, values = self._history.known, self._history.values
+        known, values = self._history.known_in(rows), self._history.values[rows]
         second = np.abs(values[:, 2 * lag :] - 2 * values[:, lag:-lag] + values[:, : -2 * lag])
         noise: Array = (
             GAUSSIAN_MAD * masked_median(second, known[:, : -2 * lag]) / SECOND_DIFFERENCE_SD

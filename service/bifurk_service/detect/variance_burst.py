@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from bifurk_service.detect.base import Detection, State
 from bifurk_service.detect.course import on_course, own_units
-from bifurk_service.detect.history import History
+from bifurk_service.detect.history import History, shift_in
+from bifurk_service.detect.medians import masked_median
 from bifurk_service.detect.memory import Memory
-from bifurk_service.detect.robust_fit import Array, Mask, masked_median
+from bifurk_service.detect.robust_fit import Array, Mask
 from bifurk_service.detect.robust_holt import RobustHolt
 from bifurk_service.detect.seam import Seam
 from bifurk_service.domain import Clock
@@ -141,7 +142,7 @@ class VarianceBurst:
         count = np.maximum(self._history.counts - parameters.recent, 0)
         judged = believed & (count >= LEAST_REFERENCE)
         judged &= self._holt.memory["repeats"] < LARGEST_REPEATS
-        excess = self._excess(sizes) - parameters.allowance
+        excess = self._excess(sizes, judged) - parameters.allowance
         sums = np.where(judged, np.maximum(memory["sum"] + excess, 0.0), memory["sum"])
         filled = count / parameters.reference
         limit = parameters.threshold * (1 + SHORT_WIDENING * (1 - filled))
@@ -155,11 +156,24 @@ class VarianceBurst:
         memory["sum"] = sums
         return judged & (sums >= limit), limit
 
-    def _excess(self, sizes: Array) -> Array:
-        """How far the sizes [S] lie above the reference's mean, in its standard deviations."""
-        reference = self._parameters.reference
-        known = self._history.known[:, :reference]
-        past = self._memory["sizes"][:, :reference]
+    def _excess(self, sizes: Array, judged: Mask) -> Array:
+        """How far sizes [S] lie above the reference's mean, in its standard deviations.
+
+        0, which is no excess, where they are not judged, and where a sum of nothing stays so: at
+        a size that is pulled up to ``FROM`` above the median, which the mean is at least.
+        """
+        rows = np.flatnonzero(judged)
+        known = self._history.known_in(rows)[:, : self._parameters.reference]
+        past = self._memory["sizes"][rows, : self._parameters.reference]
+        smaller = ((past < sizes[rows, None] - FROM) & known).sum(axis=1)
+        small = smaller <= (known.sum(axis=1) - 1) // 2
+        left = np.flatnonzero(~small | (self._memory["sum"][rows] > 0))
+        excess = np.zeros(len(sizes))
+        excess[rows[left]] = self._excess_over(past[left], known[left], sizes[rows[left]])
+        return excess
+
+    @staticmethod
+    def _excess_over(past: Array, known: Mask, sizes: Array) -> Array:
         middle = masked_median(past, known)
         pulled = np.clip(past - middle[:, None], FROM, ABOVE) * known
         count = np.maximum(known.sum(axis=1), 2)
@@ -171,10 +185,7 @@ class VarianceBurst:
 
     def _remember(self, step: int, course: Array, sizes: Array, believed: Mask) -> None:
         self._history.push(step, course, believed)
-        rows = np.flatnonzero(believed)
-        kept = self._memory["sizes"]
-        kept[rows, :-1] = kept[rows, 1:]
-        kept[rows, -1] = sizes[rows]
+        shift_in(self._memory["sizes"], sizes, believed)
 
     def _detection(self, series: int, limit: float) -> Detection:
         memory, history = self._memory, self._history
