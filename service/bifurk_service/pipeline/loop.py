@@ -211,7 +211,8 @@ class Pipeline:
 
     def _advance_attempt(self, attempt_id: int) -> None:
         lease = self._leases.of(attempt_id)
-        with self._database.read() as session:
+        # What of an attempt waits is moved on by nobody else, and parts only ever come.
+        with self._database.glance() as session:
             attempt = session.get(Attempt, attempt_id)
             if attempt is None:
                 return
