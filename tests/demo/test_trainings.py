@@ -15,6 +15,7 @@ from rich.console import Console
 from bifurk_service.demo.processes import start_python, stop
 from bifurk_service.demo.runs import DemoRun, ModularAddition
 from bifurk_service.demo.trainings import TrainingFailedError, train_all
+from tests.server import DEADLINE_SECONDS
 
 TELLING_WORKER = """
 import json, sys
@@ -80,7 +81,7 @@ def test_a_child_gets_one_passive_thread_and_none_of_the_callers_settings(
     monkeypatch.setenv("BIFURK_URL", "http://somewhere.else")
     code = "import json, os; print(json.dumps(dict(os.environ)))"
     with child(tmp_path, code, BIFURK_PORT="1") as process:
-        assert process.wait(30) == 0
+        assert process.wait(DEADLINE_SECONDS) == 0
     environment = json.loads((tmp_path / "child.log").read_text())
     assert environment["OMP_NUM_THREADS"] == "1"
     assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
@@ -90,7 +91,7 @@ def test_a_child_gets_one_passive_thread_and_none_of_the_callers_settings(
 
 def test_stopping_a_child_that_has_ended_does_nothing(tmp_path: Path) -> None:
     with child(tmp_path, "") as process:
-        process.wait(30)
+        process.wait(DEADLINE_SECONDS)
         stop(process)
         assert process.returncode == 0
 

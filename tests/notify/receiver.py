@@ -76,7 +76,7 @@ class Receiver:
 
     def wait_for(self, count: int) -> list[Received]:
         """What came, once this many requests have."""
-        wait_for(lambda: len(self.received) >= count, f"{count} messages", seconds=30.0)
+        wait_for(lambda: len(self.received) >= count, f"{count} messages")
         return self.received
 
     def close(self) -> None:

@@ -25,8 +25,7 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Attempt, Snapshot
 from bifurk_service.store.runs import set_attempt_state
 from tests.database import fresh_database
-
-ROUNDS = 200
+from tests.server import DEADLINE_SECONDS
 
 
 class AtOnce(Executor):
@@ -105,7 +104,8 @@ class House:
 
     def run_until(self, *wanted: str) -> None:
         """Rounds of the pipeline until all snapshots are in one of these states."""
-        for _ in range(ROUNDS):
+        end = time.monotonic() + DEADLINE_SECONDS
+        while time.monotonic() < end:
             self.pipeline.advance()
             if set(self.states()) <= set(wanted):
                 return

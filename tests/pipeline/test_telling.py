@@ -59,7 +59,7 @@ class Desk:
             url=self.receiver.url,
             secret="key" if type == "webhook" else None,
             repeat_seconds=60.0 if type == "alertmanager" else None,
-            timeout_seconds=2.0,
+            timeout_seconds=60.0,
         )
         return Teller(
             database,

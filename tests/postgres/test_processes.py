@@ -15,7 +15,7 @@ from tests.api.filling import Caller, broken_part
 from tests.deploy.worker import Worker
 from tests.server import DEADLINE_SECONDS, Server, wait_for
 
-SECONDS = "2"
+SECONDS = "3"
 
 
 @pytest.fixture
@@ -97,5 +97,5 @@ def test_what_a_worker_leaves_is_taken_over_once(
     caller.wait_until_judged(run, 5)
     assert holder(database) == stopped
     assert leader(database).split(":")[1] == str(stopped)
-    counts = workers[stopped].request("/metrics")[1]
-    assert 'bifurk_snapshots_total{outcome="judged"} 2.0' in counts, "the first and the last"
+    judged = 'bifurk_snapshots_total{outcome="judged"} 2.0'
+    wait_for(lambda: judged in workers[stopped].request("/metrics")[1], "the first and the last")

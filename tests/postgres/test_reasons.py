@@ -11,7 +11,7 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.models import Reasons
 from bifurk_service.store.reasons import reasons_ids
 from bifurk_service.store.runs import ensure_run
-from tests.server import wait_for
+from tests.server import DEADLINE_SECONDS, wait_for
 from tests.store.reasoned import (
     check_it_goes_down_and_up,
     check_they_go_with_their_run,
@@ -43,7 +43,7 @@ def test_two_workers_that_bring_the_same_at_once_share_it(database: Database) ->
             first = reasons_ids(session, run_id, SOME)
             second = thread.submit(bring_too)
             wait_for(lambda: waiting(database) > 0, "the second to wait for the first")
-        assert second.result(timeout=10) == first[::-1]
+        assert second.result(DEADLINE_SECONDS) == first[::-1]
     assert count(database, Reasons) == len(SOME)
     other.close()
 

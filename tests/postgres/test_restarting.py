@@ -31,7 +31,7 @@ from tests.server import Server, wait_for
 
 RUNS = ("a", "b")
 SNAPSHOTS = 6
-LEASE_SECONDS = "1"
+LEASE_SECONDS = "2"
 
 
 @pytest.fixture

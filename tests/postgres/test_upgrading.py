@@ -46,7 +46,9 @@ def test_two_who_upgrade_at_once_both_find_it_done(older: str, tmp_path: Path) -
 def test_an_upgrade_behind_a_long_reader_keeps_nobody_waiting(
     older: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrating, "UPGRADE_PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(migrating, "UPGRADE_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(migrating, "UPGRADE_LOCK_SECONDS", 0.5)
+    monkeypatch.setattr(migrating, "UPGRADE_TRIES", 1_000)
     database, reader, writer = Database(older), Database(older), Database(older)
     upgrading = threading.Thread(target=database.upgrade)
     with reader.read() as session:
