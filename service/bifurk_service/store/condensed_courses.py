@@ -124,8 +124,9 @@ def _profiles(session: Session, attempt: Attempt, places: Places) -> dict[str, E
     values: dict[str, NDArray[np.float64]] = {}
     for name, role, step, value in session.execute(query):
         if step in places:
-            own = values.setdefault(name, _none(roles))
-            own[places[step], number[role]] = np.nan if value is None else value
+            if name not in values:
+                values[name] = _none(roles)
+            values[name][places[step], number[role]] = np.nan if value is None else value
     return {profile_row(name): _row(own) for name, own in values.items()}
 
 
@@ -152,8 +153,10 @@ def _imported(session: Session, attempt: Attempt, places: Places) -> dict[str, E
     values: dict[int, NDArray[np.float64]] = {}
     for statistic_id, tensor_id, step, value in session.execute(query):
         if step in places:
-            course = values.setdefault(statistics[statistic_id], _none(tensors))
-            course[places[step], number[tensor_id]] = np.nan if value is None else value
+            own_place = statistics[statistic_id]
+            if own_place not in values:
+                values[own_place] = _none(tensors)
+            values[own_place][places[step], number[tensor_id]] = np.nan if value is None else value
     return {imported_row(place): _row(course) for place, course in values.items()}
 
 
