@@ -51,6 +51,17 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ChosenLayers:
+    """What a view asks for of a run, and all its forks; nothing of their courses is read yet."""
+
+    run_id: int
+    run: str
+    chosen: Chosen
+    statistic: Statistic
+    forks: Sequence[StoredAlert]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShownLayers:
     """What the figures show; ``forks`` are all of these layers, ``steps`` all with a value."""
 
@@ -88,10 +99,10 @@ def choose(
     return Chosen(group=group, statistic=name, fork=asked)
 
 
-def shown_layers(
+def chosen_layers(
     request: Request, grant: Grant, run_id: int, view: BranchesView
-) -> ShownLayers | None:
-    """Reads it; None where no role has two layers."""
+) -> ChosenLayers | None:
+    """What a view asks for; None where no role has two layers."""
     with services(request).database.read() as session:
         run = visible_run(session, run_id, grant)
         forks = forks_of(session, run_id, view.alert)
@@ -99,7 +110,18 @@ def shown_layers(
         if chosen is None:
             return None
         statistic = statistic_named(session, run_id, chosen.statistic)
-        tensors = chosen.group.tensors
+    return ChosenLayers(run_id=run_id, run=run.run, chosen=chosen, statistic=statistic, forks=forks)
+
+
+def shown_layers(
+    request: Request, grant: Grant, run_id: int, view: BranchesView
+) -> ShownLayers | None:
+    """Reads it; None where no role has two layers."""
+    found = chosen_layers(request, grant, run_id, view)
+    if found is None:
+        return None
+    chosen, tensors = found.chosen, found.chosen.group.tensors
+    with services(request).database.read() as session:
         courses = statistic_courses(request, session, run_id, chosen.statistic, tensors)
     fork = chosen.coloring
     branches = {} if fork is None else branch_of(fork, chosen.group)
@@ -114,10 +136,10 @@ def shown_layers(
         for tensor, course in zip(tensors, courses, strict=True)
     ]
     return ShownLayers(
-        run=run.run,
+        run=found.run,
         chosen=chosen,
-        statistic=statistic,
-        forks=[one for one in forks if concerns(one, chosen.group)],
+        statistic=found.statistic,
+        forks=[one for one in found.forks if concerns(one, chosen.group)],
         layers=layers,
         steps=np.unique(np.concatenate([layer.course.steps for layer in layers])),
     )

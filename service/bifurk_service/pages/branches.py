@@ -15,12 +15,14 @@ from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.figures.theme import COLORS, ThemeName
 from bifurk_service.pages.branch_courses import (
     choose,
+    chosen_layers,
     nearest,
     profile_at,
     shown_layers,
     title_of_layers,
     value_scale_of,
 )
+from bifurk_service.pages.branch_rows import depth_rows, trajectory_rows
 from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.forks import MOST_FORKS, branch_in, branch_name, forks_of, layer_groups
 from bifurk_service.pages.rendering import page, root_of
@@ -83,19 +85,12 @@ def get_trajectories(request: Request, grant: Reader, run_id: RunId, view: View)
 @router.get("/figures/trajectories.csv")
 def get_trajectories_data(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
     """The layers' courses, whole: a row a layer and step."""
-    shown = shown_layers(request, grant, run_id, view)
-    layers = [] if shown is None else shown.layers
-    return csv_of(
-        f"{run_id}-branches.csv" if shown is None else f"{shown.run}-{shown.chosen.group.key}.csv",
-        ("tensor", "layer", "branch", "step", "value"),
-        (
-            (one.course.name, one.layer, one.branch, step, value)
-            for one in layers
-            for step, value in zip(
-                one.course.steps.tolist(), one.course.values.tolist(), strict=True
-            )
-        ),
-    )
+    shown = chosen_layers(request, grant, run_id, view)
+    columns = ("tensor", "layer", "branch", "step", "value")
+    if shown is None:
+        return csv_of(f"{run_id}-branches.csv", columns, ())
+    rows = trajectory_rows(services(request).database, shown, view)
+    return csv_of(f"{shown.run}-{shown.chosen.group.key}.csv", columns, rows)
 
 
 @router.get("/figures/depth")
@@ -122,14 +117,11 @@ def get_depth_profile(request: Request, grant: Reader, run_id: RunId, view: View
 @router.get("/figures/depth.csv")
 def get_depth_profile_data(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
     """The statistic by depth at every step: a row a step, a column a layer."""
-    shown = shown_layers(request, grant, run_id, view)
-    steps = [] if shown is None else shown.steps.tolist()
-    layers = [] if shown is None else shown.layers
-    return csv_of(
-        f"run-{run_id}-depth.csv",
-        ("step", *(one.course.name for one in layers)),
-        ((step, *profile_at(shown, step).values.tolist()) for step in steps if shown is not None),
-    )
+    shown, name = chosen_layers(request, grant, run_id, view), f"run-{run_id}-depth.csv"
+    if shown is None:
+        return csv_of(name, ("step",), ())
+    columns = ("step", *(tensor.name for tensor in shown.chosen.group.tensors))
+    return csv_of(name, columns, depth_rows(services(request).database, shown, view))
 
 
 @router.get("/figures/order")

@@ -39,11 +39,39 @@ def streamed_series(
     """
     ranges = step_ranges(database, run_id, attempt)
     for tensor_id in tensor_ids:
-        for first, last in ranges:
-            with database.read() as session:
-                found = _part(session, run_id, statistic, tensor_id, (first, last), attempt)
-                parts = list(found)
-            yield from parts
+        for between in ranges:
+            yield from series_between(
+                database, run_id, statistic, [tensor_id], between, attempt=attempt
+            )
+
+
+def series_between(
+    database: Database,
+    run_id: int,
+    statistic: str,
+    tensor_ids: Sequence[int],
+    between: Steps,
+    *,
+    attempt: str | None = None,
+) -> list[StatisticSeries]:
+    """Series of tensors between two steps, in a session of its own."""
+    first, last = between
+    with database.read() as session:
+        if statistic in BY_NAME:
+            found = statistic_series(
+                session,
+                run_id,
+                statistic,
+                tensor_ids,
+                first_step=first,
+                last_step=last,
+                attempt=attempt,
+            )
+        else:
+            found = imported_series(
+                session, run_id, statistic, tensor_ids, first_step=first, last_step=last
+            )
+        return list(found)
 
 
 def step_ranges(database: Database, run_id: int, attempt: str | None = None) -> list[Steps]:
@@ -67,27 +95,3 @@ def _ranges(session: Session, stretch: Stretch) -> Iterator[Steps]:
         following = session.scalar(behind.offset(SNAPSHOTS_AT_ONCE).limit(1))
         yield first, last if following is None else following - 1
         first = following
-
-
-def _part(
-    session: Session,
-    run_id: int,
-    statistic: str,
-    tensor_id: int,
-    steps: Steps,
-    attempt: str | None,
-) -> Iterator[StatisticSeries]:
-    first, last = steps
-    if statistic in BY_NAME:
-        return statistic_series(
-            session,
-            run_id,
-            statistic,
-            [tensor_id],
-            first_step=first,
-            last_step=last,
-            attempt=attempt,
-        )
-    return imported_series(
-        session, run_id, statistic, [tensor_id], first_step=first, last_step=last
-    )
