@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bifurk_service.api.comparison_shapes import PartingAnswer
 from bifurk_service.api.partings import parting_of
 from bifurk_service.store.engine import Database
 from bifurk_service.store.series import find_tensors
-from tests.compared_runs import condense_all, write_attempt, write_run
+from tests.compared_runs import LONG, condense_all, faulty, usual, write_attempt, write_run
 from tests.database import fresh_database
 from tests.instructions import instructions_of
 
-LONG: Final = 540
 SHORT: Final = 140
 RESUMED: Final = 90
-USUAL: Final = {"std": 0.02, "rms": 0.02, "update_ratio": 1e-3, "stable_rank": 20.0}
-
-Values = Mapping[str, NDArray[np.float64]]
-
-
-def usual(length: int) -> dict[str, NDArray[np.float64]]:
-    """Of three tensors; a course begins as every other does."""
-    random = np.random.default_rng(1)
-    wander = np.exp(0.02 * random.standard_normal((LONG, len(USUAL), 3)))
-    return {
-        name: value * wander[:length, column].T
-        for column, (name, value) in enumerate(USUAL.items())
-    }
-
-
-def faulty(length: int) -> Values:
-    """The std of one matrix stays apart from 40 snapshots before the end on; others do not."""
-    values = usual(length)
-    values["std"][0, length - 40 :] *= 3.0
-    values["std"][0, length - 20] /= 3.0
-    values["rms"][1, 70] *= 50.0
-    values["rms"][1, 80:90] *= 3.0
-    values["update_ratio"][0, 66 : length - 9] = np.nan
-    values["update_ratio"][0, 60:] *= 5.0
-    values["stable_rank"][1, 12:] *= 4.0
-    values["stable_rank"][1, 77] = 20.0
-    values["std"][2, 37:] *= 1.001
-    return values
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +81,8 @@ def test_what_is_told_is_what_every_value_tells(database: Database, this: str, o
 def test_a_fault_is_found_at_its_step(database: Database) -> None:
     found = parting(database, f"faulty {LONG}", f"good {LONG}", most_points=0)
     assert {one.tensor.name: one.step for one in found.tensors} == {
-        "a": 600,
-        "b": 120,
+        "h.0.w": 600,
+        "h.1.w": 120,
     }
     assert (found.first_difference, found.first_difference_exact) == (120, True)
 

@@ -11,6 +11,7 @@ import pytest
 from alembic import command
 from sqlalchemy import inspect, select
 
+from bifurk_service.api.partings import parting_of
 from bifurk_service.commands.doctor import Severity, stores
 from bifurk_service.errors import InvalidError, StorageError
 from bifurk_service.pipeline.condensing import condense_due
@@ -20,6 +21,9 @@ from bifurk_service.store.engine import Database, alembic_config
 from bifurk_service.store.events import OnlyInLineError, append_event
 from bifurk_service.store.examination import postgres_facts
 from bifurk_service.store.models import Base, Event, Project, Run
+from bifurk_service.store.newest_values import newest_values
+from bifurk_service.store.series import find_tensors
+from tests.compared_runs import condense_all, faulty, usual, write_attempt, write_run
 from tests.deploy.postgres import Postgres
 from tests.store.condensed import check, condensed_rows, spans_of
 from tests.written_run import WrittenRun
@@ -167,6 +171,23 @@ def test_long_runs_are_condensed_as_on_sqlite(database: Database) -> None:
     assert condense_due(database, most_seconds=60) == 8
     check(run, spans_of(run))
     assert condensed_rows(database) == {1: 8, 2: 1}
+
+
+def test_where_long_runs_part_is_told_as_on_sqlite(database: Database) -> None:
+    ids = []
+    for name, values in (("good", usual(140)), ("faulty", faulty(140))):
+        ids.append(write_run(database, name))
+        write_attempt(database, name, "first", range(140), values)
+    condense_all(database)
+    with database.read() as session:
+        sides = [(run_id, find_tensors(session, run_id)) for run_id in ids]
+        found, whole = (parting_of(session, *sides, **how) for how in ({"most_points": 0}, {}))
+        assert [one.step for one in found.tensors] == [12, 60]
+        assert found.tensors == whole.tensors
+        assert (found.first_difference, found.last_together) == (whole.first_difference, 11)
+        matrix = sides[0][1][0].id
+        newest = newest_values(session, ids[0], "std", [matrix], 130)
+        assert newest == usual(140)["std"][0, 130]
 
 
 def test_the_doctor_sees_its_version_its_connections_and_its_schema(

@@ -16,10 +16,6 @@ from bifurk_service.store.models import Tensor
 from bifurk_service.store.step_bins import StepBins, step_bins, tensor_places
 from bifurk_service.store.timeline import Stretch, timeline
 
-HOLE: Final = {3: 2, 2: 1, 1: 0}
-"""What is looked at where a level has no bins; 0 are single snapshots."""
-CLOSER: Final = {3: 1, 2: 1, 1: 0}
-"""What is looked at where bins of a level do not decide: eight rows hold 64 of the first level."""
 FEW_STEPS: Final = 16
 MOST_STEPS: Final = 512
 """Steps that are read at a time: few first, for few may do."""

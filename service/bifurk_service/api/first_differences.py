@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bifurk_service.api.course_pairs import CLOSER, HOLE, Compared, CoursePair
+from bifurk_service.api.course_pairs import Compared, CoursePair
 from bifurk_service.stats.parting import LEVELS
 from bifurk_service.store.condensed_rows import LEVELS as CONDENSED
-from bifurk_service.store.step_bins import StepBins
+from bifurk_service.store.step_bins import CLOSER, HOLE, StepBins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

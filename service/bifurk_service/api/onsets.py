@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bifurk_service.api.course_pairs import CLOSER, HOLE, Compared, CoursePair
+from bifurk_service.api.course_pairs import Compared, CoursePair
 from bifurk_service.stats.parting import LEVELS, Parted
 from bifurk_service.stats.parting_search import Onset, OnsetSearch, Point, are_apart, points_of
 from bifurk_service.store.condensed_rows import LEVELS as CONDENSED
-from bifurk_service.store.step_bins import StepBins
+from bifurk_service.store.step_bins import CLOSER, HOLE, StepBins
 
 TOGETHER: Final = 8
 """Bins that are looked into together where one of them does not decide: a look costs more."""

@@ -47,6 +47,7 @@ class SideCourse:
     Attributes:
         x: where its snapshots stand on the axis, float64 [N]. steps: int64 [N]. values: [N].
         low, high: the extremes of what is around it (other layers), [N], where there are others.
+        shade_x: where these stand, [M], if not where the snapshots do; then both are [M].
         marks: the steps that are compared.
     """
 
@@ -56,6 +57,7 @@ class SideCourse:
     values: Values
     low: Values | None = None
     high: Values | None = None
+    shade_x: Values | None = None
     marks: tuple[int, ...] = ()
 
 
@@ -159,8 +161,13 @@ def draw_courses(
         color = COLORS[theme].lines[place]
         kept = thin(side.values, MOST_POINTS)
         if side.low is not None and side.high is not None:
-            low, high = (placed(one[kept], value_scale) for one in (side.low, side.high))
-            plot.varea(side.x[kept], low, high, fill_color=color, fill_alpha=0.13)
+            shaded = (
+                (side.x[kept], side.low[kept], side.high[kept])
+                if side.shade_x is None
+                else (side.shade_x, side.low, side.high)
+            )
+            low, high = (placed(one, value_scale) for one in shaded[1:])
+            plot.varea(shaded[0], low, high, fill_color=color, fill_alpha=0.13)
         source = ColumnDataSource(
             {
                 "x": side.x[kept],

@@ -22,7 +22,11 @@ from bifurk_service.figures.lines import ValueScale
 from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.pages.baselines import good_runs, held_against
 from bifurk_service.pages.compared import Compared, compared
-from bifurk_service.pages.compared_courses import compared_courses, profile_values
+from bifurk_service.pages.compared_courses import (
+    MOST_SINGLE,
+    compared_courses,
+    profile_values,
+)
 from bifurk_service.pages.compared_densities import compared_densities
 from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.statistic_courses import title_of
@@ -117,7 +121,7 @@ def get_compared_courses(request: Request, grant: Reader, view: View) -> Respons
     found = _compared(request, grant, view)
     if found is None or not found.chosen:
         return Response(status_code=204)
-    courses = compared_courses(request, found, view)
+    courses = compared_courses(request, found, view, most_single=MOST_SINGLE)
     if not courses:
         return Response(status_code=204)
     title = f"{title_of(BY_NAME[view.stat])} of {found.chosen}"

@@ -157,9 +157,7 @@ def rates_between(
         .where(Snapshot.attempt_id == stretch.attempt_id, Snapshot.step >= first_step)
         .order_by(Snapshot.step)
     )
-    if stretch.end is not None:
-        query = query.where(Snapshot.step < stretch.end)
-    if last_step is not None:
+    if (last_step := stretch.last_step(last_step)) is not None:
         query = query.where(Snapshot.step <= last_step)
     rows = session.execute(query).all()
     return Courses(

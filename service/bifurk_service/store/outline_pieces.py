@@ -87,11 +87,9 @@ def window_of(
     )
     if measured:
         query = query.where(Snapshot.measured_at.is_not(None))
-    if stretch.end is not None:
-        query = query.where(Snapshot.step < stretch.end)
     if first_step is not None:
         query = query.where(Snapshot.step >= first_step)
-    if last_step is not None:
+    if (last_step := stretch.last_step(last_step)) is not None:
         query = query.where(Snapshot.step <= last_step)
     first = session.execute(query.order_by(Snapshot.step).limit(1)).first()
     last = session.execute(query.order_by(Snapshot.step.desc()).limit(1)).first()

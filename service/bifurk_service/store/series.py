@@ -170,11 +170,9 @@ def stretch_query(
     query = select(table.step, *(table[name] for name in statistics)).where(
         table.tensor_id == tensor_id, table.attempt_id == stretch.attempt_id
     )
-    if stretch.end is not None:
-        query = query.where(table.step < stretch.end)
     if first_step is not None:
         query = query.where(table.step >= first_step)
-    if last_step is not None:
+    if (last_step := stretch.last_step(last_step)) is not None:
         query = query.where(table.step <= last_step)
     return query.order_by(table.step)
 

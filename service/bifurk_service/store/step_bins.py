@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,11 @@ from bifurk_service.store.condensed_rows import span
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.outline_pieces import Window, window_of
 from bifurk_service.store.timeline import Stretch
+
+HOLE: Final = {3: 2, 2: 1, 1: 0}
+"""What is looked at where a level has no bins; 0 are single snapshots."""
+CLOSER: Final = {3: 1, 2: 1, 1: 0}
+"""What is looked at where bins of a level do not decide: eight rows hold 64 of the first level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -19,6 +19,14 @@ class Stretch:
     first: int
     end: int | None
 
+    def last_step(self, asked: int | None = None) -> int | None:
+        """The last step that may count, at most the one asked for; None where there is no bound.
+
+        One bound: of two, databases look for the first that is named, and go through the rest.
+        """
+        own = None if self.end is None else self.end - 1
+        return _least(own, asked)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:

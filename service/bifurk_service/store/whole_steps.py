@@ -33,9 +33,7 @@ def whole_ends(session: Session, course: Sequence[Stretch]) -> Ends | None:
 
 def nearest_whole(session: Session, course: Sequence[Stretch], step: int) -> int | None:
     """The step nearest to one, of two as near the earlier; None without any."""
-    before = _first_of(
-        session, [_descending(one).where(Snapshot.step <= step) for one in course[::-1]]
-    )
+    before = _first_of(session, [_descending(one, step) for one in course[::-1]])
     after = _first_of(session, [_ascending(one).where(Snapshot.step >= step) for one in course])
     found = [one for one in (before, after) if one is not None]
     return min(found, key=lambda one: abs(one - step), default=None)
@@ -60,14 +58,15 @@ def _ascending(stretch: Stretch) -> Select[int]:
     return _of(stretch).order_by(Snapshot.step)
 
 
-def _descending(stretch: Stretch) -> Select[int]:
-    return _of(stretch).order_by(Snapshot.step.desc())
+def _descending(stretch: Stretch, last_step: int | None = None) -> Select[int]:
+    return _of(stretch, last_step).order_by(Snapshot.step.desc())
 
 
-def _of(stretch: Stretch) -> Select[int]:
+def _of(stretch: Stretch, last_step: int | None = None) -> Select[int]:
     query = select(Snapshot.step).where(
         Snapshot.attempt_id == stretch.attempt_id,
         Snapshot.measured_at.is_not(None),
         Snapshot.thinned == 0,
     )
-    return query if stretch.end is None else query.where(Snapshot.step < stretch.end)
+    last = stretch.last_step(last_step)
+    return query if last is None else query.where(Snapshot.step <= last)
