@@ -29,9 +29,8 @@ def searched(
 ) -> tuple[int | None, bool]:
     """The step it says, and whether everything was seen; passes over what it may and should."""
     search, passed = OnsetSearch(), False
-    points = points_of(
-        "std", np.array(steps[::-1], dtype=np.int64), np.array(this[::-1]), np.array(other[::-1])
-    )
+    backwards = np.array([steps, this, other], dtype=np.float64)[:, ::-1]
+    points = list(points_of("std", backwards[0].astype(np.int64), *backwards[1:]))
     for point, skips in zip(points, skippable, strict=False):
         if not search.is_open:
             break

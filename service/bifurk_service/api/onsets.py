@@ -151,10 +151,10 @@ class _Searches:
         other: NDArray[np.float64],
     ) -> None:
         search = self._of[tensor]
-        for point in points_of(self._statistic, steps, this, other) if search.is_open else ():
-            search.see(point)
+        for point in points_of(self._statistic, steps, this, other):
             if not search.is_open:
                 return
+            search.see(point)
 
     def _open(self, which: Sequence[int]) -> list[int]:
         return [tensor for tensor in which if self._of[tensor].is_open]
@@ -174,8 +174,9 @@ class _Searches:
         walk = self._pair.walk(onset.since, onset.nearest.step, (self._statistic,), [tensor])
         for some in walk:
             points = points_of(self._statistic, some.steps, some.this[0, :, 0], some.other[0, :, 0])
-            if points:
-                return points[0]
+            found = next(points, None)
+            if found is not None:
+                return found
         return None
 
 

@@ -5,6 +5,7 @@ Gives what ``compare_courses`` gives of the same steps, stretches proven apart b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -135,20 +136,17 @@ def points_of(
     steps: NDArray[np.int64],
     this: NDArray[np.float64],
     other: NDArray[np.float64],
-) -> list[Point]:
-    """The steps at which both have a value, in the order given; all [N]."""
+) -> Iterator[Point]:
+    """The steps at which both have a value, in the order given, made as they are asked for.
+
+    Args:
+        steps: int64 [N]. this, other: of a statistic of ``LEVELS``, float64 [N], NaN without one.
+    """
     known = np.flatnonzero(np.isfinite(this) & np.isfinite(other))
     apart = difference(statistic, this[known], other[known]) > LEVELS[statistic]
-    return [
-        Point(step=step, this=mine, other=theirs, is_apart=far)
-        for step, mine, theirs, far in zip(
-            steps[known].tolist(),
-            this[known].tolist(),
-            other[known].tolist(),
-            apart.tolist(),
-            strict=True,
-        )
-    ]
+    columns = (steps[known], this[known], other[known], apart)
+    for step, mine, theirs, far in zip(*(one.tolist() for one in columns), strict=True):
+        yield Point(step=step, this=mine, other=theirs, is_apart=far)
 
 
 def are_apart(
