@@ -16,10 +16,10 @@ from tests.server import Server
 
 
 def test_a_pipe_gets_one_look(bifurk: Run, server: Server, filled: Filled) -> None:
-    Caller(server).report("tests", "trains-now")
+    Caller(server).report("top", "trains-now")
     shown = bifurk("top", "--url", server.url).stdout.splitlines()
     assert shown[0].split("\t")[:3] == ["RUN", "STATE", "STEP"]
-    assert "tests/trains-now\trunning" in "\n".join(shown)
+    assert "top/trains-now\trunning" in "\n".join(shown)
     assert "tests/run\t" not in "\n".join(shown)
     every = bifurk("top", "--all", "--url", server.url).stdout
     assert "tests/run\tfinished\t50" in every

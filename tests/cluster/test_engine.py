@@ -40,7 +40,7 @@ from tests.pipeline.house import House
 from tests.server import Server, wait_for
 
 MakeHouse = Callable[..., House]
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from bifurk_service.errors import StorageError
 from bifurk_service.store.blobs import BlobStore, open_blobs
 from tests.cluster.bucket import Bucket
 from tests.parts import make_part, put_part
-from tests.server import Server
+from tests.server import DEADLINE_SECONDS, Server
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_what_another_process_has_written_is_listed_and_read(
         "from bifurk_service.store.blobs import open_blobs;"
         f"open_blobs({bucket.url!r}).put('other/1.part', b'theirs')"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=DEADLINE_SECONDS)
     assert [*blobs.older_than(-60.0)] == ["other/1.part"]
     assert blobs.get("other/1.part") == b"theirs"
     blobs.delete("other/1.part")

@@ -14,7 +14,7 @@ from bifurk_service.settings import Settings
 from tests.api.filling import Caller, broken_part
 from tests.deploy.postgres import Postgres, running_postgres
 from tests.deploy.worker import Worker
-from tests.server import Server
+from tests.server import Server, wait_for
 
 SNAPSHOTS = 3
 
@@ -55,8 +55,9 @@ def test_what_the_server_takes_in_a_worker_measures_and_judges(
     caller.wait_until_judged(run, SNAPSHOTS)
     assert caller.get(f"/api/v1/runs/{run}/series?stat=std")["items"][0]["values"]
     assert worker.request("/readyz")[0] == 200
+    judged = f'bifurk_snapshots_total{{outcome="judged"}} {SNAPSHOTS}.0'
+    wait_for(lambda: judged in worker.request("/metrics")[1], "the count of what is judged")
     counts = worker.request("/metrics")[1]
-    assert f'bifurk_snapshots_total{{outcome="judged"}} {SNAPSHOTS}.0' in counts
     assert "bifurk_queue_snapshots" not in counts, "the stored state is told once, by the server"
     assert 'bifurk_snapshots_total{outcome="judged"} 0.0' in caller.get("/metrics")
     assert worker.request("/api/v1/runs")[0] == 404, "it takes in nothing and answers nothing"

@@ -18,8 +18,9 @@ from tests.distributed.compared import run_id, watch_whole
 from tests.distributed.training import AXES, EVERY, RANKS, STEPS, Net
 from tests.server import Server
 
-DEADLINE_SECONDS = 90.0
-PART_TIMEOUT_SECONDS = 3
+DEADLINE_SECONDS = 170.0
+"""It takes twenty where nothing else runs."""
+PART_TIMEOUT_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,13 @@ import pytest
 from tests.api.filling import SNAPSHOTS, Caller, broken_part
 from tests.deploy.alertmanager import Alertmanager
 from tests.notify.receiver import Receiver
+from tests.ports import own_port
 from tests.server import Server, wait_for
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    found = Receiver()
+    found = Receiver(port=own_port())
     yield found
     found.close()
 
@@ -96,8 +97,8 @@ def test_an_alert_and_its_end_reach_a_webhook_and_people_behind_an_alertmanager(
         ("webhook", 0),
         ("alertmanager", 0),
     ]
-    metrics = caller.get("/metrics")
-    assert 'bifurk_notifications_total{channel="webhook",outcome="delivered"} 2.0' in metrics
+    counted = 'bifurk_notifications_total{channel="webhook",outcome="delivered"} 2.0'
+    wait_for(lambda: counted in caller.get("/metrics"), "all counted")
     assert receiver.url not in str(channels)
     alertmanager.stop()
     people.close()
