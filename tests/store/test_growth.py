@@ -44,9 +44,10 @@ from bifurk_service.store.models import (
     StoredMark,
     StoredPart,
 )
+from bifurk_service.store.near import steps_near
 from bifurk_service.store.outlined_courses import outlined_rates, outlined_scalar
 from bifurk_service.store.outlined_profiles import outlined_profiles
-from bifurk_service.store.outlined_series import Asked, outlined_series
+from bifurk_service.store.outlined_series import Asked, outlined_series, series_near
 from bifurk_service.store.rate_changes import neighbours_that_may_jump
 from bifurk_service.store.run_sizes import run_bytes
 from bifurk_service.store.series import find_tensors
@@ -130,6 +131,14 @@ QUERIES: Final[dict[str, Query]] = {
     ),
     "an imported series in a few points": lambda s, a, _n: list(
         outlined_series(s, Asked(run_id=a.run_id, statistic=OWN, tensor_ids=[1, 2], points=4))
+    ),
+    "what is near an alert": lambda s, a, n: list(
+        series_near(
+            s,
+            Asked(run_id=a.run_id, statistic="std", tensor_ids=[1, 2], points=4),
+            near=steps_near(s, a.run_id, n.step - 50, n.step, least=5),
+        )
+        or ()
     ),
     "which blobs are known": lambda s, _a, n: snapshots.known_blobs(
         s, [f"p/r/first/{n.id - 1}", "p/r/first/none"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,9 +20,11 @@ from bifurk_service.store.courses import learning_rates
 from bifurk_service.store.engine import Database, alembic_config
 from bifurk_service.store.logged import keep_last_words
 from bifurk_service.store.models import Attempt, ExtremesRow, Series, SeriesPoint, Snapshot
+from bifurk_service.store.near import steps_near
 from bifurk_service.store.outlined_courses import outlined_rates, outlined_scalar
+from bifurk_service.store.outlined_series import Asked, series_near
 from bifurk_service.store.scalars import ScalarPoint, scalar_points
-from bifurk_service.store.series import StatisticSeries
+from bifurk_service.store.series import StatisticSeries, statistic_series
 from tests.database import fresh_database
 from tests.store.outlined import (
     PROFILES,
@@ -164,6 +167,25 @@ def test_between_two_steps(run: WrittenRun, first: int | None, last: int | None)
     for points in (4, 20, 60):
         found = check_outlined(run, points, first_step=first, last_step=last)
         assert all(len(one.steps) >= min(4, len(one.steps)) for one in found)
+
+
+def test_near_something_every_value_is_given(run: WrittenRun) -> None:
+    asked = Asked(run_id=run.id, statistic="std", tensor_ids=run.tensors, points=20)
+    with run.database.read() as session:
+        near = steps_near(session, run.id, 3_000, 3_100, least=20)
+        assert near == (2_800, 3_300)
+        assert steps_near(session, run.id, 20, 6_980, least=20) == (0, 6_990)
+        every = statistic_series(session, run.id, "std", run.tensors)
+        found = series_near(session, asked, near)
+        assert found is not None
+        for whole, one in zip(every, found, strict=True):
+            assert set(range(2_800, 3_301, 10)) <= set(one.steps.tolist())
+            assert len(one.steps) <= 51 + 20
+            values = dict(zip(whole.steps.tolist(), whole.values.tolist(), strict=True))
+            np.testing.assert_array_equal(one.values, [values[at] for at in one.steps.tolist()])
+            for extreme in (np.nanmin, np.nanmax):
+                assert extreme(one.values) == extreme(whole.values)
+        assert series_near(session, replace(asked, points=200), near) is None
 
 
 def test_tensors_are_read_in_parts(run: WrittenRun, monkeypatch: pytest.MonkeyPatch) -> None:

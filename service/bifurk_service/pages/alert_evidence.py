@@ -26,6 +26,7 @@ from bifurk_service.pages.alert_seen import (
     affected_tensors,
     branch_color,
     seen_by,
+    steps_near_to,
     title_of_seen,
     value_scale_of,
     visible_alert,
@@ -60,7 +61,7 @@ def get_evidence_figure(request: Request, grant: Reader, alert_id: AlertId, view
     with services(request).database.read() as session:
         alert = visible_alert(session, alert_id, grant)
         seen = seen_by(request, session, alert, view)
-        loss = scalar_course(session, alert.run_id)
+        loss = scalar_course(session, alert.run_id, near=steps_near_to(session, alert))
         marks = run_marks(session, alert)
         held = band_held(request, session, grant, alert, view)
         run = run_summary(session, alert.run_id)

@@ -14,12 +14,18 @@ from bifurk_service.api.grants import visible_run
 from bifurk_service.figures.lines import Course, ValueScale
 from bifurk_service.figures.theme import COLORS, ThemeName
 from bifurk_service.pages.forks import FORKS, branch_name
-from bifurk_service.pages.statistic_courses import statistic_courses, statistic_named, title_of
+from bifurk_service.pages.statistic_courses import (
+    courses_near,
+    statistic_courses,
+    statistic_named,
+    title_of,
+)
 from bifurk_service.pages.views import AlertView
 from bifurk_service.stats.statistic import Statistic
 from bifurk_service.store.alerts import get_alert
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import StoredAlert, Tensor
+from bifurk_service.store.near import Steps, steps_near
 from bifurk_service.store.series import find_tensors
 from bifurk_service.store.tokens import Grant
 
@@ -72,6 +78,12 @@ def window(steps: NDArray[np.int64], alert: StoredAlert) -> tuple[int, int]:
     return int(steps[min(max(first - around, 0), last)]), int(steps[min(seen + around, last)])
 
 
+def steps_near_to(session: Session, alert: StoredAlert) -> Steps:
+    """Of what the figures of an alert show closely, twice as far on either side."""
+    first, last = alert.onset_first_step, alert.detected_step
+    return steps_near(session, alert.run_id, first, last, least=2 * LEAST_AROUND)
+
+
 def seen_by(request: Request, session: Session, alert: StoredAlert, view: AlertView) -> Seen:
     """Reads what an alert saw, as a view asks for it."""
     name = view.stat or alert.statistic
@@ -81,7 +93,9 @@ def seen_by(request: Request, session: Session, alert: StoredAlert, view: AlertV
     affected = affected_tensors(session, alert)
     others = _like(session, alert, affected) if view.others == "shown" else []
     drawn = [*affected[:MOST_AFFECTED], *others]
-    courses = statistic_courses(request, session, alert.run_id, name, drawn)
+    courses = courses_near(session, alert.run_id, name, drawn, steps_near_to(session, alert))
+    if courses is None:
+        courses = statistic_courses(request, session, alert.run_id, name, drawn)
     count = len(drawn) - len(others)
     parted = [one for one in alert.tensors[:count] if one.get("branch") is not None]
     return Seen(

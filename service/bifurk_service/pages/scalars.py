@@ -10,18 +10,32 @@ from numpy.typing import NDArray
 from bifurk_service.figures.lines import MOST_POINTS, Course
 from bifurk_service.pages.runs import loss_name
 from bifurk_service.store.engine import Session
+from bifurk_service.store.near import Steps
 from bifurk_service.store.outlined_courses import outlined_scalar
-from bifurk_service.store.scalars import scalar_names
+from bifurk_service.store.scalars import scalar_names, scalar_points
 
 
 def scalar_course(
-    session: Session, run_id: int, asked: str = "", attempt: str | None = None
+    session: Session,
+    run_id: int,
+    asked: str = "",
+    attempt: str | None = None,
+    near: Steps | None = None,
 ) -> Course | None:
-    """A scalar's means with the band of its extremes; the loss where none is asked for."""
+    """A scalar's means with the band of its extremes; the loss where none is asked for.
+
+    Args:
+        near: where every interval of a long one is given.
+    """
     name = asked or loss_name(scalar_names(session, run_id))
     if not name:
         return None
-    points = outlined_scalar(session, run_id, name, attempt, points=MOST_POINTS).points
+    found = outlined_scalar(session, run_id, name, attempt, points=MOST_POINTS)
+    points = found.points
+    if near is not None and found.is_outlined:
+        close = scalar_points(session, run_id, name, attempt, between=near)
+        by_step = {point.step: point for point in (*points, *close)}
+        points = [by_step[step] for step in sorted(by_step)]
     if not points:
         return None
     return Course(

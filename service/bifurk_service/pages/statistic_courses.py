@@ -8,13 +8,15 @@ import numpy as np
 from fastapi import Request
 
 from bifurk_service.api.parameters import check_statistics
-from bifurk_service.figures.lines import Course
+from bifurk_service.figures.lines import MOST_POINTS, Course
 from bifurk_service.pages.courses import course_cache
 from bifurk_service.stats.registry import BY_NAME, Statistic
 from bifurk_service.store.courses import Courses, on_common_steps
 from bifurk_service.store.engine import Session
 from bifurk_service.store.imports import imported_series, imported_statistics
 from bifurk_service.store.models import Tensor
+from bifurk_service.store.near import Steps
+from bifurk_service.store.outlined_series import Asked, series_near
 
 
 def statistic_named(session: Session, run_id: int, name: str) -> Statistic:
@@ -48,6 +50,24 @@ def statistic_courses(
         Course(name=tensor.name, steps=found.steps[mask], values=row[mask])
         for tensor, row, mask in zip(tensors, found.values, known, strict=True)
     ]
+
+
+def courses_near(
+    session: Session, run_id: int, statistic: str, tensors: Sequence[Tensor], near: Steps
+) -> list[Course] | None:
+    """The same of a long run: all values near something, else extremes; None of a short one."""
+    ids = [tensor.id for tensor in tensors]
+    asked = Asked(run_id=run_id, statistic=statistic, tensor_ids=ids, points=MOST_POINTS)
+    found = series_near(session, asked, near)
+    if found is None:
+        return None
+    courses = []
+    for tensor, series in zip(tensors, found, strict=True):
+        known = np.isfinite(series.values) | (statistic not in BY_NAME)
+        courses.append(
+            Course(name=tensor.name, steps=series.steps[known], values=series.values[known])
+        )
+    return courses
 
 
 def statistic_matrix(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import select
@@ -13,6 +13,7 @@ from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.store.courses import Courses
 from bifurk_service.store.imports import imported_series
 from bifurk_service.store.models import Tensor
+from bifurk_service.store.near import Steps
 from bifurk_service.store.outline_pieces import Window, window_of
 from bifurk_service.store.outlines import Source, at_once, by_step, is_long, outlined
 from bifurk_service.store.series import StatisticSeries, statistic_series
@@ -43,14 +44,39 @@ def outlined_series(session: Session, asked: Asked) -> Iterator[StatisticSeries]
     Of every stretch that a long one is cut into, the smallest and the largest value stay, and the
     first and the last of all. Where an attempt is thinned, its kept extremes are among them.
     """
-    windows = [
+    windows = _windows(session, asked)
+    if not is_long(session, windows, points=asked.points):
+        return _whole(session, asked)
+    return _outlined(session, asked, windows)
+
+
+def series_near(session: Session, asked: Asked, near: Steps) -> Iterator[StatisticSeries] | None:
+    """The same with every value between two steps; None where the series are not long.
+
+    Args:
+        near: both included; all of it is read, and beside it as many points as are asked for.
+    """
+    windows = _windows(session, asked)
+    if not is_long(session, windows, points=asked.points):
+        return None
+    first, last = near
+    close = _whole(session, replace(asked, first_step=first, last_step=last))
+    return (
+        _together(*pair) for pair in zip(_outlined(session, asked, windows), close, strict=True)
+    )
+
+
+def _windows(session: Session, asked: Asked) -> list[Window]:
+    return [
         window
         for stretch in timeline(session, asked.run_id, asked.attempt)
         if (window := window_of(session, stretch, asked.first_step, asked.last_step)) is not None
     ]
-    if not is_long(session, windows, points=asked.points):
-        return _whole(session, asked)
-    return _outlined(session, asked, windows)
+
+
+def _together(far: StatisticSeries, close: StatisticSeries) -> StatisticSeries:
+    steps, values = by_step(np.append(far.steps, close.steps), np.append(far.values, close.values))
+    return replace(far, steps=steps, values=values)
 
 
 def _outlined(

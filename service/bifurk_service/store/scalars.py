@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from bifurk_service.store.courses import Courses
 from bifurk_service.store.models import Attempt, Series, SeriesPoint
+from bifurk_service.store.near import Steps
 from bifurk_service.store.outline_pieces import Ranges
 from bifurk_service.store.timeline import Stretch, timeline
 
@@ -41,9 +42,18 @@ def scalar_names(session: Session, run_id: int) -> list[str]:
 
 
 def scalar_points(
-    session: Session, run_id: int, name: str, attempt: str | None = None
+    session: Session,
+    run_id: int,
+    name: str,
+    attempt: str | None = None,
+    *,
+    between: Steps | None = None,
 ) -> list[ScalarPoint]:
-    """A logged scalar's intervals along the run's timeline, or those of one attempt."""
+    """A logged scalar's intervals along the run's timeline, or those of one attempt.
+
+    Args:
+        between: only those that end between two steps, both included.
+    """
     columns = [getattr(SeriesPoint, field.name) for field in fields(ScalarPoint)]
     points: list[ScalarPoint] = []
     for stretch in timeline(session, run_id, attempt):
@@ -59,6 +69,8 @@ def scalar_points(
         )
         if stretch.end is not None:
             query = query.where(SeriesPoint.step < stretch.end)
+        if between is not None:
+            query = query.where(SeriesPoint.step.between(*between))
         rows = session.connection().execute(query).cursor.fetchall()
         points.extend(ScalarPoint(*row) for row in rows)
     return points

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,14 +12,12 @@ from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.store.engine import Database
 from bifurk_service.store.imports import imported_series
 from bifurk_service.store.models import Snapshot
+from bifurk_service.store.near import Steps
 from bifurk_service.store.series import StatisticSeries, statistic_series
 from bifurk_service.store.timeline import Stretch, timeline
 
 SNAPSHOTS_AT_ONCE: Final = 5_000
 """Of a tensor, read before they are sent."""
-
-Steps: TypeAlias = tuple[int, int]
-"""From the first step to the last, both included."""
 
 
 def streamed_series(
