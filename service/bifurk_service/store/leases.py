@@ -16,9 +16,7 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
-    Double,
     bindparam,
-    cast,
     delete,
     func,
     or_,
@@ -30,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from bifurk_service.store.dialects import is_sqlite, now
 from bifurk_service.store.models import Attempt, AttemptLease, RunningPipeline, Snapshot
 from bifurk_service.store.snapshots import WAITING
 
@@ -91,11 +90,11 @@ def register(session: Session, name: str, *, capacity: int, seconds: float | Non
         capacity: snapshots it measures at once. seconds: until it runs out unless renewed; None:
             it is alone, and whoever is registered is no more.
     """
-    now = _now(session)
-    gone = true() if seconds is None else RunningPipeline.until <= now
+    at = now(sqlite=is_sqlite(session))
+    gone = true() if seconds is None else RunningPipeline.until <= at
     session.execute(delete(RunningPipeline).where(gone))
     process = RunningPipeline(
-        name=name, capacity=capacity, until=FOREVER if seconds is None else now + seconds
+        name=name, capacity=capacity, until=FOREVER if seconds is None else at + seconds
     )
     session.add(process)
     session.flush()
@@ -107,14 +106,14 @@ def renew(session: Session, holder: int, *, seconds: float) -> bool:
 
     Others that ran out are deleted first, so that none of them comes back to life afterwards.
     """
-    now = _now(session)
+    at = now(sqlite=is_sqlite(session))
     session.execute(
-        delete(RunningPipeline).where(RunningPipeline.id != holder, RunningPipeline.until <= now)
+        delete(RunningPipeline).where(RunningPipeline.id != holder, RunningPipeline.until <= at)
     )
     renewed = session.scalars(
         update(RunningPipeline)
-        .where(RunningPipeline.id == holder, RunningPipeline.until > now)
-        .values(until=now + seconds)
+        .where(RunningPipeline.id == holder, RunningPipeline.until > at)
+        .values(until=at + seconds)
         .returning(RunningPipeline.id)
     )
     return bool(renewed.all())
@@ -132,7 +131,7 @@ def is_first(session: Session, holder: int) -> bool:
 
 def what_waits(session: Session) -> Waiting:
     """What waits, what of it is free, and how many hands there are."""
-    rows = session.execute(_what_waits(_is_sqlite(session))).all()
+    rows = session.execute(_what_waits(sqlite=is_sqlite(session))).all()
     found = {attempt_id: (holder, fence, free) for attempt_id, holder, fence, free, _ in rows}
     return Waiting(
         attempts=tuple(found),
@@ -147,12 +146,12 @@ def what_waits(session: Session) -> Waiting:
 
 
 @cache
-def _what_waits(on_sqlite: bool) -> CompoundSelect[Any]:  # noqa: FBT001 - the key of a cache
+def _what_waits(*, sqlite: bool) -> CompoundSelect[Any]:
     capacity = select(func.sum(RunningPipeline.capacity)).where(
-        RunningPipeline.until > _clock(on_sqlite)
+        RunningPipeline.until > now(sqlite=sqlite)
     )
     lease = AttemptLease
-    columns = (Snapshot.attempt_id, lease.holder, lease.fence, _unheld(on_sqlite))
+    columns = (Snapshot.attempt_id, lease.holder, lease.fence, _is_free(sqlite=sqlite))
     # One state after the other: each is a range of the index, and what is judged stays unread.
     return union_all(
         *(
@@ -170,7 +169,7 @@ def free_of(session: Session, attempt_ids: Collection[int]) -> list[int]:
     query = (
         select(Attempt.id)
         .outerjoin(AttemptLease, AttemptLease.attempt_id == Attempt.id)
-        .where(Attempt.id.in_(attempt_ids), _is_free(session))
+        .where(Attempt.id.in_(attempt_ids), _is_free(sqlite=is_sqlite(session)))
     )
     return list(session.scalars(query))
 
@@ -189,7 +188,7 @@ def take(session: Session, holder: int, attempt_ids: Sequence[int]) -> list[Leas
     _make_rows(session, there)
     rows = session.scalars(
         select(AttemptLease)
-        .where(AttemptLease.attempt_id.in_(there), _is_free(session))
+        .where(AttemptLease.attempt_id.in_(there), _is_free(sqlite=is_sqlite(session)))
         .with_for_update(skip_locked=True)
     ).all()
     for row in rows:
@@ -226,7 +225,7 @@ def check_held(session: Session, lease: Lease) -> None:
 
 def _make_rows(session: Session, attempt_ids: Sequence[int]) -> None:
     """A row for each that has none; two processes may come to an attempt at once."""
-    insert = sqlite.insert if _is_sqlite(session) else postgresql.insert
+    insert = sqlite.insert if is_sqlite(session) else postgresql.insert
     rows = [{"attempt_id": one, "holder": None, "fence": 0} for one in attempt_ids]
     if rows:
         session.execute(insert(AttemptLease).values(rows).on_conflict_do_nothing())
@@ -240,30 +239,13 @@ def _is(lease: Lease) -> ColumnElement[bool]:
     )
 
 
-def _is_free(session: Session) -> ColumnElement[bool]:
+def _is_free(*, sqlite: bool) -> ColumnElement[bool]:
     """For a query over leases, also those that are not there: whether no running process has it."""
-    return _unheld(_is_sqlite(session))
-
-
-def _unheld(on_sqlite: bool) -> ColumnElement[bool]:  # noqa: FBT001 - as _clock
     running = (
         select(RunningPipeline.id)
-        .where(RunningPipeline.id == AttemptLease.holder, RunningPipeline.until > _clock(on_sqlite))
+        .where(
+            RunningPipeline.id == AttemptLease.holder, RunningPipeline.until > now(sqlite=sqlite)
+        )
         .exists()
     )
     return ~running
-
-
-def _now(session: Session) -> ColumnElement[float]:
-    """The database's clock, in seconds since 1970 UTC."""
-    return _clock(_is_sqlite(session))
-
-
-def _clock(on_sqlite: bool) -> ColumnElement[float]:  # noqa: FBT001 - there are two databases
-    if on_sqlite:
-        return cast((func.julianday("now") - 2440587.5) * 86_400.0, Double)
-    return cast(func.extract("epoch", func.clock_timestamp()), Double)
-
-
-def _is_sqlite(session: Session) -> bool:
-    return session.get_bind().dialect.name == "sqlite"
