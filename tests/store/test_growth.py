@@ -14,6 +14,7 @@ from sqlalchemy import event, insert, select, text, update
 
 from bifurk_service.api.partings import parting_of
 from bifurk_service.detect.rates import may_jump
+from bifurk_service.errors import NotFoundError
 from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.pipeline.dispatch import Dispatch
 from bifurk_service.pipeline.jobs import SpectraSchedule
@@ -149,11 +150,19 @@ QUERIES: Final[dict[str, Query]] = {
     "a stored step near another": lambda s, a, n: whole_steps.nearest_whole(
         s, timeline.timeline(s, a.run_id), n.step - 303
     ),
+    "a step that is not there": lambda s, a, n: refused(
+        lambda: queries.snapshot_at(s, a.run_id, n.step - 303)
+    ),
     "where two runs part": lambda s, a, _n: parting_of(
         s, *[(a.run_id, find_tensors(s, a.run_id))] * 2, most_points=0
     ),
     "a scalar at a glance": lambda s, a, _n: scalars.scalar_sketch(s, a.run_id, "loss", points=8),
 }
+
+
+def refused(query: Callable[[], Any]) -> None:
+    with pytest.raises(NotFoundError, match="the nearest is at step"):
+        query()
 
 
 @pytest.fixture(scope="module")

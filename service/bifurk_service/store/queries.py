@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -38,26 +40,34 @@ def snapshot_at(
     Raises:
         NotFoundError: there is none; names the nearest step that there is.
     """
-    base = (
-        select(Snapshot)
-        .join(Attempt, Snapshot.attempt_id == Attempt.id)
-        .where(Attempt.run_id == run_id, Snapshot.measured_at.is_not(None))
-    )
-    if attempt is not None:
-        base = base.where(Attempt.slug == attempt)
     own = select(Attempt.id).where(Attempt.run_id == run_id).order_by(Attempt.id.desc())
     if attempt is not None:
         own = own.where(Attempt.slug == attempt)
-    for attempt_id in session.scalars(own).all():
+    attempts = session.scalars(own).all()
+    for attempt_id in attempts:
         found = _last_measured(session, attempt_id, step)
         if found is not None:
             return found
     of = f"run {run_id}" if attempt is None else f"attempt {attempt!r} of run {run_id}"
     if step is None:
         raise NotFoundError(f"{of} has no measured snapshot yet")
-    nearest = session.scalar(base.order_by(func.abs(Snapshot.step - step)).limit(1))
-    hint = "there is none yet" if nearest is None else f"the nearest is at step {nearest.step}"
+    nearest = _nearest_step(session, attempts, step)
+    hint = "there is none yet" if nearest is None else f"the nearest is at step {nearest}"
     raise NotFoundError(f"{of} has no measured snapshot at step {step}; {hint}", where="step")
+
+
+def _nearest_step(session: Session, attempt_ids: Sequence[int], step: int) -> int | None:
+    """The measured step of some attempts that is nearest to one, of two as near the earlier."""
+    found = []
+    for attempt_id in attempt_ids:
+        own = select(Snapshot.step).where(
+            Snapshot.attempt_id == attempt_id, Snapshot.measured_at.is_not(None)
+        )
+        before = own.where(Snapshot.step <= step).order_by(Snapshot.step.desc())
+        after = own.where(Snapshot.step >= step).order_by(Snapshot.step)
+        found += [session.scalar(query.limit(1)) for query in (before, after)]
+    known = sorted(one for one in found if one is not None)
+    return min(known, key=lambda one: abs(one - step), default=None)
 
 
 def _last_measured(session: Session, attempt_id: int, step: int | None) -> Snapshot | None:
