@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 
 from bifurk.wire import TensorPart
+from bifurk_service.api.compared_steps import compared_steps
 from bifurk_service.api.comparison_shapes import (
     ChangeAnswer,
     ComparedTensorAnswer,
@@ -39,7 +40,6 @@ from bifurk_service.stats.distributions.comparison import Distances, distances
 from bifurk_service.stats.pooling import distribution_of
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.stats.value import NoValue
-from bifurk_service.store.common_steps import common_steps, reaches
 from bifurk_service.store.engine import Session
 from bifurk_service.store.measurements import statistics_at
 from bifurk_service.store.models import Snapshot, Tensor
@@ -47,8 +47,6 @@ from bifurk_service.store.run_lists import RunSummary
 from bifurk_service.store.runs import attempt_slug
 from bifurk_service.store.series import find_tensors
 from bifurk_service.store.thinned_ranges import thinned_ranges
-from bifurk_service.store.timeline import Stretch, timeline
-from bifurk_service.store.whole_steps import count_whole, whole_ends
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}", tags=["distributions"])
 
@@ -128,7 +126,7 @@ def get_comparison(  # noqa: PLR0913 - one argument a query parameter
     with house.database.read() as session:
         runs = visible_run(session, run_id, grant), visible_run(session, other or run_id, grant)
         attempts = attempt, with_attempt
-        steps = _steps(session, runs, attempts, step, with_step)
+        steps = compared_steps(session, runs, attempts, (step, with_step))
         this, that = (
             _side(session, run, of, at, glob=tensor, layer=layer, role=role)
             for run, of, at in zip(runs, attempts, steps, strict=True)
@@ -153,52 +151,6 @@ def get_comparison(  # noqa: PLR0913 - one argument a query parameter
         sentences=[],
     )
     return answer.model_copy(update={"sentences": sentences(answer)})
-
-
-def _steps(
-    session: Session,
-    runs: tuple[RunSummary, RunSummary],
-    attempts: tuple[str | None, str | None],
-    step: int | None,
-    with_step: int | None,
-) -> tuple[int | None, int | None]:
-    """Which step of each; the newest that both runs have where none is asked for."""
-    this, other = runs
-    if this.id == other.id and attempts[0] == attempts[1]:
-        if with_step is None:
-            raise InvalidError(
-                "name another run (`with`), or another step (`with_step`) or attempt "
-                "(`with_attempt`) of this one",
-                where="with",
-            )
-        return step, with_step
-    if step is None and with_step is None:
-        courses = [
-            timeline(session, run.id, attempt) for run, attempt in zip(runs, attempts, strict=True)
-        ]
-        newest = common_steps(
-            session, *(reaches(session, one) for one in courses), limit=1, newest=True
-        )
-        if not newest:
-            mine, theirs = (
-                _told(session, run.id, course) for run, course in zip(runs, courses, strict=True)
-            )
-            raise NotFoundError(
-                f"runs {this.id} and {other.id} have no step in common: {mine}, {theirs}; name "
-                "`step` and `with_step`"
-            )
-        return newest[0], newest[0]
-    return (
-        with_step if step is None else step,
-        step if with_step is None else with_step,
-    )
-
-
-def _told(session: Session, run_id: int, course: Sequence[Stretch]) -> str:
-    ends = whole_ends(session, course)
-    if ends is None:
-        return f"run {run_id} has no measured snapshot yet"
-    return f"run {run_id} has {count_whole(session, course)} from {ends.first} to {ends.last}"
 
 
 def _side(
