@@ -164,8 +164,13 @@ def test_the_run_is_as_rest_says(told) -> None:  # type: ignore[no-untyped-def]
 def test_the_service_counts_what_it_judged(told) -> None:  # type: ignore[no-untyped-def]
     server, _, _ = told
     runs = [server.get(f"/api/v1/runs/{run['id']}") for run in server.get("/api/v1/runs")["items"]]
-    [moved] = values(server, "bifurk_snapshots_total", outcome="judged").values()
-    assert moved == sum(run["snapshots"]["judged"] for run in runs)
+    judged = sum(run["snapshots"]["judged"] for run in runs)
+
+    def counted() -> float:
+        [moved] = values(server, "bifurk_snapshots_total", outcome="judged").values()
+        return moved
+
+    wait_for(lambda: counted() == judged, "the count of what is judged")
 
 
 def test_who_listens_is_counted_until_he_goes(told) -> None:  # type: ignore[no-untyped-def]
@@ -196,7 +201,7 @@ def test_nothing_waits_once_all_is_judged(told) -> None:  # type: ignore[no-unty
     wait_for(lambda: gauge(server, "bifurk_queue_snapshots") == 0, "the end of the queue")
     for name in ("bifurk_waiting_snapshots", "bifurk_waiting_age_seconds"):
         assert values(server, name) == {(("state", s),): 0 for s in ("measured", "received")}
-    assert gauge(server, "bifurk_jobs_running") == 0
+    wait_for(lambda: gauge(server, "bifurk_jobs_running") == 0, "the end of the jobs")
     assert gauge(server, "bifurk_jobs_limit") >= 2
     used, most = (gauge(server, f"bifurk_database_connections{end}") for end in ("", "_limit"))
     assert 0 <= used < most

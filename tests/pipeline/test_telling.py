@@ -28,6 +28,7 @@ from bifurk_service.store.engine import Database, Session
 from tests.database import fresh_database
 from tests.notify.receiver import Receiver
 from tests.pipeline.outbox import Outbox
+from tests.ports import own_port
 from tests.server import wait_for
 
 
@@ -46,7 +47,7 @@ class Desk:
 
     def __init__(self, database: Database, *, type: str = "webhook") -> None:
         self.outbox = Outbox(database)
-        self.receiver = Receiver()
+        self.receiver = Receiver(port=own_port())
         self.clock = Clock()
         self.observed: list[str] = []
         self.leads = True
