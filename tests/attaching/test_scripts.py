@@ -178,7 +178,7 @@ def test_signals_reach_the_script_itself(launcher: Launcher, number: signal.Sign
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
         "print('ready', flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "bifurk", "run", "--", sys.executable, str(script)],
@@ -190,7 +190,7 @@ def test_signals_reach_the_script_itself(launcher: Launcher, number: signal.Sign
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)
-        code = process.wait(30)
+        code = process.wait(120)
     assert code == (5 if number is signal.SIGTERM else -signal.SIGINT)
 
 

@@ -35,7 +35,7 @@ ARGUMENTS = [
 ]
 LAPTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-DEADLINE_MS = 30_000
+DEADLINE_MS = 60_000
 PROJECT = "browser"
 FAULT = TinyGpt(steps=112, fault_step=84)
 EVERY = 4

@@ -32,7 +32,7 @@ monitor = bifurk.watch(model, optimizer, url=url, spool_dir=spool, project="p", 
 train(model, optimizer, steps=6, monitor=monitor)
 torch.save((model.state_dict(), optimizer.state_dict()), checkpoint)
 train(model, optimizer, steps=6, monitor=monitor)
-monitor.flush(30)
+monitor.flush(120)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -165,13 +165,13 @@ def test_two_jobs_of_one_name_are_both_kept_and_both_told(
         for _ in range(2):
             for (model, optimizer), monitor in zip(jobs, monitors, strict=True):
                 train(model, optimizer, steps=4, monitor=monitor)
-                monitor.flush(30)
+                monitor.flush(120)
         [found] = server.get("/api/v1/runs?project=p&run=twice")["items"]
         run = server.get(f"/api/v1/runs/{found['id']}")
         page = server.get(f"/runs/{found['id']}")
         for (model, optimizer), monitor in zip(jobs, monitors, strict=True):
             train(model, optimizer, steps=4)
-            monitor.flush(30)
+            monitor.flush(120)
     assert run["live_together"] == ["one", "two"]
     assert "2 attempts of this run train at the same time" in page
     told = [record.getMessage() for record in caplog.records]
