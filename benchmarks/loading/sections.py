@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from dataclasses import asdict
 from typing import Any, Final
@@ -110,6 +111,7 @@ def by_length(database: str, lengths: list[int], *, snapshots: int, tensors: int
             with there.database() as stored:
                 lengthen(stored, ids_of(stored, "run")[1], length)
             filled = time.perf_counter() - started
+            print(f"{database}: {length} stored in {filled:.0f} s", file=sys.stderr, flush=True)
             started = time.perf_counter()
             server = there.serve()
             ready = time.perf_counter() - started
