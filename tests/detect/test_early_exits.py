@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bifurk_service.detect import branch_split, layer_departure, regime_shift
 from bifurk_service.detect.collapsed import Collapsed
-from bifurk_service.detect.history import MOST_EDGES, History, shift_in
+from bifurk_service.detect.history import History
 from bifurk_service.detect.leap import leaps, newest_leap
 from bifurk_service.detect.medians import masked_median
 from bifurk_service.detect.prediction_error import least_error, noise_error
@@ -196,22 +196,6 @@ def test_a_fit_among_others_is_to_the_bit_the_fit_alone_and_with_times_of_its_ow
             for one in (alone, of_its_own):
                 np.testing.assert_array_equal(one.after, among.after[rows])
                 np.testing.assert_array_equal(one.residuals, among.residuals[rows])
-
-
-@pytest.mark.parametrize("changes", [0, 1, 7, MOST_EDGES + 8])
-def test_rows_move_on_by_one_value_and_others_stay(changes: int) -> None:
-    random = np.random.default_rng(changes)
-    ring, newest = random.standard_normal((60, 7)), random.standard_normal(60)
-    edges = np.zeros(60, dtype=np.int64)
-    edges[random.choice(np.arange(1, 60), changes, replace=False)] = 1
-    for start in (0, 1):
-        valid = (np.cumsum(edges) + start) % 2 == 1
-        moved = ring.copy()
-        shift_in(moved, newest, valid)
-        expected = np.where(
-            valid[:, None], np.concatenate([ring[:, 1:], newest[:, None]], axis=1), ring
-        )
-        np.testing.assert_array_equal(moved, expected)
 
 
 @pytest.mark.parametrize("statistic", ["std", "update_ratio"])

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,12 @@ KINDS = {watch.kind for watch in (*WATCHES, *OPTIONAL_WATCHES)}
 WATCHED = {name for watch in (*WATCHES, *OPTIONAL_WATCHES) for name in watch.statistics}
 
 
+@cache
+def _few(name: str) -> Stream:
+    """Two series, or what a family has at least, that no test writes to."""
+    return _drawn(name, series=2, length=50)
+
+
 def _drawn(name: str, *, series: int = 24, length: int = 260, seed: int = 1) -> Stream:
     return ALL[name](np.random.default_rng(seed), series, length)
 
@@ -55,26 +62,26 @@ SEEDLESS = {
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_family_has_the_shape_asked_for_and_the_same_values_for_the_same_seed(name: str) -> None:
-    one, again = (_drawn(name, series=2, length=45) for _ in range(2))
-    assert len(one.values) == len(one.valid) == len(list(one)) == 45
+    one, again = _few(name), _drawn(name, series=2, length=50)
+    assert len(one.values) == len(one.valid) == len(list(one)) == 50
     assert one.values.shape == one.valid.shape
     assert one.values.shape[1] >= 2
     assert len(one.tensors) in (0, one.values.shape[1])
     assert np.isfinite(one.values[one.valid]).all()
     np.testing.assert_array_equal(one.values, again.values)
     if name not in SEEDLESS:
-        other = _drawn(name, series=2, length=45, seed=2)
+        other = _drawn(name, series=2, length=50, seed=2)
         assert not np.array_equal(one.values, other.values)
 
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_family_names_no_onset(name: str) -> None:
-    assert _drawn(name, series=2, length=20).onset is None
+    assert _few(name).onset is None
 
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_an_event_names_its_onset_and_kinds_that_exist(name: str) -> None:
-    assert _drawn(name, series=2, length=50).onset is not None
+    assert _few(name).onset is not None
     assert set(EVENTS[name].kinds) <= KINDS
 
 

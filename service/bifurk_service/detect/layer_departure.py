@@ -183,26 +183,33 @@ class LayerDeparture:
 
     def _scores(self, group: int, window: int, mask: Mask, centre: Centre) -> Array:
         """How far out every layer is, over the threshold, in all rounds held, [L]; 0 for none."""
-        parameters, one = self._parameters, mask[None, :]
-        past, past_mask = self._past(group, window, mask)
-        usual, usual_mask = centre(past, past_mask)
-        group_usual = usual_spread(usual, usual_mask)
-        own = np.sqrt((usual**2).sum(axis=0) / np.maximum(usual_mask.sum(axis=0), 1))
-        own = np.where(usual_mask.sum(axis=0) >= FEWEST_PAST, own, 0.0)
-        floor = np.maximum(np.maximum(own, group_usual), self._noise(group, window))
-        scores = np.full(mask.shape, LARGEST_SCORE)
+        out, held = mask, []
         for ago in range(self._held(window)):
             moved = self._layers.moved(window, ends=self._ends(window), ago=ago)[group][None, :]
-            distance, judged = centre(moved, one)
-            out = leaving(distance, judged, clear=parameters.clear)[0]
+            distance, judged = centre(moved, mask[None, :])
+            apart = leaving(distance, judged, clear=self._parameters.clear)[0]
+            out = out & apart & (np.abs(distance[0]) > self._least_change)
+            if not out.any():
+                return np.zeros(mask.shape)
+            held.append((distance, judged))
+        scores = np.where(out, LARGEST_SCORE, 0.0)
+        floor, count = self._usual(group, window, mask, centre)
+        for distance, judged in held:
             scale = np.maximum(spread(distance, judged)[0], floor)
-            freedom = SCALE_EFFICIENCY * (judged.sum() - 2 + usual_mask.sum())
-            threshold = -stdtrit(max(freedom, 1.0), ndtr(-parameters.threshold))
-            size = np.abs(distance[0])
-            out &= size > self._least_change
-            ratio = size / np.maximum(threshold * scale, np.finfo(np.float64).tiny)
-            scores = np.minimum(scores, np.where(out, ratio, 0.0))
+            freedom = SCALE_EFFICIENCY * (judged.sum() - 2 + count)
+            threshold = -stdtrit(max(freedom, 1.0), ndtr(-self._parameters.threshold))
+            ratio = np.abs(distance[0]) / np.maximum(threshold * scale, np.finfo(np.float64).tiny)
+            scores = np.minimum(scores, ratio)
         return scores
+
+    def _usual(self, group: int, window: int, mask: Mask, centre: Centre) -> tuple[Array, int]:
+        """What layers are usually apart by, or by their noise, [L]; of how many distances."""
+        past, past_mask = self._past(group, window, mask)
+        usual, known = centre(past, past_mask)
+        own = np.sqrt((usual**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+        own = np.where(known.sum(axis=0) >= FEWEST_PAST, own, 0.0)
+        floor = np.maximum(own, usual_spread(usual, known))
+        return np.maximum(floor, self._noise(group, window)), int(known.sum())
 
     def _past(self, group: int, window: int, mask: Mask) -> tuple[Array, Mask]:
         """What the layers moved by in the windows before this one, [P, L], and where known."""
@@ -224,7 +231,7 @@ class LayerDeparture:
         """Standard deviation of displacement by the layer's own noise, or its rounding, [L]."""
         layers = self._layers
         series = layers.groups.members[group]
-        values, known = layers.history.values[series], layers.history.known[series]
+        values, known = layers.history.values[series], layers.history.known_in(series)
         second = np.abs(np.diff(values, n=2, axis=1))
         sigma = masked_median(second, known[:, :-2]) * GAUSSIAN_MAD / SECOND_DIFFERENCE_SD
         rounding = RESOLUTION * np.max(np.abs(values), axis=1)

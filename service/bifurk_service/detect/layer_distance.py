@@ -83,14 +83,15 @@ def leaving(distance: Array, mask: Mask, *, clear: float) -> Mask:
     count = mask.sum(axis=1)
     if distance.shape[1] < 4:
         return out
+    within = np.arange(1, distance.shape[1]) < count[:, None]
     for sign in (1.0, -1.0):
-        ordered = -np.sort(np.where(mask, -sign * distance, np.inf), axis=1)
-        gaps = np.zeros((len(distance), distance.shape[1] - 1))
-        within = np.arange(1, distance.shape[1]) < count[:, None]
-        np.subtract(ordered[:, :-1], ordered[:, 1:], out=gaps, where=within)
+        ordered = np.where(mask, -sign * distance, np.inf)
+        ordered.sort(axis=1)
+        gaps = np.zeros(within.shape)
+        np.subtract(ordered[:, 1:], ordered[:, :-1], out=gaps, where=within)
         rest = gaps[:, 2:].max(axis=1)
         one = gaps[:, 0] > clear * np.maximum(gaps[:, 1], rest)
         two = gaps[:, 1] > clear * rest
-        bound = np.where(two, ordered[:, 1], np.where(one, ordered[:, 0], np.inf))
+        bound = np.where(two, -ordered[:, 1], np.where(one, -ordered[:, 0], np.inf))
         out |= mask & (sign * distance >= bound[:, None])
     return out

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bifurk_service.detect.history import Steps
 from bifurk_service.detect.robust_fit import GAUSSIAN_MAD, SECOND_DIFFERENCE_SD
 
 STILL_BEFORE, SURELY_AFTER = 2.0, 4.0
@@ -29,13 +30,11 @@ class LayerOnset:
     rounds: int
 
 
-def layer_onset(
-    steps: NDArray[np.float64], distance: NDArray[np.float64], *, past: int
-) -> LayerOnset:
+def layer_onset(steps: Steps, distance: NDArray[np.float64], *, past: int) -> LayerOnset:
     """The onset of the change of a distance between its first ``past`` rounds and now.
 
     Args:
-        steps: float64 [N], of the rounds.
+        steps: [N], of the rounds.
         distance: float64 [N], of the layer from those it parts from.
         past: how many of the first rounds are known to lie before the change, at least 1.
     """

@@ -16,14 +16,14 @@ def median(values: Array) -> Array:
     return _middle(np.sort(values, axis=-1))
 
 
-def masked_median(values: Array, mask: Mask) -> Array:
+def masked_median(values: Array, mask: Mask | None) -> Array:
     """Median along the last axis of what the mask lets through, [S]; 0 where it lets nothing.
 
     Args:
         values: float64 [S, N].
-        mask: bool [S, N], or [1, N] where it is the same for all.
+        mask: bool [S, N], or [1, N] where it is the same for all; None lets everything through.
     """
-    if mask.all():
+    if mask is None or mask.all():
         return median(values)
     if len(mask) == 1:
         return median(values[:, mask[0]])
@@ -37,10 +37,10 @@ def masked_median(values: Array, mask: Mask) -> Array:
     return (np.where(empty, 0.0, low) + np.where(empty, 0.0, high)) / 2
 
 
-def median_size(values: Array, mask: Mask) -> Array:
+def median_size(values: Array, mask: Mask | None) -> Array:
     """Median absolute value along the last axis of what the mask lets through, [S]."""
     sizes = np.abs(values)
-    if not mask.all():
+    if mask is not None and not mask.all():
         return masked_median(sizes, mask)
     sizes.sort(axis=1)
     return _middle(sizes)

@@ -208,7 +208,7 @@ class RegimeShift:
             values = values - self._rates.values[batch.rows, first:]
         missing = history.length - history.counts[rows]
         return Window(
-            times=history.steps[rows, first:],
+            times=history.steps[rows, first:].astype(np.float64),
             values=values,
             known=np.arange(first, history.length) >= missing[:, None],
         )

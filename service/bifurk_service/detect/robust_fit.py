@@ -170,28 +170,27 @@ def lag_one(residuals: Array, mask: Mask, sigma: Array) -> Array:
 
 def _huber(basis: Basis, target: Array) -> tuple[Array, Array]:
     """Coefficients and residuals by pseudo-values (Huber 1981, section 7.8), [S, D] and [S, N]."""
-    mask = basis.mask
+    mask = None if basis.mask.all() else basis.mask
     middle = masked_median(target, mask)
     rest = _only(target - middle[:, None], mask)
     spread = GAUSSIAN_MAD * median_size(rest, mask)
     coefficients = _project(_pulled_in(rest, WINSOR_START * spread), basis)
     coefficients[:, 0] += middle
     for _ in range(HUBER_ROUNDS):
-        rest = _residuals(basis, target, coefficients)
+        rest = _only(_residuals(basis, target, coefficients), mask)
         mad = GAUSSIAN_MAD * median_size(rest, mask)
         coefficients += _project(_pulled_in(rest, HUBER_WIDTH * mad), basis)
-    return coefficients, _residuals(basis, target, coefficients)
+    return coefficients, _only(_residuals(basis, target, coefficients), mask)
 
 
 def _residuals(basis: Basis, target: Array, coefficients: Array) -> Array:
-    rest = _curve(coefficients, basis.inside)
-    np.subtract(target, rest, out=rest)
-    return _only(rest, basis.mask)
+    curve = _curve(coefficients, basis.inside)
+    return np.subtract(target, curve, out=curve)
 
 
-def _only(values: Array, mask: Mask) -> Array:
+def _only(values: Array, mask: Mask | None) -> Array:
     """What the mask lets through, zero elsewhere; in the same array."""
-    return values if mask.all() else np.multiply(values, mask, out=values)
+    return values if mask is None else np.multiply(values, mask, out=values)
 
 
 def _project(values: Array, basis: Basis) -> Array:

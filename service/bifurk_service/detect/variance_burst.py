@@ -185,7 +185,7 @@ class VarianceBurst:
 
     def _remember(self, step: int, course: Array, sizes: Array, believed: Mask) -> None:
         self._history.push(step, course, believed)
-        shift_in(self._memory["sizes"], sizes, believed)
+        shift_in(believed, (self._memory["sizes"], sizes))
 
     def _detection(self, series: int, limit: float) -> Detection:
         memory, history = self._memory, self._history
