@@ -9,7 +9,7 @@ from typing import Final
 FIRST_VERDICT_SNAPSHOTS: Final = 12
 """From here on shifts are judged, against short windows and wide thresholds."""
 CALIBRATED_SNAPSHOTS: Final = 60
-"""From here on the stated false-alarm rates hold; the longest scale follows at 84."""
+"""From here on the stated false-alarm rates hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
