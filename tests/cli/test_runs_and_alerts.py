@@ -90,17 +90,17 @@ def test_a_run_whose_name_is_a_number_is_found(bifurk: Run, server: Server, fill
 def test_a_run_is_tagged_listed_by_its_tags_and_untagged(
     bifurk: Run, server: Server, filled: Filled
 ) -> None:
-    Caller(server).report("tagging", "run")
+    Caller(server).report("tagging", "tagged")
     at = ("--url", server.url)
-    tagged = bifurk("runs", "tag", "tagging/run", "größe:12m", "lr=3e-4", *at)
-    assert tagged.stdout == "tagging/run: größe:12m lr=3e-4\n"
+    tagged = bifurk("runs", "tag", "tagging/tagged", "größe:12m", "lr=3e-4", *at)
+    assert tagged.stdout == "tagging/tagged: größe:12m lr=3e-4\n"
     both = ("--tag", "lr=3e-4", "--tag", "größe:12m")
     [found] = document(bifurk("runs", "ls", *both, "--json", *at))
-    assert found["run"] == "run"
+    assert found["run"] == "tagged"
     assert bifurk("runs", "ls", *both, *at).stdout.splitlines()[1].endswith("größe:12m lr=3e-4")
-    assert "lr=3e-4" in bifurk("runs", "show", "tagging/run", *at).stdout
-    untagged = bifurk("runs", "tag", "tagging/run", "--remove", "lr=3e-4", "never-there", *at)
-    assert untagged.stdout == "tagging/run: größe:12m\n"
+    assert "lr=3e-4" in bifurk("runs", "show", "tagging/tagged", *at).stdout
+    untagged = bifurk("runs", "tag", "tagging/tagged", "--remove", "lr=3e-4", "never-there", *at)
+    assert untagged.stdout == "tagging/tagged: größe:12m\n"
     assert document(bifurk("runs", "ls", *both, "--json", *at)) == []
 
 
@@ -114,30 +114,30 @@ def test_what_is_no_tag_is_refused_in_words(bifurk: Run, server: Server, filled:
 def test_tags_are_put_on_or_taken_off_all_or_none(
     bifurk: Run, server: Server, filled: Filled
 ) -> None:
-    Caller(server).report("all-or-none", "run")
-    at = ("all-or-none/run", "--url", server.url)
+    Caller(server).report("all-or-none", "tags")
+    at = ("all-or-none/tags", "--url", server.url)
     for words in (("new", "bad tag"), ("new", "x" * 65), ("new", *map(str, range(32)))):
         assert bifurk("runs", "tag", *at, *words).returncode == 1
     crowded = bifurk("runs", "tag", *at, *map(str, range(33)))
     assert "would have 33 tags and may have 32; none was put on" in crowded.stderr
-    assert bifurk("runs", "tag", *at, " old ", "old").stdout == "all-or-none/run: old\n"
+    assert bifurk("runs", "tag", *at, " old ", "old").stdout == "all-or-none/tags: old\n"
     assert bifurk("runs", "tag", *at, "--remove", "old", "bad tag").returncode == 1
-    assert bifurk("runs", "tag", *at, "newer").stdout == "all-or-none/run: newer old\n"
+    assert bifurk("runs", "tag", *at, "newer").stdout == "all-or-none/tags: newer old\n"
 
 
 def test_a_run_is_deleted_only_when_somebody_says_so(
     bifurk: Run, server: Server, filled: Filled
 ) -> None:
-    Caller(server).report("removing", "run")
-    asked = bifurk("runs", "rm", "removing/run", "--url", server.url)
+    Caller(server).report("removing", "removed")
+    asked = bifurk("runs", "rm", "removing/removed", "--url", server.url)
     assert asked.returncode == 2
     assert "--yes" in asked.stderr
-    removed = bifurk("runs", "rm", "removing/run", "--yes", "--url", server.url)
+    removed = bifurk("runs", "rm", "removing/removed", "--yes", "--url", server.url)
     assert removed.returncode == 0
-    assert "deleted removing/run" in removed.stdout
-    gone = bifurk("runs", "show", "removing/run", "--url", server.url)
+    assert "deleted removing/removed" in removed.stdout
+    gone = bifurk("runs", "show", "removing/removed", "--url", server.url)
     assert gone.returncode == 1
-    assert "no run 'removing/run'" in gone.stderr
+    assert "no run 'removing/removed'" in gone.stderr
 
 
 @pytest.mark.parametrize(
@@ -179,6 +179,9 @@ def test_an_alert_is_acknowledged_and_resolved_with_a_note_for_its_history(
         assert moved.stdout == f"alert {alert} is {state}\n"
     again = bifurk("alerts", "resolve", alert, "--url", server.url)
     assert again.returncode == 0
+    refused = bifurk("alerts", "acknowledge", alert, "--url", server.url)
+    assert refused.returncode == 1
+    assert "a resolved alert stays so" in refused.stderr
     changes = document(bifurk("alerts", "history", alert, "--json", "--url", server.url))
     assert changes == Caller(server).get(f"/api/v1/alerts/{alert}/history")["items"]
     header, *lines = bifurk("alerts", "history", alert, "--url", server.url).stdout.splitlines()
@@ -209,16 +212,6 @@ def test_what_cannot_be_done_to_an_alert_is_said_in_a_line(
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_what_is_resolved_is_not_acknowledged_any_more(
-    bifurk: Run, server: Server, filled: Filled
-) -> None:
-    alert = str(filled.other_alert)
-    bifurk("alerts", "resolve", alert, "--url", server.url)
-    refused = bifurk("alerts", "acknowledge", alert, "--url", server.url)
-    assert refused.returncode == 1
-    assert "a resolved alert stays so" in refused.stderr
-
-
 def test_a_list_says_what_keeps_an_alert_from_standing_for_itself() -> None:
     alert = {"state": "resolved", "silenced_by": None, "superseded": False, "parent": None}
     assert standing(alert) == "resolved"
@@ -230,8 +223,8 @@ def test_what_would_steer_a_terminal_is_not_printed(
     bifurk: Run, server: Server, filled: Filled
 ) -> None:
     rest = Caller(server)
-    rest.report("escapes", "run")
-    run = rest.run_id("escapes", "run")
+    rest.report("escapes", "escaping")
+    run = rest.run_id("escapes", "escaping")
     body = b'{"display_name": "\\u001b[2J\\u202e[red]x"}'
     headers = {"Content-Type": "application/json"}
     assert rest.request("PATCH", f"/api/v1/runs/{run}", body=body, headers=headers)[0] == 200
