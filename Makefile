@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-# Half of the suite waits for servers; what shares one stays with one worker (tests/workers.py).
-WORKERS := --numprocesses=2 --dist=loadfile
+# Three for two cores: much of the suite waits. What shares a server stays with one (tests/workers.py).
+WORKERS := --numprocesses=3 --dist=loadfile
 
 # What tries properties with few examples in the suite, and with as many as `make fuzz` says.
 DRAWN := tests/fuzz/test_interface.py tests/wire/test_fuzz.py tests/stats/test_measure.py tests/stats/test_adversarial_elements.py
