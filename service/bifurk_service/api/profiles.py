@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Final
@@ -27,6 +26,7 @@ from bifurk_service.api.profile_shapes import (
     ProfileSeriesAnswer,
     TailAnswer,
 )
+from bifurk_service.api.ratios import or_null
 from bifurk_service.api.schemas import Page
 from bifurk_service.api.whole_steps import whole_snapshot
 from bifurk_service.domain import LARGEST
@@ -162,7 +162,7 @@ def get_profile_series(
                 name=name,
                 role=one.role,
                 steps=one.steps[kept].tolist(),
-                values=[_finite(value) for value in one.values[kept].tolist()],
+                values=[or_null(value) for value in one.values[kept].tolist()],
                 reduced=one.is_outlined or len(kept) < len(one.steps),
             )
         )
@@ -269,7 +269,3 @@ def _cluster_drift(
 def _split(value: Value) -> tuple[float | None, str | None]:
     """A value and why there is none; one of the two."""
     return (None, value.reason) if isinstance(value, NoValue) else (value, None)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -95,7 +95,7 @@ def newest_spectrum(
     for stretch in reversed(timeline(session, run_id)):
         if found is not None or stretch.first > snapshot.step:
             continue
-        last = snapshot.step if stretch.end is None else min(snapshot.step, stretch.end - 1)
+        last = stretch.last_step(snapshot.step)
         found = latest_spectrum(session, tensor.id, stretch.attempt_id, step=last)
     return found
 

@@ -19,6 +19,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from bifurk_service.figures.comparison import placed
 from bifurk_service.figures.evidence import LEAST_POINTS, MOST_POINTS, course_hover
 from bifurk_service.figures.legend import place_legend
 from bifurk_service.figures.lines import Course, ValueScale
@@ -126,10 +127,10 @@ def profile(
     muted = COLORS[theme].muted
     if earlier is not None:
         plot.line(
-            places, _placed(earlier.values, value_scale), color=muted, line_dash="dashed",
+            places, placed(earlier.values, value_scale), color=muted, line_dash="dashed",
             legend_label=f"at step {earlier.step:,}",
         )  # fmt: skip
-    values = _placed(shown.values, value_scale)
+    values = placed(shown.values, value_scale)
     plot.line(places, values, color=muted, legend_label=f"at step {shown.step:,}")
     source = ColumnDataSource(
         {
@@ -164,10 +165,6 @@ def layer_colors(
 def _branch_name(layer: LayerCourse, branches: Sequence[str]) -> str:
     is_named = layer.branch is not None and layer.branch < len(branches)
     return branches[layer.branch or 0] if is_named else "in no branch"
-
-
-def _placed(values: NDArray[np.float64], value_scale: ValueScale) -> NDArray[np.float64]:
-    return np.where(values > 0, values, np.nan) if value_scale == "log" else values
 
 
 def _mark_forks(plot: figure, axis: StepAxis, forks: Sequence[ForkMark], theme: ThemeName) -> None:

@@ -82,7 +82,7 @@ def place_of(
 
     None where there is none any more.
     """
-    own = [one for one in stretches if one.first <= step and (one.end is None or step < one.end)]
+    own = [one for one in stretches if one.holds(step)]
     if not own:
         return None
     row = session.execute(
@@ -96,7 +96,7 @@ def place_of(
 def last_mark(session: Session, stretches: Sequence[Stretch], kind: str, step: int) -> Mark | None:
     """The newest mark of a kind along a run's timeline, at a step or earlier."""
     for one in reversed(stretches):
-        last = step if one.end is None else min(step, one.end - 1)
+        last = one.last_step(step)
         mark = session.scalar(
             select(StoredMark)
             .join(Snapshot, StoredMark.snapshot_id == Snapshot.id)

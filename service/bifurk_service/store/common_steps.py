@@ -120,7 +120,7 @@ def statistics_at_steps(
     query = _at_steps(statistics)
     tensors, places = np.argsort(tensor_ids, kind="stable"), np.argsort(steps, kind="stable")
     for stretch in course:
-        own = [step for step in steps.tolist() if _holds(stretch, step)]
+        own = [step for step in steps.tolist() if stretch.holds(step)]
         for some in _some(own, STEPS_AT_ONCE):
             for ids in _some(tensor_ids, TENSORS_AT_ONCE):
                 asked = {"attempt": stretch.attempt_id, "tensors": ids, "steps": some}
@@ -148,10 +148,6 @@ def _place(
     """Where values stand that are all among others, given the order of these."""
     found: NDArray[np.intp] = order[np.searchsorted(among, wanted, sorter=order)]
     return found
-
-
-def _holds(stretch: Stretch, step: int) -> bool:
-    return step >= stretch.first and (stretch.end is None or step < stretch.end)
 
 
 def _some(every: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -130,11 +130,9 @@ def imported_points(
         ImportedValue.tensor_id == tensor_id,
         ImportedValue.attempt_id == stretch.attempt_id,
     )
-    if stretch.end is not None:
-        query = query.where(ImportedValue.step < stretch.end)
     if first_step is not None:
         query = query.where(ImportedValue.step >= first_step)
-    if last_step is not None:
+    if (last_step := stretch.last_step(last_step)) is not None:
         query = query.where(ImportedValue.step <= last_step)
     step = ImportedValue.step
     query = query.order_by(step.desc() if only == "last" else step)

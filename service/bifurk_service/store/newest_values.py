@@ -74,8 +74,7 @@ class _Reader:
         self.look(HOLE[level], first, end, which)
 
     def _look_singly(self, stretch: Stretch, first: int, last: int, which: Sequence[int]) -> None:
-        first, end = max(first, stretch.first), stretch.end
-        last = last if end is None else min(last, end - 1)
+        first, last = max(first, stretch.first), stretch.last_step(last)
         if not which or first > last:
             return
         read = read_stretch(

@@ -99,12 +99,10 @@ def _between(
             ProfileValue.attempt_id == stretch.attempt_id,
             ProfileValue.name == name,
             ProfileValue.role.in_(roles),
-            ProfileValue.step.between(first_step, last_step),
+            ProfileValue.step.between(first_step, stretch.last_step(last_step)),
         )
         .order_by(ProfileValue.step)
     )
-    if stretch.end is not None:
-        query = query.where(ProfileValue.step < stretch.end)
     found: dict[str, list[tuple[int, float | None]]] = {role: [] for role in roles}
     for role, step, value in session.execute(query):
         found[role].append((step, value))

@@ -109,12 +109,10 @@ def _columns(
         .where(
             SeriesPoint.series_id == series_id,
             SeriesPoint.attempt_id == stretch.attempt_id,
-            SeriesPoint.step.between(first_step, last_step),
+            SeriesPoint.step.between(first_step, stretch.last_step(last_step)),
         )
         .order_by(SeriesPoint.step)
     )
-    if stretch.end is not None:
-        query = query.where(SeriesPoint.step < stretch.end)
     rows = session.execute(query).all()
     return (
         np.array([step for step, *_ in rows], dtype=np.int64),

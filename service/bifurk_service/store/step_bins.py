@@ -131,5 +131,4 @@ def _of_stretch(
 
 
 def _ends(stretch: Stretch, asked: tuple[int, int]) -> tuple[int, int]:
-    low, high = max(asked[0], stretch.first), asked[1]
-    return low, high if stretch.end is None else min(high, stretch.end - 1)
+    return max(asked[0], stretch.first), stretch.last_step(asked[1])

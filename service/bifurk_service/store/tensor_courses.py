@@ -124,11 +124,7 @@ def _of_stretch(query: Select[Any], tensor_id: int, stretch: Stretch) -> Select[
 
 
 def _within(steps: Sequence[int], stretch: Stretch) -> list[int]:
-    return [
-        step
-        for step in steps
-        if step >= stretch.first and (stretch.end is None or step < stretch.end)
-    ]
+    return [step for step in steps if stretch.holds(step)]
 
 
 def _some(every: Sequence[int]) -> list[list[int]]:

@@ -31,9 +31,7 @@ def thinned_ranges(
     """First and last thinned steps of each attempt on the run's course, or of one attempt."""
     found = []
     for stretch in timeline(session, run_id, attempt):
-        last = last_step
-        if stretch.end is not None:
-            last = stretch.end - 1 if last is None else min(last, stretch.end - 1)
+        last = stretch.last_step(last_step)
         steps = thinned_steps(session, stretch.attempt_id, first_step=first_step, last_step=last)
         if steps is not None:
             found.append([steps.first, steps.last])

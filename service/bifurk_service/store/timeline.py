@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import overload
 
 from sqlalchemy import ScalarSelect, func, select
 from sqlalchemy.orm import Session
@@ -18,6 +19,16 @@ class Stretch:
     attempt_id: int
     first: int
     end: int | None
+
+    def holds(self, step: int) -> bool:
+        """Whether a step of the attempt counts."""
+        return step >= self.first and (self.end is None or step < self.end)
+
+    @overload
+    def last_step(self, asked: int) -> int: ...
+
+    @overload
+    def last_step(self, asked: int | None = None) -> int | None: ...
 
     def last_step(self, asked: int | None = None) -> int | None:
         """The last step that may count, at most the one asked for; None where there is no bound.
