@@ -99,13 +99,18 @@ class Encoder:
         self._queue.put(done.set)
         return done.wait(deadline_seconds)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether the caller runs on the encoder's thread."""
+        return threading.current_thread() is self._thread
+
     def close(self, deadline_seconds: float) -> bool:
         """Whether all is encoded, and the thread over, within ``deadline_seconds``.
 
         What is not encoded by then is counted as ``unencoded_at_close`` and never delivered.
         """
         self._queue.put(None)
-        if threading.current_thread() is self._thread:
+        if self.at_work:
             return True
         self._thread.join(deadline_seconds)
         if self._thread.is_alive():

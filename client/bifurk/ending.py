@@ -42,7 +42,8 @@ class Ending:
         self._calls = calls
         self._stop = stop
         self._ending = threading.Lock()
-        self._over = threading.Event()
+        self._by: int | None = None
+        self._over = False
         self._begun = False
 
     @property
@@ -53,26 +54,31 @@ class Ending:
     @property
     def over(self) -> bool:
         """Whether the end is over."""
-        return self._over.is_set()
+        return self._over
 
     def run(self, seconds: float, error: BaseException | None = None) -> None:
-        """Ends the watch, as failed where an error says so, unless that is done or under way.
+        """Ends the watch within so long, as failed where an error says so, unless that is done.
 
-        An interrupt in the middle passes; the next call then begins again.
+        Waits for another thread that is at it. An interrupt in the middle passes; the next call
+        then begins again.
         """
-        if not self._ending.acquire(blocking=False):
+        deadline = time.monotonic() + seconds
+        if not self._ending.acquire(timeout=0.0 if self._is_waited_for() else seconds):
             return
         try:
-            if not self._over.is_set():
+            self._by = threading.get_ident()
+            if not self._over:
                 self._begun = True
-                self._end(seconds, error)
-                self._over.set()
+                self._end(left(deadline), error)
+                self._over = True
         finally:
+            self._by = None
             self._ending.release()
 
-    def wait(self, seconds: float) -> None:
-        """Until the end is over, for so long at most."""
-        self._over.wait(seconds)
+    def _is_waited_for(self) -> bool:
+        """Whether an end under way is the caller's own, or cannot be over before the caller is."""
+        own = self._by == threading.get_ident()
+        return own or self._encoder.at_work or self._news.at_work
 
     def _end(self, seconds: float, error: BaseException | None) -> None:
         recorder = self._recorder

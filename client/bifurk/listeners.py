@@ -60,6 +60,11 @@ class Listeners:
             for listener in self._listeners:
                 self._put(listener, alert)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether the caller is one of those who are told."""
+        return self._courier.at_work
+
     def close(self, deadline_seconds: float) -> bool:
         """Whether all were told within ``deadline_seconds``; nobody is called after that."""
         told = self._courier.close(deadline_seconds)

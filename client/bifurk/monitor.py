@@ -93,8 +93,9 @@ class Monitor(ABC):
     def close(self, deadline_seconds: float = FLUSH_SECONDS) -> None:
         """Ends the watch: unhooks, delivers for at most ``deadline_seconds``; idempotent.
 
-        What has not arrived by then stays on disk and is sent by the next run. A close that
-        was interrupted is finished by the next one, or at the interpreter's exit.
+        What has not arrived by then stays on disk and is sent by the next run. An end that
+        another thread has begun is waited for, also that of a watch whose optimizer is gone;
+        one that was interrupted is finished by the next close, or at the interpreter's exit.
         """
 
     def __reduce__(self) -> tuple[type[InertMonitor], tuple[str]]:

@@ -54,6 +54,11 @@ class News:
         """Whether all that there is has been forwarded within ``deadline_seconds``."""
         return self.forwards.flush(deadline_seconds)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether the caller is one of those who are told."""
+        return self._listeners.at_work or self.forwards.at_work
+
     def close(self, deadline_seconds: float) -> None:
         """Waits until all were told, for at most ``deadline_seconds``; then nobody is any more.
 

@@ -163,7 +163,6 @@ class Session(Monitor):
             return
         self._replaced = self._replaced or not self.closed
         self._calls.run(self._close, EXIT_SECONDS)
-        self._ending.wait(EXIT_SECONDS)
 
     def log(self, /, **scalars: object) -> None:
         """See ``Monitor.log``."""
@@ -274,8 +273,6 @@ class Session(Monitor):
         if not self._ours():
             return
         self._calls.run(self._close, EXIT_SECONDS, error)
-        # Where another thread has begun to close, the interpreter waits for it as well.
-        self._ending.wait(EXIT_SECONDS)
 
     def _end_orphan(self) -> None:
         """On the encoder's thread, once the optimizer no longer exists."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import signal
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from bifurk.session import Session
 from bifurk.step_hooks import StepHooks
 from bifurk.testing import InMemoryTransport
 from bifurk.transport import Request, Response
+from tests.client.said import SILENT
 from tests.client.training import new_training, train
 from tests.server import wait_for
 
@@ -222,17 +225,70 @@ def test_an_interrupted_close_is_finished_by_the_next(
     assert len(transport.requests) == requests
 
 
-def test_the_exit_waits_for_a_close_on_another_thread() -> None:
+@pytest.mark.parametrize("way", ["close", "_at_exit", "end_replaced"])
+def test_who_ends_it_waits_for_a_close_on_another_thread(way: str) -> None:
     transport = Refusing()
     _, monitor = watched(transport, steps=1)
     closing = threading.Thread(target=monitor.close)
     closing.start()
     while closing.is_alive() and not monitor.closed:
         closing.join(0.001)
-    leaving = threading.Thread(target=monitor._at_exit)
+    over = []
+    leaving = threading.Thread(
+        target=lambda: (getattr(monitor, way)(), over.append(monitor._ending.over))
+    )
     leaving.start()
     transport.open.set()
     leaving.join(PATIENCE_SECONDS)
-    assert monitor._ending.over
+    assert over == [True]
     closing.join(PATIENCE_SECONDS)
     assert transport.states()[-1]["state"] == "finished"
+
+
+def test_a_close_waits_for_the_end_of_a_watch_whose_optimizer_is_gone() -> None:
+    transport = Refusing()
+    optimizer, monitor = watched(transport, steps=1)
+    del optimizer
+    gc.collect()
+    wait_for(lambda: monitor.closed, "the end to begin")
+    threading.Timer(0.2, transport.open.set).start()
+    monitor.close()
+    assert monitor._ending.over
+    assert [part.manifest.step for part in transport.parts()] == [0, 1]
+
+
+def test_a_close_while_another_ends_the_watch_waits_no_longer_than_it_may() -> None:
+    transport = Refusing()
+    _, monitor = watched(transport, steps=1)
+    closing = threading.Thread(target=monitor.close)
+    closing.start()
+    wait_for(lambda: monitor.closed, "the end to begin")
+    monitor.close(0.05)
+    assert not monitor._ending.over
+    transport.open.set()
+    closing.join(PATIENCE_SECONDS)
+    assert monitor._ending.over
+
+
+def test_who_the_end_waits_for_does_not_wait_for_it() -> None:
+    """A close within an end, on its thread or on one that it joins, returns at once."""
+    transport = InMemoryTransport()
+    _, monitor = watched(transport, steps=1)
+    within: list[bool] = []
+
+    def close_again() -> None:
+        monitor.close(PATIENCE_SECONDS)
+        within.append(monitor._ending.over)
+
+    stop = monitor._ending._stop
+    monitor._ending._stop = lambda: (close_again(), stop())
+    monitor._encoder.call(
+        lambda: (wait_for(lambda: monitor.closed, "the end to begin"), close_again())
+    )
+    monitor._news._listeners.add(
+        lambda _: (wait_for(lambda: monitor.closed, "the end to begin"), close_again()), [SILENT]
+    )
+    began = time.monotonic()
+    monitor.close(PATIENCE_SECONDS)
+    assert within == [False] * 3
+    assert time.monotonic() - began < PATIENCE_SECONDS / 2

@@ -79,6 +79,11 @@ class Forwards:
         """Whether all that came so far was passed on, or refused, within ``deadline_seconds``."""
         return self._courier.flush(deadline_seconds)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether the caller is one of those who are told."""
+        return self._courier.at_work
+
     def close(self, deadline_seconds: float) -> bool:
         """Whether all were told within ``deadline_seconds``; nothing is forwarded after that."""
         told = self._courier.close(deadline_seconds)
