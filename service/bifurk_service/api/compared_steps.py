@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bifurk_service.errors import InvalidError, NotFoundError
-from bifurk_service.store.common_steps import common_steps, reaches
+from bifurk_service.store.common_steps import CommonSteps, common_steps, reaches
 from bifurk_service.store.engine import Session
 from bifurk_service.store.run_lists import RunSummary
 from bifurk_service.store.timeline import Stretch, timeline
@@ -21,7 +21,8 @@ def compared_steps(
     """Which step of each; the newest that both runs have where none is asked for.
 
     Raises:
-        InvalidError: a run is to be compared with itself. NotFoundError: no step is common.
+        InvalidError: a run is to be compared with itself. NotFoundError: no step is common, or
+            none of the newest, and there are too many to look at all.
     """
     this, other = runs
     step, with_step = asked
@@ -40,19 +41,25 @@ def compared_steps(
         newest = common_steps(
             session, *(reaches(session, one) for one in courses), limit=1, newest=True
         )
-        if not newest:
+        if not newest.steps:
             mine, theirs = (
                 _told(session, run.id, course) for run, course in zip(runs, courses, strict=True)
             )
             raise NotFoundError(
-                f"runs {this.id} and {other.id} have no step in common: {mine}, {theirs}; name "
-                "`step` and `with_step`"
+                f"runs {this.id} and {other.id} have no step in common{_from(newest)}: {mine}, "
+                f"{theirs}; name `step` and `with_step`"
             )
-        return newest[0], newest[0]
+        return newest.steps[0], newest.steps[0]
     return (
         with_step if step is None else step,
         step if with_step is None else with_step,
     )
+
+
+def _from(newest: CommonSteps) -> str:
+    if newest.until is None:
+        return ""
+    return f" from step {newest.until} on, and earlier ones were not looked at"
 
 
 def _told(session: Session, run_id: int, course: Sequence[Stretch]) -> str:

@@ -64,7 +64,10 @@ class PartingAnswer(Shape):
     )
     matrices: int = Field(description="How many tensors were judged: those of two dimensions.")
     common_steps: int | None = Field(description="Null for long runs: not counted.")
-    first_step: int | None
+    first_step: int | None = Field(
+        description="The first common step; of long runs that have none among the oldest, the "
+        "first that was found."
+    )
     last_step: int | None
     first_difference: int | None = Field(description="The first step with any difference at all.")
     first_difference_exact: bool = Field(
@@ -74,7 +77,7 @@ class PartingAnswer(Shape):
     last_together: int | None = Field(description="The last common step before they part.")
     exact: bool = Field(
         description="False where tensors may have parted earlier than it says, or unsaid: no more "
-        "of long runs was read."
+        "of long runs was read. So it is where no common step was found among the newest."
     )
     tensors: list[PartedAnswer] = Field(description="Those that part, the earliest first.")
 

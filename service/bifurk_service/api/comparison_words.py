@@ -68,7 +68,7 @@ def _compared(comparison: ComparisonAnswer, this: str, other: str) -> str:
 
 def _parting(parting: PartingAnswer, this: str, other: str) -> list[str]:
     if parting.first_step is None:
-        return ["They have no step in common, so where they part cannot be told."]
+        return [f"{_no_step(parting)}, so where they part cannot be told."]
     span = _span(parting)
     if parting.first_difference is None and parting.first_difference_exact:
         return [f"They do not part: every compared statistic is the same ({span})."]
@@ -87,6 +87,12 @@ def _parting(parting: PartingAnswer, this: str, other: str) -> list[str]:
     else:
         said = f"Where runs part is told of matrices, and none is compared ({span})."
     return [f"{said} {_difference(parting)} is at step {parting.first_difference}."]
+
+
+def _no_step(parting: PartingAnswer) -> str:
+    if parting.exact:
+        return "They have no step in common"
+    return "No step in common was found among the newest, and no more were looked at"
 
 
 def _span(parting: PartingAnswer) -> str:

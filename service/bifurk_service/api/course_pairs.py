@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bifurk_service.stats.parting import LEVELS
-from bifurk_service.store.common_steps import Reach, common_steps, reaches, statistics_at_steps
+from bifurk_service.store.common_steps import (
+    MOST_LOOKED_AT,
+    CommonSteps,
+    Reach,
+    common_steps,
+    reaches,
+    statistics_at_steps,
+)
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.step_bins import StepBins, step_bins, tensor_places
@@ -76,7 +83,7 @@ class CoursePair:
 
     def steps(
         self, *, limit: int, first: int = 0, last: int | None = None, newest: bool = False
-    ) -> list[int]:
+    ) -> CommonSteps:
         """As ``common_steps``."""
         return common_steps(
             self._session,
@@ -118,13 +125,18 @@ class CoursePair:
         """All common steps between two, a few at a time, until the budget is spent."""
         count = FEW_STEPS
         while not self.budget.is_spent:
-            some = self.steps(limit=count, first=first, last=last, newest=newest)
-            if some:
-                yield self.at(some, statistics, which)
-            if len(some) < count:
+            found = self.steps(limit=count, first=first, last=last, newest=newest)
+            if found.steps:
+                yield self.at(found.steps, statistics, which)
+            until = found.until
+            if until is not None:
+                self.budget.spend(MOST_LOOKED_AT)
+            elif len(found.steps) < count:
                 return
+            else:
+                until = found.steps[-1]
             count = min(2 * count, MOST_STEPS)
-            first, last = (first, some[-1] - 1) if newest else (some[-1] + 1, last)
+            first, last = (first, until - 1) if newest else (until + 1, last)
 
     def bins(
         self,

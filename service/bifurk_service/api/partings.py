@@ -24,6 +24,7 @@ from bifurk_service.stats.parting import (
     compare_courses,
     excess,
 )
+from bifurk_service.store.common_steps import CommonSteps
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.series import statistic_courses
@@ -116,25 +117,39 @@ def _of(session: Session, this: Side, other: Side) -> _Found:
 def _of_long(session: Session, this: Side, other: Side, budget: int) -> _Found:
     """From what is condensed, and from values where that does not decide."""
     pair = CoursePair(session, this, other, Budget(budget))
-    first = pair.steps(limit=1)
-    if not first:
-        return _of_none()
-    tail = pair.at(pair.steps(limit=TAIL, newest=True), tuple(LEVELS))
-    found = onsets(pair, first[0], tail, _matrices(this[1]))
+    newest = pair.steps(limit=TAIL, newest=True)
+    if not newest.steps:
+        return _of_none(is_exact=newest.until is None)
+    oldest = pair.steps(limit=1)
+    begin = _begin(oldest)
+    tail = pair.at(newest.steps, tuple(LEVELS))
+    found = onsets(pair, begin, tail, _matrices(this[1]))
     parted = _ordered(this[1], found.parted)
     pair.budget = Budget(budget)
     last = int(tail.steps[0])
-    difference = first_difference(pair, first[0], last)
-    before = pair.steps(limit=1, last=parted[0][1][0].step - 1, newest=True) if parted else []
+    difference = _no_later(first_difference(pair, begin, last), tail, parted)
+    before = CommonSteps(steps=())
+    if parted:
+        before = pair.steps(limit=1, last=parted[0][1][0].step - 1, newest=True)
+    seen = [*oldest.steps, *before.steps, int(tail.steps[-1])]
+    seen += [one.step for _, own in parted for one in own]
+    seen += [] if difference.step is None else [difference.step]
     return _Found(
         common=None,
-        first=first[0],
+        first=min(seen),
         last=last,
-        difference=_no_later(difference, tail, parted),
-        last_together=before[0] if before else None,
+        difference=difference,
+        last_together=before.steps[0] if before.steps else None,
         parted=parted,
-        is_exact=found.is_exact,
+        is_exact=found.is_exact and before.until is None,
     )
+
+
+def _begin(oldest: CommonSteps) -> int:
+    """Before it there is no common step; there is one."""
+    if oldest.steps:
+        return oldest.steps[0]
+    return 0 if oldest.until is None else oldest.until + 1
 
 
 def _no_later(
@@ -146,14 +161,15 @@ def _no_later(
     return FirstDifference(step=min(seen, default=None), exact=found.exact)
 
 
-def _of_none() -> _Found:
+def _of_none(*, is_exact: bool) -> _Found:
     return _Found(
-        common=0,
+        common=0 if is_exact else None,
         first=None,
         last=None,
-        difference=FirstDifference(step=None, exact=True),
+        difference=FirstDifference(step=None, exact=is_exact),
         last_together=None,
         parted=[],
+        is_exact=is_exact,
     )
 
 

@@ -128,7 +128,7 @@ def _steps(
     else:
         newest = common_steps(
             session, *(reaches(session, one) for one in courses), limit=1, newest=True
-        )
+        ).steps
         either = second if first is None else first, first if second is None else second
         wanted = (
             (either[0], newest[0] if newest else mine.last),

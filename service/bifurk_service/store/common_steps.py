@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import ColumnElement, Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from bifurk_service.store.models import TENSOR_STATS, AttemptSums, Snapshot
@@ -18,26 +18,41 @@ from bifurk_service.store.whole_steps import whole_ends
 
 TENSORS_AT_ONCE: Final = 500
 STEPS_AT_ONCE: Final = 500
+MOST_LOOKED_AT: Final = 20_000
+"""Steps that are looked at for common ones: some hundredths of a second."""
+FEWEST_AT_ONCE: Final = 16
+MOST_AT_ONCE: Final = 4_096
+"""Steps that one statement looks at: few first, for few may do."""
 
 _SNAPSHOTS: Final = Snapshot.__table__.c
 _THERE: Final = Snapshot.__table__.alias("there")
-_BOTH: Final = select(_SNAPSHOTS.step).where(
+_OUTER: Final = select(_SNAPSHOTS.step).where(
     _SNAPSHOTS.attempt_id == bindparam("outer"),
     _SNAPSHOTS.step.between(bindparam("low"), bindparam("high")),
     _SNAPSHOTS.measured_at.is_not(None),
     _SNAPSHOTS.thinned == 0,
-    select(_THERE.c.id)
-    .where(
-        _THERE.c.attempt_id == bindparam("inner"),
-        _THERE.c.step == _SNAPSHOTS.step,
-        _THERE.c.measured_at.is_not(None),
-        _THERE.c.thinned == 0,
-    )
-    .correlate(Snapshot.__table__)
-    .exists(),
 )
-_OLDEST: Final = _BOTH.order_by(_SNAPSHOTS.step).limit(bindparam("most"))
-_NEWEST: Final = _BOTH.order_by(_SNAPSHOTS.step.desc()).limit(bindparam("most"))
+
+
+def _looked_at(order: ColumnElement[int]) -> Select[int, bool]:
+    """Steps of one attempt, and whether another has them."""
+    some = _OUTER.order_by(order).limit(bindparam("most")).subquery()
+    is_common = (
+        select(_THERE.c.id)
+        .where(
+            _THERE.c.attempt_id == bindparam("inner"),
+            _THERE.c.step == some.c.step,
+            _THERE.c.measured_at.is_not(None),
+            _THERE.c.thinned == 0,
+        )
+        .correlate(some)
+        .exists()
+    )
+    return select(some.c.step, is_common)
+
+
+_OLDEST: Final = _looked_at(_SNAPSHOTS.step.asc())
+_NEWEST: Final = _looked_at(_SNAPSHOTS.step.desc())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +86,19 @@ def reaches(session: Session, course: Sequence[Stretch]) -> list[Reach]:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonSteps:
+    """Steps that two courses have, in the order in which they were looked for.
+
+    Attributes:
+        until: the last step that was looked at, where looking ended before all that were asked
+            for were found and before the end; else None.
+    """
+
+    steps: Sequence[int]
+    until: int | None = None
+
+
 def common_steps(
     session: Session,
     this: Sequence[Reach],
@@ -80,28 +108,54 @@ def common_steps(
     first: int = 0,
     last: int | None = None,
     newest: bool = False,
-) -> list[int]:
+    most_looked_at: int = MOST_LOOKED_AT,
+) -> CommonSteps:
     """Steps at which both courses have a measured snapshot that is whole, at most ``limit``.
 
     Args:
         this, other: see ``reaches``. first, last: both included.
         newest: the last ones, in descending order, instead of the first ones in ascending order.
+        most_looked_at: so many steps, about, of the course with fewer.
     """
     found: list[int] = []
+    looked_at = 0
     for mine in this[::-1] if newest else this:
         for theirs in other[::-1] if newest else other:
             low = max(first, mine.first, theirs.first)
             high = min([mine.last, theirs.last, *([] if last is None else [last])])
-            if low > high or len(found) >= limit:
-                continue
-            # The one with fewer steps is gone through, the other looked into.
-            outer, inner = sorted((mine, theirs), key=lambda one: one.density)
-            asked = {"outer": outer.attempt_id, "inner": inner.attempt_id, "low": low, "high": high}
-            rows = session.execute(
-                _NEWEST if newest else _OLDEST, {**asked, "most": limit - len(found)}
-            )
-            found += [step for (step,) in rows]
-    return found
+            while low <= high:
+                most = min(max(FEWEST_AT_ONCE, 2 * limit, looked_at), MOST_AT_ONCE)
+                steps, common = _look(session, mine, theirs, low, high, most=most, newest=newest)
+                found += steps[common].tolist()
+                looked_at += len(steps)
+                if len(found) >= limit:
+                    return CommonSteps(steps=found[:limit])
+                if len(steps) < most:
+                    break
+                low, high = (low, int(steps[-1]) - 1) if newest else (int(steps[-1]) + 1, high)
+                if looked_at >= most_looked_at:
+                    return CommonSteps(steps=found, until=int(steps[-1]))
+    return CommonSteps(steps=found)
+
+
+def _look(
+    session: Session,
+    mine: Reach,
+    theirs: Reach,
+    low: int,
+    high: int,
+    *,
+    most: int,
+    newest: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Steps of the attempt that has fewer a step, in order, and which of them the other has."""
+    outer, inner = sorted((mine, theirs), key=lambda one: one.density)
+    asked = {"outer": outer.attempt_id, "inner": inner.attempt_id, "low": low, "high": high}
+    query = _NEWEST if newest else _OLDEST
+    rows = session.connection().execute(query, {**asked, "most": most}).cursor.fetchall()
+    table = np.array(rows, dtype=np.int64).reshape(-1, 2)
+    order = np.argsort(table[:, 0])[:: -1 if newest else 1]
+    return table[order, 0], table[order, 1] != 0
 
 
 def statistics_at_steps(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from bifurk_service.store.models import Snapshot
+from bifurk_service.store.models import AttemptSums, Snapshot
 from bifurk_service.store.timeline import Stretch
 
 
@@ -40,10 +40,17 @@ def nearest_whole(session: Session, course: Sequence[Stretch], step: int) -> int
 
 
 def count_whole(session: Session, course: Sequence[Stretch]) -> int:
-    """How many they are: goes over all of them."""
-    return sum(
-        session.scalar(select(func.count()).select_from(_of(one).subquery())) or 0 for one in course
-    )
+    """How many they are: all that an attempt has, but for those that another one went over."""
+    return sum(_count(session, one) for one in course)
+
+
+def _count(session: Session, stretch: Stretch) -> int:
+    own = AttemptSums.attempt_id == stretch.attempt_id
+    count = session.scalar(select(AttemptSums.whole).where(own)) or 0
+    if stretch.end is None:
+        return count
+    beyond = _whole(stretch.attempt_id).where(Snapshot.step >= stretch.end)
+    return count - (session.scalar(select(func.count()).select_from(beyond.subquery())) or 0)
 
 
 def _first_of(session: Session, queries: Sequence[Select[int]]) -> int | None:
@@ -63,10 +70,13 @@ def _descending(stretch: Stretch, last_step: int | None = None) -> Select[int]:
 
 
 def _of(stretch: Stretch, last_step: int | None = None) -> Select[int]:
-    query = select(Snapshot.step).where(
-        Snapshot.attempt_id == stretch.attempt_id,
+    query, last = _whole(stretch.attempt_id), stretch.last_step(last_step)
+    return query if last is None else query.where(Snapshot.step <= last)
+
+
+def _whole(attempt_id: int) -> Select[int]:
+    return select(Snapshot.step).where(
+        Snapshot.attempt_id == attempt_id,
         Snapshot.measured_at.is_not(None),
         Snapshot.thinned == 0,
     )
-    last = stretch.last_step(last_step)
-    return query if last is None else query.where(Snapshot.step <= last)
