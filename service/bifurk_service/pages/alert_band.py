@@ -16,9 +16,8 @@ from bifurk_service.detect.leaves_baseline import KIND
 from bifurk_service.errors import InvalidError, NotFoundError
 from bifurk_service.figures.baseline import HeldCourse, against_band
 from bifurk_service.figures.step_axis import StepAxis
-from bifurk_service.pages.alert_seen import value_scale_of
-from bifurk_service.pages.baselines import Held, held_against
-from bifurk_service.pages.statistic_courses import title_of
+from bifurk_service.pages.alert_seen import steps_near_to, value_scale_of
+from bifurk_service.pages.baselines import Held, held_against, title_of_held
 from bifurk_service.pages.views import AlertView, CompareView
 from bifurk_service.stats.baseline import Band
 from bifurk_service.stats.registry import BY_NAME
@@ -82,6 +81,7 @@ def band_held(
             asked,
             only=alert.tensors[0]["name"],
             margins=MARGINS,
+            near=steps_near_to(session, alert),
         )
     except InvalidError:
         return None
@@ -100,8 +100,8 @@ def draw_band(
     axis: StepAxis, held: Held, *, run: RunSummary, statistic: Statistic, view: AlertView
 ) -> figure:
     """The band with the run, over an axis of steps; nothing beyond what the axis looks at."""
-    layers = len(held.work.tensors)
-    of = f"median of {layers} layers, {held.work.name}" if layers > 1 else held.work.name
+    # Around the onset nothing is left out.
+    shown = replace(held, every=1) if view.span == "around" else held
     return against_band(
         axis,
         HeldCourse(
@@ -112,7 +112,7 @@ def draw_band(
             runs=held.good,
             room=ROOM,
         ),
-        title=f"{title_of(statistic)}, {of}",
+        title=title_of_held(shown, statistic),
         value_scale=value_scale_of(statistic, view),
         theme=view.theme,
     )

@@ -131,6 +131,7 @@ def get_leaving(request: Request, grant: Reader, view: View) -> Response:
         held=[held[place] for _, place in left],
         asked=_asked(request),
         count=len(held),
+        every=held[0].every if held else 1,
         hold=HOLD,
         least=LEAST_TO_TELL,
         by_chance=BY_CHANCE[max(few for few in BY_CHANCE if few <= max(len(good), LEAST_TO_TELL))],

@@ -20,7 +20,7 @@ from bifurk_service.figures.comparison import (
 )
 from bifurk_service.figures.lines import ValueScale
 from bifurk_service.figures.step_axis import StepAxis
-from bifurk_service.pages.baselines import good_runs, held_against
+from bifurk_service.pages.baselines import good_runs, held_against, title_of_held
 from bifurk_service.pages.compared import Compared, compared
 from bifurk_service.pages.compared_courses import (
     MOST_SINGLE,
@@ -29,6 +29,7 @@ from bifurk_service.pages.compared_courses import (
 )
 from bifurk_service.pages.compared_densities import compared_densities
 from bifurk_service.pages.drawing import drawn
+from bifurk_service.pages.held_courses import WHOLE
 from bifurk_service.pages.statistic_courses import title_of
 from bifurk_service.pages.tables import csv_of
 from bifurk_service.pages.tensor_figures import UNITS
@@ -173,8 +174,6 @@ def get_baseline(request: Request, grant: Reader, view: View) -> Response:
         [held] = held_against(request, session, found.this.run.id, good, view, only=found.chosen)
     if not np.isfinite(held.band.middle).any():
         return Response(status_code=204)
-    layers = len(held.work.tensors)
-    of = f"median of {layers} layers, {held.work.name}" if layers > 1 else held.work.name
     plot = against_band(
         StepAxis.over(held.band.steps, view.axis, first=view.first, last=view.last),
         HeldCourse(
@@ -184,7 +183,7 @@ def get_baseline(request: Request, grant: Reader, view: View) -> Response:
             left=held.left,
             runs=held.good,
         ),
-        title=f"{title_of(BY_NAME[view.stat])}, {of}",
+        title=title_of_held(held, BY_NAME[view.stat]),
         value_scale=_value_scale(view),
         theme=view.theme,
     )
@@ -201,7 +200,7 @@ def get_baseline_data(request: Request, grant: Reader, view: View) -> Response:
         held = (
             []
             if found is None or not good
-            else held_against(request, session, found.this.run.id, good, view)
+            else held_against(request, session, found.this.run.id, good, view, near=WHOLE)
         )
     columns = ("tensors", "step", "low", "median", "high", "least", "most", view.stat)
     return csv_of(
