@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import boto3
-import urllib3
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
+
+from tests.asking import asked
 
 NAME = "weights"
 NOBODY_IS_ASKED = "inf"
@@ -35,7 +36,7 @@ class Bucket:
             region_name="us-east-1",
         )
         # What this process kept of an earlier bucket: its contents, and connections to it.
-        urllib3.request("POST", f"{self._address}/moto-api/reset")
+        asked("POST", f"{self._address}/moto-api/reset")
         S3FileSystem.clear_instance_cache()
         self._client.create_bucket(Bucket=NAME)
 
@@ -51,7 +52,7 @@ class Bucket:
     def ask_for_credentials(self, *, asked: bool) -> None:
         """From now on only credentials that were made here are let in, of which there are none."""
         body = "0" if asked else NOBODY_IS_ASKED
-        urllib3.request("POST", f"{self._address}/moto-api/reset-auth", body=body)
+        asked("POST", f"{self._address}/moto-api/reset-auth", body=body)
 
     def stop(self) -> None:
         """Ends the server; again is no error."""

@@ -7,9 +7,9 @@ import signal
 import numpy as np
 import pytest
 import torch
-import urllib3
 from safetensors.numpy import load
 
+from tests.asking import asked
 from tests.distributed.compared import (
     assert_same_parts,
     assert_same_statistics,
@@ -76,7 +76,7 @@ def test_values_are_answered_whole(stored: Trained) -> None:
     tensors = stored.server.get(f"/api/v1/runs/{run}/tensors")["items"]
     (tensor,) = [one for one in tensors if one["name"] == "norm.weight"]
     url = f"{stored.server.url}/api/v1/runs/{run}/tensors/{tensor['id']}/values?step=4"
-    reply = urllib3.request("GET", url)
+    reply = asked("GET", url)
     assert reply.status == 200, reply.data
     answer = load(reply.data)["norm.weight"]
     expected = whole_weights("sharded", stored.ranks, 4)["norm.weight"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import urllib3
 import zstandard
 
 from bifurk.wire import encode, encode_plain
+from tests.asking import asked
 from tests.parts import address, make_part, make_tensor, put_body, put_part
 from tests.server import Server
 
@@ -108,7 +108,7 @@ def test_a_hostile_body_is_refused_with_where_it_is_wrong(shared: Server, name: 
 def test_a_wrong_digest_is_refused_and_says_to_send_it_again(shared: Server, path: str) -> None:
     digest = "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"
     headers = {"Content-Encoding": "zstd", "Content-Digest": digest}
-    answer = urllib3.request("PUT", shared.url + path, body=BODY, headers=headers)
+    answer = asked("PUT", shared.url + path, body=BODY, headers=headers)
     assert answer.status == 422
     assert answer.json()["where"] == "Content-Digest"
     assert "send it again" in answer.json()["detail"]

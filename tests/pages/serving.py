@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import urllib3
-
 from tests.api.conftest import make_tokens
 from tests.api.filling import Caller, Filled, fill
+from tests.asking import asked
 from tests.pages.forked import fill_forked
 from tests.server import Server
 
@@ -44,7 +43,7 @@ class Browser:
 
     def json(self, path: str) -> Any:
         """The JSON of a figure that must be there."""
-        answer = urllib3.request("GET", self._url + path, headers=self._headers)
+        answer = asked("GET", self._url + path, headers=self._headers)
         assert answer.status == 200, answer.data
         return answer.json()
 
@@ -60,7 +59,7 @@ class Browser:
         return self._ask("POST", path, said, urlencode(fields).encode())
 
     def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> Answer:
-        answer = urllib3.request(
+        answer = asked(
             method,
             self._url + path,
             headers={**self._headers, **headers},
