@@ -242,13 +242,13 @@ class Sender:
         elif answer is Verdict.RETRY:
             self._try_again(entry, response)
         else:
-            if answer is Verdict.DELIVERED:
-                self._spool.discard(entry)
-                if entry.slot.sequence is not None:
-                    self._beats.delivered(self._clock.now())
-            else:
+            if answer is not Verdict.DELIVERED:
                 self._give_up(entry, response)
+            elif entry.slot.sequence is not None:
+                self._beats.delivered(self._clock.now())
             self._answered(entry.request, response)
+            # Last: who has waited until nothing is left finds what the answer said.
+            self._spool.discard(entry)
 
     def _answered(self, request: Request, response: Response) -> None:
         self._backoff.reset()
@@ -267,6 +267,7 @@ class Sender:
     def _try_again(self, entry: Entry, response: Response) -> None:
         if self._breakage.lasts(entry.slot, response):
             self._give_up(entry, response)
+            self._spool.discard(entry)
             # It was no sign that the server is well: the pauses stay long for the next one.
             self._pause(self._backoff.next_seconds())
             return
@@ -277,7 +278,6 @@ class Sender:
         conflict = verdict(response.status) is Verdict.CONFLICT
         reason = "conflict" if conflict else f"rejected_{response.status}"
         self._ledger.drop(reason, entry.slot.sequence)
-        self._spool.discard(entry)
         self._said.refusal(response)
         if self._on_refused is None or entry.slot.sequence is None:
             return

@@ -147,6 +147,23 @@ class TestDelivery:
         assert transport.requests == [part(0), part(1)]
         assert len(caplog.records) == 1
 
+    @pytest.mark.parametrize(("status", "told"), [(201, "on_reply"), (422, "on_refused")])
+    def test_a_flush_is_over_once_whoever_is_told_of_the_last_answer_has_heard(
+        self, start: Callable[..., Post], status: int, told: str
+    ) -> None:
+        begun, heard = threading.Event(), threading.Event()
+
+        def hear(*_: object) -> None:
+            begun.set()
+            assert heard.wait(SOON_SECONDS)
+
+        post = start(InMemoryTransport([status]), **{told: hear})
+        post.put(0)
+        assert begun.wait(SOON_SECONDS)
+        assert not post.sender.flush(0)
+        heard.set()
+        assert post.delivered()
+
 
 class TestRetries:
     @pytest.mark.parametrize(
