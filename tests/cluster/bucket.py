@@ -6,7 +6,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
-from tests.asking import asked
+from tests import asking
 
 NAME = "weights"
 NOBODY_IS_ASKED = "inf"
@@ -36,7 +36,7 @@ class Bucket:
             region_name="us-east-1",
         )
         # What this process kept of an earlier bucket: its contents, and connections to it.
-        asked("POST", f"{self._address}/moto-api/reset")
+        asking.asked("POST", f"{self._address}/moto-api/reset")
         S3FileSystem.clear_instance_cache()
         self._client.create_bucket(Bucket=NAME)
 
@@ -52,7 +52,7 @@ class Bucket:
     def ask_for_credentials(self, *, asked: bool) -> None:
         """From now on only credentials that were made here are let in, of which there are none."""
         body = "0" if asked else NOBODY_IS_ASKED
-        asked("POST", f"{self._address}/moto-api/reset-auth", body=body)
+        asking.asked("POST", f"{self._address}/moto-api/reset-auth", body=body)
 
     def stop(self) -> None:
         """Ends the server; again is no error."""
