@@ -68,9 +68,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 def make_tokens(data_dir: Path) -> dict[str, str]:
     """A token of each scope, one for another project, one that has expired, by name."""
-    settings = Settings(data_dir=data_dir)
     migrated(data_dir)
-    database = Database(settings.resolved_database_url)
     now = time.time()
     kinds: dict[str, tuple[str, str | None, float | None]] = {
         "write": ("write", None, None),
@@ -79,12 +77,30 @@ def make_tokens(data_dir: Path) -> dict[str, str]:
         "elsewhere": ("admin", "elsewhere", None),
         "expired": ("admin", None, now - 1),
     }
+    return {
+        name: make_token(data_dir, name, scope, project=project, expires_at=until)
+        for name, (scope, project, until) in kinds.items()
+    }
+
+
+def make_token(
+    data_dir: Path,
+    name: str,
+    scope: str,
+    *,
+    project: str | None = None,
+    expires_at: float | None = None,
+) -> str:
+    """One more token, also of a server that runs."""
+    database = Database(Settings(data_dir=data_dir).resolved_database_url)
     with database.write() as session:
-        tokens = {
-            name: create_token(
-                session, name=name, scope=scope, project=project, expires_at=until, now=now
-            )
-            for name, (scope, project, until) in kinds.items()
-        }
+        token = create_token(
+            session,
+            name=name,
+            scope=scope,
+            project=project,
+            expires_at=expires_at,
+            now=time.time(),
+        )
     database.close()
-    return tokens
+    return token

@@ -91,6 +91,16 @@ def fill(caller: Caller) -> Filled:
     )
 
 
+def alerting_run(caller: Caller, project: str, run: str) -> tuple[int, int]:
+    """A run that nobody else touches, and its alert: their ids."""
+    for sequence in range(BROKEN_AT + 1):
+        caller.post_part(broken_part(sequence, project=project, run=run))
+    run_id = caller.run_id(project, run)
+    caller.wait_until_judged(run_id, BROKEN_AT + 1)
+    [alert] = caller.get(f"/api/v1/alerts?run={run_id}")["items"]
+    return run_id, alert["id"]
+
+
 def broken_part(sequence: int, **manifest: Any) -> Part:
     """A part of a run that logs, marks, and whose bias breaks at ``BROKEN_AT``."""
     value = 1.0 / (1 + sequence)

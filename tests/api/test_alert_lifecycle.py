@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bifurk_service.access import who
-from bifurk_service.domain import AffectedTensor, Alert, Severity, TensorInfo
+from bifurk_service.domain import AffectedTensor, Alert, AttemptState, Severity, TensorInfo
 from bifurk_service.settings import Settings
 from bifurk_service.store.alert_keeping import keep_alert
 from bifurk_service.store.alerts import silence
@@ -50,6 +50,8 @@ def stored_family(caller: Caller, run: str) -> Family:
     database = Database(Settings(data_dir=caller.server.data_dir).resolved_database_url)
     with database.write() as session:
         attempt = ensure_attempt(session, project="families", run=run, attempt="first", now=NOW)
+        # Or the server would add, once it has waited long enough, that the attempt is silent.
+        attempt.state = AttemptState.FINISHED.value
         whole, part, silenced = (
             keep_alert(session, attempt, alert, now=NOW).alert
             for alert in (made("whole"), made("part", parent="whole"), made("silenced"))

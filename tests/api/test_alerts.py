@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.filling import BROKEN_AT, Caller, Filled, broken_part
+from tests.api.filling import BROKEN_AT, Caller, Filled, alerting_run, broken_part
 
 
 def test_an_alert_tells_what_where_and_since_when(anyone: Caller, filled: Filled) -> None:
@@ -43,7 +43,7 @@ def test_alerts_are_found_by_what_they_are(
 
 
 def test_an_alert_is_acknowledged_and_resolved_and_stays_so(anyone: Caller) -> None:
-    run, alert = fresh_alert(anyone, "acknowledged")
+    run, alert = alerting_run(anyone, "alerts", "acknowledged")
     assert unresolved(anyone, run) == {"critical": 1}
     for verb, state in (("acknowledge", "acknowledged"), ("acknowledge", "acknowledged"),
                         ("resolve", "resolved"), ("resolve", "resolved")):  # fmt: skip
@@ -54,16 +54,6 @@ def test_an_alert_is_acknowledged_and_resolved_and_stays_so(anyone: Caller) -> N
     assert status == 409
     assert "stays so" in answer["detail"]
     assert anyone.get(f"/api/v1/alerts/{alert}")["state"] == "resolved"
-
-
-def fresh_alert(anyone: Caller, run: str) -> tuple[int, int]:
-    """A run of its own with an alert."""
-    for sequence in range(BROKEN_AT + 1):
-        anyone.post_part(broken_part(sequence, project="alerts", run=run))
-    run_id = anyone.run_id("alerts", run)
-    anyone.wait_until_judged(run_id, BROKEN_AT + 1)
-    [alert] = anyone.get(f"/api/v1/alerts?run={run_id}")["items"]
-    return run_id, alert["id"]
 
 
 def unresolved(anyone: Caller, run: int) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,9 @@ from bifurk.wire import AttemptReport, encode_attempt
 from bifurk_service.access import Allowances
 from bifurk_service.commands.rest import Rest, RestError
 from bifurk_service.errors import TooManyError
-from tests.api.conftest import make_tokens
+from tests.api.conftest import make_token
 from tests.api.filling import Caller
+from tests.database import migrated
 from tests.server import Server, wait_for
 
 REQUESTS = 90
@@ -88,28 +88,29 @@ class TestAllowances:
         assert {refused(allowances) for _ in range(1000)} == {None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limited:
-    """A server with limits, and its tokens by name."""
-
-    server: Server
-    tokens: dict[str, str]
-
-    def caller(self, name: str) -> Caller:
-        return Caller(self.server, self.tokens[name])
-
-
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with limits, which it has once there is a token."""
     data_dir = tmp_path_factory.mktemp("limited") / "data"
-    tokens = make_tokens(data_dir)
+    migrated(data_dir)
+    make_token(data_dir, "first", "read")
     limits = {
         "BIFURK_REQUESTS_PER_MINUTE": str(REQUESTS),
         "BIFURK_UPLOAD_BYTES_PER_MINUTE": str(UPLOAD_BYTES),
     }
     server = Server(data_dir, limits)
-    yield Limited(server=server, tokens=tokens)
+    yield server
     server.stop()
+
+
+def fresh_token(server: Server, scope: str, **confined: str) -> str:
+    """A token whose minute nobody has begun to use."""
+    return make_token(server.data_dir, "fresh", scope, **confined)
+
+
+def newcomer(server: Server, scope: str, **confined: str) -> Caller:
+    """Whoever calls with such a token."""
+    return Caller(server, fresh_token(server, scope, **confined))
 
 
 def use_up(caller: Caller, path: str) -> int:
@@ -121,17 +122,18 @@ def use_up(caller: Caller, path: str) -> int:
     raise AssertionError("nothing was refused")
 
 
-def test_a_token_that_has_used_up_its_minute_is_told_when_to_come_again(limited: Limited) -> None:
-    url, headers = f"{limited.server.url}/api/v1/runs", limited.caller("read").headers
-    assert use_up(limited.caller("read"), "/api/v1/runs") >= REQUESTS
-    answer = wait_for(lambda: refusal(url, headers), "a refusal")
+def test_a_token_that_has_used_up_its_minute_is_told_when_to_come_again(limited: Server) -> None:
+    reader = newcomer(limited, "read")
+    assert use_up(reader, "/api/v1/runs") >= REQUESTS
+    url = f"{limited.url}/api/v1/runs"
+    answer = wait_for(lambda: refusal(url, reader.headers), "a refusal")
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["title"] == "Too many requests"
     assert f"{REQUESTS} requests a minute" in answer.json()["detail"]
     assert int(answer.headers["Retry-After"]) == 1
-    assert limited.caller("admin").request("GET", "/api/v1/runs")[0] == 200
-    assert Caller(limited.server).request("GET", "/api/v1/runs")[0] == 401
-    assert Caller(limited.server).request("GET", "/healthz")[0] == 200
+    assert newcomer(limited, "read").request("GET", "/api/v1/runs")[0] == 200
+    assert Caller(limited).request("GET", "/api/v1/runs")[0] == 401
+    assert Caller(limited).request("GET", "/healthz")[0] == 200
 
 
 def refusal(url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse | None:
@@ -139,12 +141,12 @@ def refusal(url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse | Non
     return answer if answer.status == 429 else None
 
 
-def test_what_a_token_may_not_do_counts_as_well(limited: Limited) -> None:
-    assert use_up(limited.caller("elsewhere"), "/metrics") >= REQUESTS
+def test_what_a_token_may_not_do_counts_as_well(limited: Server) -> None:
+    assert use_up(newcomer(limited, "admin", project="elsewhere"), "/metrics") >= REQUESTS
 
 
-def test_bytes_of_refused_uploads_count(limited: Limited) -> None:
-    admin = limited.caller("admin")
+def test_bytes_of_refused_uploads_count(limited: Server) -> None:
+    admin = newcomer(limited, "admin")
     path = "/api/v1/projects/tests/runs/large/attempts/first"
     assert admin.request("PUT", path, body=b"x" * (2 * UPLOAD_BYTES))[0] == 422
     status, problem = admin.request("GET", "/api/v1/runs")
@@ -152,8 +154,8 @@ def test_bytes_of_refused_uploads_count(limited: Limited) -> None:
     assert f"{UPLOAD_BYTES} bytes of uploads a minute" in problem["detail"]
 
 
-def test_a_command_that_is_turned_away_says_so_at_once(limited: Limited) -> None:
-    rest = Rest(limited.server.url, limited.tokens["read"])
+def test_a_command_that_is_turned_away_says_so_at_once(limited: Server) -> None:
+    rest = Rest(limited.url, fresh_token(limited, "read"))
     with pytest.raises(RestError, match="requests a minute") as turned_away:
         ask_often(rest)
     assert turned_away.value.answered == 429
@@ -177,7 +179,7 @@ class Noting(Urllib3Transport):
         return response
 
 
-def test_a_client_that_is_turned_away_delivers_in_the_end(limited: Limited, tmp_path: Path) -> None:
+def test_a_client_that_is_turned_away_delivers_in_the_end(limited: Server, tmp_path: Path) -> None:
     assert verdict(429) is Verdict.RETRY
     spool = Spool(tmp_path / "waiting", max_bytes=None, ledger=LossLedger(), target=None)
     for run in ("first", "second", "third"):
@@ -185,9 +187,9 @@ def test_a_client_that_is_turned_away_delivers_in_the_end(limited: Limited, tmp_
         body = encode_attempt(AttemptReport(state="running"))
         assert spool.append(Request(method="PUT", path=path, body=body, sequence=None))
     spool.close()
-    writer = limited.caller("write")
-    use_up(writer, "/api/v1/runs")
-    transport = Noting(limited.server.url, limited.tokens["write"])
+    token = fresh_token(limited, "write")
+    use_up(Caller(limited, token), "/api/v1/runs")
+    transport = Noting(limited.url, token)
     summary = sync(tmp_path, connect=lambda _: transport, report=lambda _: None)
     transport.close()
     assert (summary.sent, summary.refused, summary.left) == (3, 0, 0)

@@ -14,7 +14,7 @@ from bifurk_service.store.audit import Action, Actor, acts, record_act, trim_act
 from bifurk_service.store.engine import Database
 from bifurk_service.store.tokens import create_token, list_tokens, revoke_token, rotate_token
 from tests.api.conftest import CHANNEL, Guarded
-from tests.api.filling import SNAPSHOTS, Caller, broken_part
+from tests.api.filling import Caller, alerting_run
 from tests.database import fresh_database
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -24,16 +24,6 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture(scope="module")
 def admin(guarded: Guarded) -> Caller:
     return guarded.callers["admin"]
-
-
-@pytest.fixture(scope="module")
-def alerting(admin: Caller) -> int:
-    """A run with an alert that nobody else touches."""
-    for sequence in range(SNAPSHOTS):
-        admin.post_part(broken_part(sequence, project="audited", run="alerting"))
-    run = admin.run_id("audited", "alerting")
-    admin.wait_until_judged(run, SNAPSHOTS)
-    return run
 
 
 @pytest.fixture
@@ -83,22 +73,22 @@ def test_what_was_refused_is_not_written_down(guarded: Guarded, admin: Caller) -
     assert done(admin, "audited/untouched") == []
 
 
-def test_forms_of_the_page_are_written_down_as_well(admin: Caller, alerting: int) -> None:
-    path = f"/runs/{alerting}"
+def test_forms_of_the_page_are_written_down_as_well(admin: Caller) -> None:
+    run, alert = alerting_run(admin, "audited", "formed")
+    path = f"/runs/{run}"
     for body in (b"add=seen", b"remove=seen"):
         assert admin.request("POST", path, body=body, headers=FORM)[0] == 303
-    [alert] = admin.get(f"/api/v1/alerts?run={alerting}")["items"][:1]
     for move in ("acknowledge", "acknowledge", "resolve"):
         form = f"move={move}&note=known".encode()
-        assert admin.request("POST", f"/alerts/{alert['id']}", body=form, headers=FORM)[0] == 303
-    assert admin.request("POST", f"/api/v1/alerts/{alert['id']}/resolve")[0] == 200
-    assert [(action, detail) for _, action, detail in done(admin, "audited/alerting")] == [
+        assert admin.request("POST", f"/alerts/{alert}", body=form, headers=FORM)[0] == 303
+    assert admin.request("POST", f"/api/v1/alerts/{alert}/resolve")[0] == 200
+    assert [(action, detail) for _, action, detail in done(admin, "audited/formed")] == [
         ("tag_added", "seen"),
         ("tag_removed", "seen"),
         ("alert_acknowledged", None),
         ("alert_resolved", None),
     ]
-    assert entries(admin, f"alert {alert['id']} of audited/alerting", who="admin")
+    assert entries(admin, f"alert {alert} of audited/formed", who="admin")
 
 
 def test_an_import_is_put_down_to_the_job_that_made_it(guarded: Guarded, admin: Caller) -> None:
@@ -116,13 +106,12 @@ def test_an_import_is_put_down_to_the_job_that_made_it(guarded: Guarded, admin: 
     ]
 
 
-def test_a_kept_replay_is_written_down_and_another_is_not(admin: Caller, alerting: int) -> None:
-    path = f"/api/v1/runs/{alerting}/replay"
+def test_a_kept_replay_is_written_down_and_another_is_not(admin: Caller) -> None:
+    run, _ = alerting_run(admin, "audited", "replayed")
+    path = f"/api/v1/runs/{run}/replay"
     for body in (b"{}", b'{"keep": true}'):
         assert admin.request("POST", path, body=body, headers=JSON)[0] == 200
-    assert [one for one in done(admin, "audited/alerting") if one[1] == "replay_kept"] == [
-        ("admin", "replay_kept", "0 alerts")
-    ]
+    assert done(admin, "audited/replayed") == [("admin", "replay_kept", "0 alerts")]
 
 
 def test_a_test_of_a_channel_is_written_down_without_its_address(admin: Caller) -> None:

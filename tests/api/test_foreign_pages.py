@@ -8,13 +8,19 @@ import pytest
 from starlette.datastructures import Headers
 
 from bifurk_service.api.origin import comes_from_elsewhere
-from tests.api.filling import Filled
+from tests.api.filling import Caller, Filled, alerting_run
 from tests.api.test_doorkeeper import exchange
 from tests.api.test_openapi import OPERATIONS
 from tests.server import Server
 
 FOREIGN = "https://evil.example"
 COOKIE = "theme=dark; bifurk_token=1-abc"
+
+
+@pytest.fixture(scope="module")
+def changed(anyone: Caller) -> tuple[int, int]:
+    """A run, and its alert, that are there to be changed."""
+    return alerting_run(anyone, "foreign", "changed")
 
 
 @pytest.mark.parametrize("where", sorted({path for _, path in map(str.split, OPERATIONS.values())}))
@@ -61,14 +67,15 @@ def test_an_answer_to_another_site_s_page_is_not_for_its_scripts(
     ],
 )
 def test_a_change_needs_proof_that_no_other_page_sent_it(
-    open_server: Server, filled: Filled, said: dict[str, str], *, refused: bool
+    open_server: Server, changed: tuple[int, int], said: dict[str, str], *, refused: bool
 ) -> None:
+    run, alert = changed
     place = urlsplit(open_server.url).netloc
     headers = {"Host": place, "Content-Length": "0", **said}
     for method, path in (
-        ("POST", f"/runs/{filled.run}"),
-        ("POST", f"/api/v1/alerts/{filled.alert}/acknowledge"),
-        ("DELETE", f"/api/v1/runs/{filled.run}/tags/none"),
+        ("POST", f"/runs/{run}"),
+        ("POST", f"/api/v1/alerts/{alert}/acknowledge"),
+        ("DELETE", f"/api/v1/runs/{run}/tags/none"),
         ("POST", "/sign-out"),
     ):
         status, _, body = exchange(open_server, method, path, headers)

@@ -15,41 +15,41 @@ from bifurk_service.store.tags import checked_tag
 from tests.api.filling import Caller
 
 
-def run_of(anyone: Caller, name: str) -> int:
-    anyone.report("tagged", name)
-    return anyone.run_id("tagged", name)
+def run_of(anyone: Caller, name: str, *, project: str = "tagged") -> int:
+    anyone.report(project, name)
+    return anyone.run_id(project, name)
 
 
 def put(anyone: Caller, run: int, tag: str) -> tuple[int, Any]:
     return anyone.request("PUT", f"/api/v1/runs/{run}/tags/{quote(tag, safe='')}")
 
 
-def listed(anyone: Caller, *tags: str) -> list[str]:
+def listed(anyone: Caller, project: str, *tags: str) -> list[str]:
     query = "&".join(f"tag={quote(tag)}" for tag in tags)
-    return [run["run"] for run in anyone.get(f"/api/v1/runs?project=tagged&{query}")["items"]]
+    return [run["run"] for run in anyone.get(f"/api/v1/runs?project={project}&{query}")["items"]]
 
 
 def test_runs_are_found_by_all_of_some_tags(anyone: Caller) -> None:
-    one, other = run_of(anyone, "one"), run_of(anyone, "other")
+    one, other = (run_of(anyone, run, project="found-by-tags") for run in ("one", "other"))
     for run, tag in ((one, "sweep:lr=3e-4"), (one, "größe"), (other, "größe")):
         status, answer = put(anyone, run, tag)
         assert (status, tag in answer["tags"]) == (200, True)
-    assert listed(anyone, "größe") == ["one", "other"]
-    assert listed(anyone, "größe", "sweep:lr=3e-4") == ["one"]
-    assert listed(anyone, "GRÖSSE") == []
+    assert listed(anyone, "found-by-tags", "größe") == ["one", "other"]
+    assert listed(anyone, "found-by-tags", "größe", "sweep:lr=3e-4") == ["one"]
+    assert listed(anyone, "found-by-tags", "GRÖSSE") == []
     assert put(anyone, one, "größe")[1]["tags"] == ["größe", "sweep:lr=3e-4"]
     path = f"/api/v1/runs/{one}/tags/{quote('größe')}"
     for _ in range(2):
         status, answer = anyone.request("DELETE", path)
         assert (status, answer["tags"]) == (200, ["sweep:lr=3e-4"])
-    assert listed(anyone, "größe") == ["other"]
+    assert listed(anyone, "found-by-tags", "größe") == ["other"]
 
 
 def test_a_deleted_run_takes_its_tags_along(anyone: Caller) -> None:
     run = run_of(anyone, "doomed")
     put(anyone, run, "doomed-tag")
     anyone.request("DELETE", f"/api/v1/runs/{run}")
-    assert listed(anyone, "doomed-tag") == []
+    assert listed(anyone, "tagged", "doomed-tag") == []
 
 
 @pytest.mark.parametrize(
