@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from bifurk.wire import AttemptReport, Mark, ScalarSummary
 from bifurk_service.store.condensing import forget_condensed
+from bifurk_service.store.finite import finite_or_null
 from bifurk_service.store.models import Attempt, Series, SeriesPoint, Snapshot, StoredMark
 
 MOST_COUNTED: Final = 1 << 53
@@ -90,10 +90,10 @@ def keep_last_words(session: Session, attempt: Attempt, report: AttemptReport) -
 def _point(key: Mapping[str, int], scalar: ScalarSummary) -> SeriesPoint:
     return SeriesPoint(
         **key,
-        last=_finite(scalar.last),
-        mean=_finite(scalar.mean),
-        min=_finite(scalar.min),
-        max=_finite(scalar.max),
+        last=finite_or_null(scalar.last),
+        mean=finite_or_null(scalar.mean),
+        min=finite_or_null(scalar.min),
+        max=finite_or_null(scalar.max),
         count=min(scalar.count, MOST_COUNTED),
     )
 
@@ -102,15 +102,11 @@ def _add(point: SeriesPoint, scalar: ScalarSummary, *, last: bool) -> None:
     """The summary of both intervals together; a value that is not finite leaves none."""
     count = point.count + scalar.count
     if point.mean is not None:
-        point.mean = _finite((point.mean * point.count + scalar.mean * scalar.count) / count)
+        point.mean = finite_or_null((point.mean * point.count + scalar.mean * scalar.count) / count)
     if point.min is not None:
-        point.min = _finite(min(point.min, scalar.min))
+        point.min = finite_or_null(min(point.min, scalar.min))
     if point.max is not None:
-        point.max = _finite(max(point.max, scalar.max))
+        point.max = finite_or_null(max(point.max, scalar.max))
     point.count = min(count, MOST_COUNTED)
     if last:
-        point.last = _finite(scalar.last)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+        point.last = finite_or_null(scalar.last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 from bifurk.wire import Manifest, Part
 from bifurk_service.errors import ConflictError
 from bifurk_service.store.condensing import forget_condensed
+from bifurk_service.store.finite import finite_or_null
 from bifurk_service.store.fitting import check_source, check_step
 from bifurk_service.store.logged import keep_marks, keep_scalars
 from bifurk_service.store.models import (
@@ -184,7 +184,7 @@ def _new(attempt: Attempt, manifest: Manifest, now: float) -> Snapshot:
         coverage=0.0,
         wall_clock=manifest.wall_clock_seconds,
         received_at=now,
-        learning_rates=[_finite(rate) for rate in manifest.learning_rates],
+        learning_rates=[finite_or_null(rate) for rate in manifest.learning_rates],
     )
 
 
@@ -222,7 +222,3 @@ def _keep_tensors(session: Session, run_id: int, part: Part) -> None:
         stored.layer, stored.role, stored.shape, stored.dtype = layer, role, shape, dtype
         stored.piece_of = piece_of
         session.add(stored)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
