@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bifurk_service.detect.layer_history import LayerHistory
+from bifurk_service.detect.memory import Memory
 from bifurk_service.detect.role_groups import name_pattern, role_groups
 from bifurk_service.detect.streams import clocks
 from bifurk_service.domain import TensorInfo
@@ -47,7 +48,7 @@ def test_values_that_come_in_turns_make_one_round_a_turn() -> None:
     rounds = []
     for index, clock in enumerate(clocks(12)):
         known = np.arange(6) % 3 == index % 3
-        went_on, _ = layers.take(clock, tensors, np.full(6, float(index)), known)
+        went_on = layers.take(clock, tensors, np.full(6, float(index)), known)
         rounds.append(bool(went_on[0]))
     assert np.flatnonzero(rounds).tolist() == [0, 3, 6, 9]
     assert layers.history.values[:3, -1].tolist() == [9, 7, 8]
@@ -71,4 +72,4 @@ def test_a_layer_that_stays_away_takes_no_part_until_it_comes_back() -> None:
 
 
 def _history() -> LayerHistory:
-    return LayerHistory(12, restarts_at_interval=False, least_layers=6)
+    return LayerHistory(12, Memory(told=False), restarts_at_interval=False, least_layers=6)

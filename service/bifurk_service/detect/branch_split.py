@@ -97,11 +97,11 @@ class BranchSplit:
         )
         self._layers = LayerHistory(
             self._looks[-1].rounds,
+            # Branch of the last split told, -1 for none; rounds without a split since.
+            Memory(told=-1, closed=0),
             restarts_at_interval=statistic.nature is Nature.STATIONARY,
             least_layers=self._parameters.least_layers,
         )
-        # Branch of the last split told, -1 for none; rounds without a split since.
-        self._memory = Memory(told=-1, closed=0)
         self._least_gap = _least_gap(statistic, self._parameters)
 
     def update(
@@ -113,22 +113,18 @@ class BranchSplit:
     ) -> list[Detection]:
         """See ``PopulationDetector``; a logarithm there is only of a positive value."""
         course, known = on_course(self._statistic, values, valid)
-        went_on, restarted = self._layers.take(clock, tensors, course, known)
-        if restarted:
-            self._memory.forget()
-        self._memory.grow(len(values))
+        went_on = self._layers.take(clock, tensors, course, known)
         if not went_on.any():
             return []
         return self._judge(went_on)
 
     def snapshot(self) -> State:
         """See ``Detector``."""
-        return {**self._layers.snapshot(), **self._memory.snapshot()}
+        return self._layers.snapshot()
 
     def restore(self, state: State) -> None:
         """See ``Detector``."""
         self._layers.restore(state)
-        self._memory.restore(state)
 
     def parameters(self) -> Mapping[str, float | int | str]:
         """See ``Detector``."""
@@ -219,7 +215,7 @@ class BranchSplit:
         return max(float(np.median(sigma)) * float(of_medians), rounding)
 
     def _tell(self, group: int, found: _Found | None) -> list[Detection]:
-        groups, memory = self._layers.groups, self._memory
+        groups, memory = self._layers.groups, self._layers.memory
         members = groups.members[group][groups.mask[group]]
         if found is None:
             memory["closed"][members] = memory["closed"][members].max() + 1

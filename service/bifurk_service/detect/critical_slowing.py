@@ -69,11 +69,11 @@ class CriticalSlowing:
         self._parameters = parameters or CriticalSlowingParameters()
         self._layers = LayerHistory(
             self._parameters.window,
+            # Rounds since a group's last look; since its last warning, while that is standing.
+            Memory(since_look=0, told=False, closed=0),
             restarts_at_interval=statistic.nature is Nature.STATIONARY,
             least_layers=self._parameters.least_layers,
         )
-        # Rounds since a group's last look; since its last warning, while that is standing.
-        self._memory = Memory(since_look=0, told=False, closed=0)
         # The learning rates of the snapshot before, and snapshots since they last changed.
         self._rates: tuple[float, ...] | None = None
         self._steady = 0
@@ -87,11 +87,8 @@ class CriticalSlowing:
     ) -> list[Detection]:
         """See ``PopulationDetector``; a logarithm there is only of a positive value."""
         course, known = on_course(self._statistic, values, valid)
-        went_on, restarted = self._layers.take(clock, tensors, course, known)
+        went_on = self._layers.take(clock, tensors, course, known)
         self._follow_rates(clock.learning_rates)
-        if restarted:
-            self._memory.forget()
-        self._memory.grow(len(values))
         return [
             detection
             for group in np.flatnonzero(went_on).tolist()
@@ -102,7 +99,6 @@ class CriticalSlowing:
         """See ``Detector``."""
         return {
             **self._layers.snapshot(),
-            **self._memory.snapshot(),
             "rates": np.array(self._rates or (), dtype=np.float64),
             "steady": np.array([self._rates is not None, self._steady], dtype=np.int64),
         }
@@ -110,7 +106,6 @@ class CriticalSlowing:
     def restore(self, state: State) -> None:
         """See ``Detector``."""
         self._layers.restore(state)
-        self._memory.restore(state)
         has_rates, self._steady = (int(number) for number in state["steady"])
         self._rates = tuple(state["rates"].tolist()) if has_rates else None
 
@@ -127,7 +122,7 @@ class CriticalSlowing:
         self._rates = rates
 
     def _judge(self, group: int) -> list[Detection]:
-        memory, parameters = self._memory, self._parameters
+        memory, parameters = self._layers.memory, self._parameters
         groups = self._layers.groups
         members = groups.members[group][groups.mask[group]]
         memory["since_look"][members] = memory["since_look"][members].max() + 1

@@ -102,10 +102,10 @@ class LayerDeparture:
         self._parameters = parameters or LayerDepartureParameters()
         self._layers = LayerHistory(
             PAST + 1,
+            Memory(told=False, closed=0),
             restarts_at_interval=statistic.nature is Nature.STATIONARY,
             least_layers=self._parameters.least_layers,
         )
-        self._memory = Memory(told=False, closed=0)
         least = self._parameters.least_change
         self._least_change = least_change_of(statistic) if least is None else least
 
@@ -118,10 +118,7 @@ class LayerDeparture:
     ) -> list[Detection]:
         """See ``PopulationDetector``; a logarithm there is only of a positive value."""
         course, known = on_course(self._statistic, values, valid)
-        went_on, restarted = self._layers.take(clock, tensors, course, known)
-        if restarted:
-            self._memory.forget()
-        self._memory.grow(len(values))
+        went_on = self._layers.take(clock, tensors, course, known)
         if not went_on.any():
             return []
         found: dict[int, dict[int, _Found]] = {}
@@ -131,12 +128,11 @@ class LayerDeparture:
 
     def snapshot(self) -> State:
         """See ``Detector``."""
-        return {**self._layers.snapshot(), **self._memory.snapshot()}
+        return self._layers.snapshot()
 
     def restore(self, state: State) -> None:
         """See ``Detector``."""
         self._layers.restore(state)
-        self._memory.restore(state)
 
     def parameters(self) -> Mapping[str, float | int | str]:
         """See ``Detector``."""
@@ -248,7 +244,7 @@ class LayerDeparture:
         return 3 if self._ends(window) < self._parameters.ends else 2
 
     def _tell(self, went_on: Mask, found: dict[int, dict[int, _Found]]) -> list[Detection]:
-        groups, memory = self._layers.groups, self._memory
+        groups, memory = self._layers.groups, self._layers.memory
         detections: list[Detection] = []
         members = groups.members[groups.mask & went_on[:, None]]
         memory["closed"][members] += 1

@@ -31,15 +31,20 @@ class LayerHistory:
     Attributes:
         groups: of the tensors seen last.
         history: of each series in a group, the newest round last.
+        memory: what a detector remembers beside the values. It grows with them, is forgotten where
+            all pasts begin anew, and is put away and taken up with them.
     """
 
-    def __init__(self, length: int, *, restarts_at_interval: bool, least_layers: int) -> None:
+    def __init__(
+        self, length: int, memory: Memory, *, restarts_at_interval: bool, least_layers: int
+    ) -> None:
         self.history = History(length)
+        self.memory = memory
         self.groups = role_groups((), least_layers=least_layers)
         self._least_layers = least_layers
         self._grouped: int | None = None
         self._seam = Seam(restarts_at_interval=restarts_at_interval)
-        self._memory = Memory(latest=0.0, fresh=False, absent=0)
+        self._awaited = Memory(latest=0.0, fresh=False, absent=0)
 
     def take(
         self,
@@ -47,30 +52,38 @@ class LayerHistory:
         tensors: Sequence[TensorInfo],
         course: Array,
         known: NDArray[np.bool_],
-    ) -> tuple[NDArray[np.bool_], bool]:
-        """Takes values [S]; which groups' time went on, [G], and whether all pasts began anew."""
-        memory, restarted = self._memory, self._seam.passed(clock)
-        if restarted:
+    ) -> NDArray[np.bool_]:
+        """Takes values [S]; which groups' time went on, [G]."""
+        awaited = self._awaited
+        if self._seam.passed(clock):
             self.history.forget(np.ones(len(self.history.counts), dtype=np.bool_))
-            memory.forget()
+            awaited.forget()
+            self.memory.forget()
         self.history.grow(len(course))
-        memory.grow(len(course))
+        awaited.grow(len(course))
+        self.memory.grow(len(course))
         if self._grouped != len(tensors):
             self.groups = role_groups(tensors, least_layers=self._least_layers)
             self._grouped = len(tensors)
-        memory["latest"] = np.where(known, course, memory["latest"])
-        memory["fresh"] = memory["fresh"] | known
-        return self._next_round(clock.step), restarted
+        awaited["latest"] = np.where(known, course, awaited["latest"])
+        awaited["fresh"] = awaited["fresh"] | known
+        return self._next_round(clock.step)
 
     def snapshot(self) -> State:
         """A copy of everything."""
-        return {**self.history.snapshot(), **self._seam.snapshot(), **self._memory.snapshot()}
+        return {
+            **self.history.snapshot(),
+            **self._seam.snapshot(),
+            **self._awaited.snapshot(),
+            **self.memory.snapshot(),
+        }
 
     def restore(self, state: State) -> None:
         """Takes up what ``snapshot`` gave."""
         self.history.restore(state)
         self._seam.restore(state)
-        self._memory.restore(state)
+        self._awaited.restore(state)
+        self.memory.restore(state)
         self._grouped = None
 
     def taking_part(self, rounds: int) -> NDArray[np.bool_]:
@@ -89,19 +102,19 @@ class LayerHistory:
         return change[self.groups.members]
 
     def _next_round(self, step: int) -> NDArray[np.bool_]:
-        memory, history, groups = self._memory, self.history, self.groups
-        fresh = memory["fresh"][groups.members] & groups.mask
+        awaited, history, groups = self._awaited, self.history, self.groups
+        fresh = awaited["fresh"][groups.members] & groups.mask
         present = fresh | (history.counts[groups.members] > 0) & groups.mask
         goes_on: NDArray[np.bool_] = fresh.any(axis=1) & (
             fresh.sum(axis=1) >= QUORUM * present.sum(axis=1)
         )
-        moved = np.zeros(len(memory["fresh"]), dtype=np.bool_)
+        moved = np.zeros(len(awaited["fresh"]), dtype=np.bool_)
         moved[groups.members[present & goes_on[:, None]]] = True
-        absent = np.where(memory["fresh"], 0, memory["absent"] + 1)
-        memory["absent"] = np.where(moved, absent, memory["absent"])
-        history.push(step, memory["latest"], moved)
-        lost = moved & (memory["absent"] > LONGEST_ABSENCE)
+        absent = np.where(awaited["fresh"], 0, awaited["absent"] + 1)
+        awaited["absent"] = np.where(moved, absent, awaited["absent"])
+        history.push(step, awaited["latest"], moved)
+        lost = moved & (awaited["absent"] > LONGEST_ABSENCE)
         if lost.any():
             history.forget(lost)
-        memory["fresh"] = memory["fresh"] & ~moved
+        awaited["fresh"] = awaited["fresh"] & ~moved
         return goes_on
