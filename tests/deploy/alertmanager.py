@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import urllib3
 import yaml
 
+from tests.deploy.daemon import Daemon
 from tests.deploy.prometheus import found
-from tests.ports import own_port
-from tests.server import DEADLINE_SECONDS, wait_for
 
 CONFIG = Path(__file__).parents[2] / "deploy/alertmanager/alertmanager.yml"
 PACKAGE = "prometheus-alertmanager"
@@ -30,45 +27,21 @@ class Alertmanager:
 
     def __init__(self, folder: Path, *, webhook: str) -> None:
         folder.mkdir()
-        port = own_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._log = folder / "log"
-        self._output = self._log.open("wb")
-        self._process = subprocess.Popen(
-            [
-                found(PACKAGE, PACKAGE),
-                f"--config.file={_adapted(folder, webhook)}",
-                f"--storage.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--cluster.listen-address=",
-            ],
-            stdout=self._output,
-            stderr=self._output,
+        self._daemon = Daemon(
+            found(PACKAGE, PACKAGE),
+            folder,
+            f"--config.file={_adapted(folder, webhook)}",
+            f"--storage.path={folder / 'data'}",
+            "--cluster.listen-address=",
         )
-        self._http = urllib3.PoolManager(retries=False, timeout=10)
-        wait_for(self._ready, "Alertmanager")
+        self.url = self._daemon.url
+        self.stop = self._daemon.stop
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
         """What it has firing now."""
-        found: list[dict[str, Any]] = json.loads(
-            self._http.request("GET", f"{self.url}/api/v2/alerts").data
-        )
+        found: list[dict[str, Any]] = self._daemon.get("/api/v2/alerts")
         return found
-
-    def stop(self) -> None:
-        """Ends it and waits."""
-        self._process.terminate()
-        self._process.wait(timeout=DEADLINE_SECONDS)
-        self._output.close()
-        self._http.clear()
-
-    def _ready(self) -> bool:
-        assert self._process.poll() is None, self._log.read_text()
-        try:
-            return self._http.request("GET", f"{self.url}/-/ready").status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
 
 
 def _adapted(folder: Path, webhook: str) -> Path:

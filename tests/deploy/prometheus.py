@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,11 +11,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-import urllib3
 import yaml
 
-from tests.ports import own_port
-from tests.server import DEADLINE_SECONDS, wait_for
+from tests.deploy.daemon import Daemon
 
 CONFIG = Path(__file__).parents[2] / "deploy/prometheus/prometheus.yml"
 
@@ -73,28 +70,19 @@ class Prometheus:
         self, folder: Path, targets: Mapping[str, str], *, token: str, alertmanager: str = ""
     ) -> None:
         folder.mkdir()
-        port = own_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._log = folder / "log"
-        self._output = self._log.open("wb")
         config = adapted_config(folder, targets, token=token, alertmanager=alertmanager)
-        self._process = subprocess.Popen(
-            [
-                found("prometheus"),
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=self._output,
-            stderr=self._output,
+        self._daemon = Daemon(
+            found("prometheus"),
+            folder,
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
         )
-        self._http = urllib3.PoolManager(retries=False, timeout=10)
-        wait_for(self._ready, "Prometheus")
+        self.url = self._daemon.url
+        self.stop = self._daemon.stop
 
     def get(self, path: str, **parameters: str) -> Any:
         """The data of an answer of the HTTP API."""
-        answer = self._http.request("GET", f"{self.url}/api/v1/{path}?{urlencode(parameters)}")
-        document = json.loads(answer.data)
+        document = self._daemon.get(f"/api/v1/{path}?{urlencode(parameters)}")
         assert document["status"] == "success", document
         return document["data"]
 
@@ -104,17 +92,3 @@ class Prometheus:
             tuple(sorted(series["metric"].items())): float(series["value"][1])
             for series in self.get("query", query=expression)["result"]
         }
-
-    def stop(self) -> None:
-        """Ends it and waits."""
-        self._process.terminate()
-        self._process.wait(timeout=DEADLINE_SECONDS)
-        self._output.close()
-        self._http.clear()
-
-    def _ready(self) -> bool:
-        assert self._process.poll() is None, self._log.read_text()
-        try:
-            return self._http.request("GET", f"{self.url}/-/ready").status == 200
-        except urllib3.exceptions.HTTPError:
-            return False

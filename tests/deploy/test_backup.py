@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import nn
 
 import bifurk
 from bifurk.monitor import Monitor
-from tests.deploy.postgres import DEBIAN, Postgres, running_postgres
+from tests.deploy.postgres import DEBIAN, Postgres
 from tests.parts import make_part, put_part
 from tests.ports import own_port
 from tests.server import Server, wait_for
@@ -69,12 +69,6 @@ def test_a_copy_taken_while_running_can_be_taken_up(
     for before, after in zip(whole, series(again), strict=True):
         assert (after["steps"], after["values"][:2]) == (before["steps"], before["values"][:2])
         assert after["values"][2] == pytest.approx(before["values"][2], rel=FROM_THE_SAMPLE)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Postgres]:
-    with running_postgres() as cluster:
-        yield cluster
 
 
 class Training:

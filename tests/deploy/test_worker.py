@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,17 +12,11 @@ from bifurk_service.errors import SetupError
 from bifurk_service.server import serve, work
 from bifurk_service.settings import Settings
 from tests.api.filling import Caller, broken_part
-from tests.deploy.postgres import Postgres, running_postgres
+from tests.deploy.postgres import Postgres
 from tests.deploy.worker import Worker
 from tests.server import Server, wait_for
 
 SNAPSHOTS = 3
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Postgres]:
-    with running_postgres() as cluster:
-        yield cluster
 
 
 @pytest.fixture
