@@ -30,18 +30,25 @@ from bifurk_service.stats.thinning import thin
 
 HEIGHT: Final = 420
 HEIGHT_PROFILE: Final = 260
+LEFT_OUT: Final = "extremes of stretches"
+"""What a title says where not every value is drawn."""
 MOST_TICKS: Final = 30
 """Layers named below a profile; of more, evenly spaced ones are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LayerCourse:
-    """One layer: its course, which branch it is in (None: in none), and when it began."""
+    """One layer: its course, which branch it is in (None: in none), and when it began.
+
+    Attributes:
+        is_outlined: whether the course is of a long run's extremes.
+    """
 
     layer: int
     course: Course
     branch: int | None = None
     onset: tuple[int, int] | None = None
+    is_outlined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +79,17 @@ def trajectories(
         branches: what branch 0, 1... is called; without names, layers are coloured by depth.
         forks: marked as lines over the whole height.
     """
+    points = most_points(len(layers))
+    every = [_shown(axis, layer.course, points) for layer in layers]
+    if any(
+        layer.is_outlined or len(kept) < len(layer.course.steps)
+        for layer, kept in zip(layers, every, strict=True)
+    ):
+        title = f"{title}; {LEFT_OUT}"
     plot = axis.plot(title, height=HEIGHT, tools=f"{TOOLS},tap", value_scale=value_scale)
-    points = max(LEAST_POINTS, MOST_POINTS // max(len(layers), 1))
     colors = layer_colors(layers, branches, theme)
     drawn = []
-    for layer, color in zip(layers, colors, strict=True):
-        kept = thin(layer.course.values, points)
+    for layer, kept, color in zip(layers, every, colors, strict=True):
         steps, values = layer.course.steps[kept], layer.course.values[kept]
         if value_scale == "log":
             values = np.where(values > 0, values, np.nan)
@@ -103,6 +115,22 @@ def trajectories(
     elif layers:
         _add_depth_bar(plot, layers, theme)
     return plot
+
+
+def most_points(layers: int) -> int:
+    """That are drawn of each of so many layers, and again of what is looked at."""
+    return max(LEAST_POINTS, MOST_POINTS // max(layers, 1))
+
+
+def _shown(axis: StepAxis, course: Course, points: int) -> NDArray[np.int64]:
+    """Indices of what is drawn of a course: extremes of the whole and of what is looked at."""
+    kept = thin(course.values, points)
+    places = axis.place(course.steps)
+    is_seen = (places >= float(axis.range.start)) & (places <= float(axis.range.end))
+    seen = np.flatnonzero(is_seen)
+    if len(kept) == len(places) or not len(seen):
+        return kept
+    return np.union1d(kept, seen[thin(course.values[seen], points)])
 
 
 def profile(

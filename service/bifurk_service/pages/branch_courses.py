@@ -6,25 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 from fastapi import Request
-from numpy.typing import NDArray
 
 from bifurk_service.api.grants import visible_run
 from bifurk_service.detect.branch_split import BranchSplit
-from bifurk_service.figures.branches import LayerCourse, Profile
-from bifurk_service.figures.lines import Course, ValueScale
+from bifurk_service.figures.lines import ValueScale
 from bifurk_service.pages.forks import (
     FORKS,
     LayerGroup,
-    branch_of,
     concerns,
     forks_of,
     group_of,
     layer_groups,
-    onset_of,
 )
-from bifurk_service.pages.statistic_courses import statistic_courses, statistic_named, title_of
+from bifurk_service.pages.statistic_courses import statistic_named, title_of
 from bifurk_service.pages.views import BranchesView
 from bifurk_service.services import services
 from bifurk_service.stats.statistic import Statistic
@@ -59,18 +54,6 @@ class ChosenLayers:
     chosen: Chosen
     statistic: Statistic
     forks: Sequence[StoredAlert]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ShownLayers:
-    """What the figures show; ``forks`` are all of these layers, ``steps`` all with a value."""
-
-    run: str
-    chosen: Chosen
-    statistic: Statistic
-    forks: Sequence[StoredAlert]
-    layers: Sequence[LayerCourse]
-    steps: NDArray[np.int64]
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -113,54 +96,7 @@ def chosen_layers(
     return ChosenLayers(run_id=run_id, run=run.run, chosen=chosen, statistic=statistic, forks=forks)
 
 
-def shown_layers(
-    request: Request, grant: Grant, run_id: int, view: BranchesView
-) -> ShownLayers | None:
-    """Reads it; None where no role has two layers."""
-    found = chosen_layers(request, grant, run_id, view)
-    if found is None:
-        return None
-    chosen, tensors = found.chosen, found.chosen.group.tensors
-    with services(request).database.read() as session:
-        courses = statistic_courses(request, session, run_id, chosen.statistic, tensors)
-    fork = chosen.coloring
-    branches = {} if fork is None else branch_of(fork, chosen.group)
-    begun = {} if fork is None else onset_of(fork)
-    layers = [
-        LayerCourse(
-            layer=tensor.layer or 0,
-            course=_valued(course, view),
-            branch=branches.get(tensor.id),
-            onset=begun.get(tensor.id),
-        )
-        for tensor, course in zip(tensors, courses, strict=True)
-    ]
-    return ShownLayers(
-        run=found.run,
-        chosen=chosen,
-        statistic=found.statistic,
-        forks=[one for one in found.forks if concerns(one, chosen.group)],
-        layers=layers,
-        steps=np.unique(np.concatenate([layer.course.steps for layer in layers])),
-    )
-
-
-def profile_at(shown: ShownLayers, step: int) -> Profile:
-    """The statistic by depth at a step."""
-    values = np.full(len(shown.layers), np.nan)
-    for row, layer in enumerate(shown.layers):
-        place = int(np.searchsorted(layer.course.steps, step))
-        if place < len(layer.course.steps) and layer.course.steps[place] == step:
-            values[row] = layer.course.values[place]
-    return Profile(step=step, values=values)
-
-
-def nearest(steps: NDArray[np.int64], asked: int | None) -> int:
-    """The step nearest to one asked for; the last where none is."""
-    return int(steps[-1] if asked is None else steps[np.argmin(np.abs(steps - asked))])
-
-
-def title_of_layers(shown: ShownLayers, view: BranchesView) -> str:
+def title_of_layers(shown: ChosenLayers, view: BranchesView) -> str:
     """Statistic and layers, as both figures say it."""
     if view.values == "relative":
         return f"{shown.statistic.name} over its first, {shown.chosen.group.name}"
@@ -180,11 +116,3 @@ def _newest(forks: Sequence[StoredAlert], view: BranchesView) -> StoredAlert | N
         return fork.superseded, is_asked, fork.kind != BranchSplit.kind
 
     return min(forks, key=rank, default=None) if view.alert != "none" else None
-
-
-def _valued(course: Course, view: BranchesView) -> Course:
-    if view.values != "relative" or not len(course.values):
-        return course
-    first = course.values[0]
-    values = course.values / first if first else np.full_like(course.values, np.nan)
-    return Course(name=course.name, steps=course.steps, values=values)

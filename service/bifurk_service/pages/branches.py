@@ -16,15 +16,20 @@ from bifurk_service.figures.theme import COLORS, ThemeName
 from bifurk_service.pages.branch_courses import (
     choose,
     chosen_layers,
-    nearest,
-    profile_at,
-    shown_layers,
     title_of_layers,
     value_scale_of,
 )
+from bifurk_service.pages.branch_reading import read_layers, read_profiles
 from bifurk_service.pages.branch_rows import depth_rows, trajectory_rows
 from bifurk_service.pages.drawing import drawn
-from bifurk_service.pages.forks import MOST_FORKS, branch_in, branch_name, forks_of, layer_groups
+from bifurk_service.pages.forks import (
+    MOST_FORKS,
+    branch_in,
+    branch_name,
+    concerns,
+    forks_of,
+    layer_groups,
+)
 from bifurk_service.pages.rendering import page, root_of
 from bifurk_service.pages.tables import csv_of
 from bifurk_service.pages.views import BranchesView
@@ -66,16 +71,21 @@ def get_branches_page(request: Request, grant: Reader, run_id: RunId, view: View
 @router.get("/figures/trajectories")
 def get_trajectories(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
     """The layers' courses over steps."""
-    shown = shown_layers(request, grant, run_id, view)
-    if shown is None or not len(shown.steps):
+    found = chosen_layers(request, grant, run_id, view)
+    layers = [] if found is None else read_layers(request, found, view)
+    ends = [
+        step for layer in layers for step in (*layer.course.steps[:1], *layer.course.steps[-1:])
+    ]
+    if found is None or not ends:
         return Response(status_code=204)
-    axis = StepAxis.over(shown.steps, view.axis, first=view.first, last=view.last)
+    axis = StepAxis.over([min(ends), max(ends)], view.axis, first=view.first, last=view.last)
+    group = found.chosen.group
     plot = trajectories(
         axis,
-        shown.layers,
-        title=title_of_layers(shown, view),
-        branches=shown.branches,
-        forks=[_mark(fork, root_of(request)) for fork in shown.forks],
+        layers,
+        title=title_of_layers(found, view),
+        branches=found.branches,
+        forks=[_mark(fork, root_of(request)) for fork in found.forks if concerns(fork, group)],
         value_scale=value_scale_of(view),
         theme=view.theme,
     )
@@ -96,18 +106,16 @@ def get_trajectories_data(request: Request, grant: Reader, run_id: RunId, view: 
 @router.get("/figures/depth")
 def get_depth_profile(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
     """The statistic by depth at a step, and at the first that is looked at."""
-    shown = shown_layers(request, grant, run_id, view)
-    if shown is None or not len(shown.steps):
+    found = chosen_layers(request, grant, run_id, view)
+    profiles = None if found is None else read_profiles(request, found, view)
+    if found is None or profiles is None:
         return Response(status_code=204)
-    last = view.at or ("" if view.last is None else str(view.last))
-    at = nearest(shown.steps, int(last) if last else None)
-    first = nearest(shown.steps, 0 if view.first is None else view.first)
     plot = profile(
-        shown.layers,
-        profile_at(shown, at),
-        profile_at(shown, first) if first != at else None,
-        title=title_of_layers(shown, view),
-        branches=shown.branches,
+        profiles.layers,
+        profiles.at,
+        profiles.first,
+        title=title_of_layers(found, view),
+        branches=found.branches,
         value_scale=value_scale_of(view),
         theme=view.theme,
     )
@@ -127,10 +135,10 @@ def get_depth_profile_data(request: Request, grant: Reader, run_id: RunId, view:
 @router.get("/figures/order")
 def get_branch_order(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
     """Which layers of a fork began when."""
-    shown = shown_layers(request, grant, run_id, view)
-    if shown is None or shown.chosen.fork is None:
+    found = chosen_layers(request, grant, run_id, view)
+    if found is None or found.chosen.fork is None:
         return Response(status_code=204)
-    fork = shown.chosen.fork
+    fork = found.chosen.fork
     rows = [
         OnsetRow(
             name=one["name"],
@@ -154,8 +162,8 @@ def get_branch_order(request: Request, grant: Reader, run_id: RunId, view: View)
 @router.get("/figures/order.csv")
 def get_branch_order_data(request: Request, grant: Reader, run_id: RunId, view: View) -> Response:
     """The order of onset of a fork's layers."""
-    shown = shown_layers(request, grant, run_id, view)
-    fork = None if shown is None else shown.chosen.fork
+    found = chosen_layers(request, grant, run_id, view)
+    fork = None if found is None else found.chosen.fork
     columns = ("name", "layer", "onset_first_step", "onset_last_step", "before", "after")
     rows = (
         []

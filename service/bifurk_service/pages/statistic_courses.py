@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from fastapi import Request
@@ -16,7 +17,7 @@ from bifurk_service.store.engine import Session
 from bifurk_service.store.imports import imported_series, imported_statistics
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.near import Steps
-from bifurk_service.store.outlined_series import Asked, series_near
+from bifurk_service.store.outlined_series import Asked, joined_series, outlined_series, series_near
 
 
 def statistic_named(session: Session, run_id: int, name: str) -> Statistic:
@@ -68,6 +69,22 @@ def courses_near(
             Course(name=tensor.name, steps=series.steps[known], values=series.values[known])
         )
     return courses
+
+
+def courses_outlined(
+    session: Session, asked: Asked, tensors: Sequence[Tensor], looked_at: Steps | None
+) -> list[Course]:
+    """The same in fewer points; of what is looked at, between two steps, as many again."""
+    every = list(outlined_series(session, asked))
+    if looked_at is not None:
+        first, last = looked_at
+        close = outlined_series(session, replace(asked, first_step=first, last_step=last))
+        every = [joined_series(*pair) for pair in zip(every, close, strict=True)]
+    known = [np.isfinite(series.values) | (asked.statistic not in BY_NAME) for series in every]
+    return [
+        Course(name=tensor.name, steps=series.steps[mask], values=series.values[mask])
+        for tensor, series, mask in zip(tensors, every, known, strict=True)
+    ]
 
 
 def statistic_matrix(

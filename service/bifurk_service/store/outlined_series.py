@@ -50,6 +50,11 @@ def outlined_series(session: Session, asked: Asked) -> Iterator[StatisticSeries]
     return _outlined(session, asked, windows)
 
 
+def are_long(session: Session, asked: Asked) -> bool:
+    """Whether there are so many snapshots that of series only extremes and ends are given."""
+    return is_long(session, _windows(session, asked), points=asked.points)
+
+
 def series_near(session: Session, asked: Asked, near: Steps) -> Iterator[StatisticSeries] | None:
     """The same with every value between two steps; None where the series are not long.
 
@@ -62,8 +67,14 @@ def series_near(session: Session, asked: Asked, near: Steps) -> Iterator[Statist
     first, last = near
     close = _whole(session, replace(asked, first_step=first, last_step=last))
     return (
-        _together(*pair) for pair in zip(_outlined(session, asked, windows), close, strict=True)
+        joined_series(*pair) for pair in zip(_outlined(session, asked, windows), close, strict=True)
     )
+
+
+def joined_series(far: StatisticSeries, close: StatisticSeries) -> StatisticSeries:
+    """One series of what two tell of the same tensor."""
+    steps, values = by_step(np.append(far.steps, close.steps), np.append(far.values, close.values))
+    return replace(far, steps=steps, values=values)
 
 
 def _windows(session: Session, asked: Asked) -> list[Window]:
@@ -72,11 +83,6 @@ def _windows(session: Session, asked: Asked) -> list[Window]:
         for stretch in timeline(session, asked.run_id, asked.attempt)
         if (window := window_of(session, stretch, asked.first_step, asked.last_step)) is not None
     ]
-
-
-def _together(far: StatisticSeries, close: StatisticSeries) -> StatisticSeries:
-    steps, values = by_step(np.append(far.steps, close.steps), np.append(far.values, close.values))
-    return replace(far, steps=steps, values=values)
 
 
 def _outlined(
