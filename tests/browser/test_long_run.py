@@ -66,6 +66,12 @@ def test_a_step_of_ten_thousand_is_drawn_from_quantiles_and_hidden_lines_stay_hi
     for name in ("garden", "histogram"):
         expect(page.locator(f"#{name} canvas").first).to_be_visible()
     assert "Values at step 50,000, from quantiles" in titles(page)
+    assert any(
+        title.startswith("Garden: density from stored quantiles at ")
+        and title.endswith(" of about 10,000 snapshots")
+        for title in titles(page)
+    )
+    expect(page.locator("#left-out")).to_contain_text("Of about 10,000 snapshots")
     page.evaluate(HIDE, "extremes")
     page.evaluate("bifurk.drawAll()")
     seen.settled()

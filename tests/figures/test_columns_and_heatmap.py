@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bifurk_service.figures.change import change_since_first
-from bifurk_service.figures.columns import columns_of, narrow_enough
+from bifurk_service.figures.columns import columns_of, extremes_of, narrow_enough
 from bifurk_service.figures.document import document
 from bifurk_service.figures.heatmap import AlertMark, heatmap
 from bifurk_service.figures.lines import Course, StepMark, lines
@@ -72,6 +72,16 @@ def test_stretches_draw_the_extremes_of_the_steps_in_them(scale: StepScale) -> N
     assert found.values[1].min() == single.values[1].min() == -40.0
     assert found.values[0].max() == single.values[0].max()
     assert (found.left, found.steps[-1]) == pytest.approx((single.left, 3_999), abs=20)
+
+
+def test_of_a_stretch_the_value_farthest_from_the_median_stands() -> None:
+    low, high = np.array([[1.0, -9.0, 1.0, np.nan]]), np.array([[1.0, 2.0, 4.0, np.nan]])
+    spans = Spans(first=np.arange(4), last=np.arange(4), low=low, high=high)
+    np.testing.assert_array_equal(extremes_of(spans), [[1.0, -9.0, 4.0, np.nan]])
+    some = spans.where(np.array([True, False, True, False]))
+    np.testing.assert_array_equal(extremes_of(some), [[1.0, 4.0]])
+    single = single_steps(np.arange(4), low)
+    assert extremes_of(single.where(np.ones(4, dtype=bool))).tolist()[0][:3] == [1.0, -9.0, 1.0]
 
 
 def test_extremes_change_as_their_values_do() -> None:

@@ -35,6 +35,7 @@ from bifurk_service.store import (
     whole_steps,
 )
 from bifurk_service.store.blobs import open_blobs
+from bifurk_service.store.carried_steps import carried_steps
 from bifurk_service.store.engine import Session
 from bifurk_service.store.leases import Lease
 from bifurk_service.store.models import (
@@ -44,6 +45,7 @@ from bifurk_service.store.models import (
     Snapshot,
     StoredMark,
     StoredPart,
+    Tensor,
 )
 from bifurk_service.store.near import steps_near
 from bifurk_service.store.outlined_courses import outlined_rates, outlined_scalar
@@ -54,7 +56,10 @@ from bifurk_service.store.run_sizes import run_bytes
 from bifurk_service.store.series import find_tensors
 from bifurk_service.store.span_courses import read_spans
 from bifurk_service.store.spectra import nearest_singular_values
+from bifurk_service.store.tensor_courses import course_step
+from bifurk_service.store.tensor_spans import read_tensor_spans
 from bifurk_service.store.thinned_ranges import thinned_ranges
+from bifurk_service.store.valued_steps import nearest_valued
 from tests.database import fresh_database
 from tests.instructions import instructions_of
 from tests.store.outlined import OWN, PROFILES, write_imports, write_profiles
@@ -155,6 +160,21 @@ QUERIES: Final[dict[str, Query]] = {
     ),
     "where two runs part": lambda s, a, _n: parting_of(
         s, *[(a.run_id, find_tensors(s, a.run_id))] * 2, most_points=0
+    ),
+    "steps that carry a tensor": lambda s, a, _n: carried_steps(
+        s, "statistics", 1, timeline.timeline(s, a.run_id), most=8
+    ),
+    "the step that carries a tensor": lambda s, a, n: course_step(s, a.run_id, 1, n.step - 303),
+    "a step that does not": lambda s, _a, n: queries.not_carried(
+        s, s.get_one(Tensor, 1), n.step - 303
+    ),
+    "statistics of a tensor": lambda s, a, _n: read_tensor_spans(
+        s, a.run_id, 1, ("std", "mean"), narrow=lambda first, last: last >= first
+    ),
+    "a step with a value": lambda s, a, n: nearest_valued(
+        s,
+        Asked(run_id=a.run_id, statistic="std", tensor_ids=[1, 2], points=4),
+        n.step - 303,
     ),
     "a scalar at a glance": lambda s, a, _n: scalars.scalar_sketch(s, a.run_id, "loss", points=8),
 }

@@ -17,12 +17,15 @@ from bifurk_service.errors import InvalidError, StorageError
 from bifurk_service.pipeline.condensing import condense_due
 from bifurk_service.settings import Settings
 from bifurk_service.store import engine as engine_module
+from bifurk_service.store.carried_steps import carried_steps
 from bifurk_service.store.engine import Database, alembic_config
 from bifurk_service.store.events import OnlyInLineError, append_event
 from bifurk_service.store.examination import postgres_facts
 from bifurk_service.store.models import Base, Event, Project, Run
 from bifurk_service.store.newest_values import newest_values
 from bifurk_service.store.series import find_tensors
+from bifurk_service.store.tensor_spans import read_tensor_spans
+from bifurk_service.store.timeline import timeline
 from tests.compared_runs import condense_all, faulty, usual, write_attempt, write_run
 from tests.deploy.postgres import Postgres
 from tests.store.condensed import check, condensed_rows, spans_of
@@ -171,6 +174,23 @@ def test_long_runs_are_condensed_as_on_sqlite(database: Database) -> None:
     assert condense_due(database, most_seconds=60) == 8
     check(run, spans_of(run))
     assert condensed_rows(database) == {1: 8, 2: 1}
+
+
+def test_a_tensor_of_a_long_run_is_read_as_on_sqlite(database: Database) -> None:
+    run = WrittenRun(database)
+    run.judge(range(150))
+    run.judge(range(100, 200), attempt=run.begin("second"))
+    condense_due(database, most_seconds=math.inf)
+    with database.read() as session:
+        course = timeline(session, run.id)
+        few = carried_steps(session, "statistics", run.tensors[0], course, most=20)
+        behind = [10 * math.ceil(12.8 * place) for place in range(16)]
+        assert few.steps.tolist() == sorted([*behind, 1_000, 1_990])
+        spans = read_tensor_spans(
+            session, run.id, run.tensors[0], ("mean",), narrow=lambda first, last: last >= first
+        )
+    assert len(spans.first) < 180
+    assert (spans.low == -1.0).all()
 
 
 def test_where_long_runs_part_is_told_as_on_sqlite(database: Database) -> None:

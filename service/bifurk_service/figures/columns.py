@@ -64,14 +64,14 @@ def columns_of(spans: Spans, *, columns: int, scale: StepScale) -> Columns:
 
 
 def narrow_enough(
-    last: int, *, columns: int, scale: StepScale
+    last: int, *, columns: int, scale: StepScale, first: int = 0
 ) -> Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]]:
     """Which stretches, from steps [M] to steps [M], one value may stand for in a picture.
 
     Args:
-        last: the step that the picture ends with; it begins with 0. columns: it has at most.
+        first, last: steps that the picture begins and ends with. columns: it has at most.
     """
-    width = float(place([last], scale)[0]) / columns
+    width = float(place(last, scale) - place(first, scale)) / columns
 
     def narrow(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
         extent = place(ends, scale) - place(starts, scale)
@@ -79,6 +79,13 @@ def narrow_enough(
         return found
 
     return narrow
+
+
+def extremes_of(spans: Spans) -> NDArray[np.float64]:
+    """Of every span the value farthest from its course's median, [T, M]; of one step its own."""
+    if spans.low is spans.high:
+        return spans.low
+    return _extremes(spans, np.arange(len(spans.first)))
 
 
 def _extremes(spans: Spans, starts: NDArray[np.intp]) -> NDArray[np.float64]:

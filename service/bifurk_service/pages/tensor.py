@@ -19,7 +19,7 @@ from bifurk_service.figures.theme import COLORS
 from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.gardens import spread_steps
 from bifurk_service.pages.rendering import page, root_of
-from bifurk_service.pages.tensor_course import grid_of, read_course
+from bifurk_service.pages.tensor_course import MOST_POINTS, grid_of
 from bifurk_service.pages.tensor_figures import (
     LEADING,
     garden_of,
@@ -28,19 +28,24 @@ from bifurk_service.pages.tensor_figures import (
     spectra_of,
 )
 from bifurk_service.pages.tensor_kin import alerts_naming, kin_of
-from bifurk_service.pages.tensor_reading import nearest_step, plant, read_step
+from bifurk_service.pages.tensor_reading import over_steps, plant, read_step
+from bifurk_service.pages.tensor_steps import close_steps
 from bifurk_service.pages.views import TensorView
 from bifurk_service.services import services
 from bifurk_service.store.alert_lists import alerts_of
+from bifurk_service.store.carried_steps import carried_steps
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.queries import get_tensor
-from bifurk_service.store.series import find_tensors, statistic_courses
+from bifurk_service.store.series import find_tensors
 from bifurk_service.store.tensor_courses import (
     LeadingValues,
     course_spectrum_steps,
+    course_step,
     leading_values,
 )
+from bifurk_service.store.tensor_spans import length_of
+from bifurk_service.store.timeline import timeline
 
 router = APIRouter(prefix="/runs/{run_id}/tensors/{tensor_id}", include_in_schema=False)
 
@@ -63,11 +68,10 @@ def get_tensor_page(
     with services(request).database.read() as session:
         run = visible_run(session, run_id, grant)
         tensor = get_tensor(session, run_id, tensor_id)
-        [counted] = statistic_courses(session, run_id, ("count",), [tensor_id])
-        step = nearest_step(counted.steps, view.step)
-        steps = spread_steps(counted.steps, MOST_SCRUBBED, "linear")
-        if step is not None:
-            steps = np.union1d(steps, [step])
+        step = course_step(session, run_id, tensor_id, view.step)
+        length, course = length_of(session, run_id), timeline(session, run_id)
+        scrubbed = carried_steps(session, "statistics", tensor_id, course, most=MOST_SCRUBBED)
+        steps = scrubbed.steps if step is None else np.union1d(scrubbed.steps, [step])
         at = None if step is None else read_step(session, run_id, tensor, step, view)
         kin = kin_of(tensor, find_tensors(session, run_id))
         alerts = alerts_naming(tensor, alerts_of(session, run_id))
@@ -79,6 +83,9 @@ def get_tensor_page(
         tensor=tensor,
         kin=kin,
         steps=steps.tolist(),
+        length=length,
+        most_points=MOST_POINTS,
+        every_step=scrubbed.is_whole,
         step=step,
         at=at,
         alerts=alerts[::-1],
@@ -97,37 +104,45 @@ def get_tensor_garden(
     with services(request).database.read() as session:
         visible_run(session, run_id, grant)
         tensor = get_tensor(session, run_id, tensor_id)
-        course = read_course(session, run_id, tensor_id)
-        spectra = _spectra(session, run_id, tensor_id, view)
+        seen = over_steps(session, run_id, tensor_id, view)
+        step = course_step(session, run_id, tensor_id, view.step)
+        spectra, are_all = _spectra(session, run_id, tensor_id, view, is_long=seen.is_outlined)
         forks = _forks(session, run_id, tensor, view, root_of(request))
-    step = nearest_step(course.steps, view.step)
-    if step is None:
+    if step is None or not len(seen.course.steps):
         return Response(status_code=204)
-    axis = StepAxis.over(course.steps, view.axis, first=view.first, last=view.last)
+    thin = seen.course.thinned(view)
+    axis = StepAxis.over(thin.steps, view.axis, first=view.first, last=view.last)
     marks = [
         StepMark(step=fork.step, color=COLORS[view.theme].severities[fork.severity])
         for fork in forks
         if fork.severity in WARNED
     ]
     figures: list[figure] = []
-    grid = grid_of(course, view)
+    grid = grid_of(seen.course, view)
     if grid is not None:
-        planted = plant(request, run_id, tensor, course, grid=grid, view=view)
-        figures.append(garden_of(axis, course, planted, forks, view))
-    over_steps = spectra_of(axis, spectra, marks, view.theme)
-    if over_steps is not None:
-        figures.append(over_steps)
-    figures.extend(motion_of(axis, course.thinned(view.axis), marks, view.theme))
+        planted = plant(request, run_id, tensor, seen, grid=grid, view=view)
+        figures.append(garden_of(axis, thin, planted, forks, view))
+    singular = spectra_of(axis, spectra, marks, view.theme, are_all=are_all)
+    if singular is not None:
+        figures.append(singular)
+    figures.extend(motion_of(axis, thin, marks, view.theme))
     mark_step(figures, axis, step, view.theme)
     return drawn(figures, theme=view.theme)
 
 
 def _spectra(
-    session: Session, run_id: int, tensor_id: int, view: TensorView
-) -> list[LeadingValues]:
-    every = np.array(course_spectrum_steps(session, run_id, tensor_id), dtype=np.int64)
-    chosen = spread_steps(every, MOST_SPECTRA, view.axis, first=view.first, last=view.last)
-    return leading_values(session, run_id, tensor_id, chosen.tolist(), count=LEADING)
+    session: Session, run_id: int, tensor_id: int, view: TensorView, *, is_long: bool
+) -> tuple[list[LeadingValues], bool]:
+    """Some spectra, and whether there are no others."""
+    if is_long:
+        stored = close_steps(session, "spectra", run_id, tensor_id, view)
+        steps, is_whole = stored.steps, stored.is_whole
+    else:
+        every = course_spectrum_steps(session, run_id, tensor_id)
+        steps, is_whole = np.array(every, dtype=np.int64), True
+    chosen = spread_steps(steps, MOST_SPECTRA, view.axis, first=view.first, last=view.last)
+    found = leading_values(session, run_id, tensor_id, chosen.tolist(), count=LEADING)
+    return found, is_whole and len(chosen) == len(steps)
 
 
 def _forks(

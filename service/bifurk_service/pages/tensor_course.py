@@ -8,16 +8,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bifurk_service.figures.columns import columns_of
+from bifurk_service.figures.columns import columns_of, extremes_of, narrow_enough
 from bifurk_service.figures.garden import FAN
-from bifurk_service.figures.step_axis import StepScale
 from bifurk_service.pages.gardens import Grid
 from bifurk_service.pages.views import TensorView
 from bifurk_service.stats.distributions.density import DensityUnit
-from bifurk_service.stats.distributions.from_quantiles import PROBABILITIES
-from bifurk_service.stats.spans import single_steps
+from bifurk_service.stats.spans import Spans, single_steps
 from bifurk_service.store.engine import Session
 from bifurk_service.store.series import statistic_courses
+from bifurk_service.store.span_courses import Narrow
+from bifurk_service.store.sums import measured_until
+from bifurk_service.store.tensor_spans import read_tensor_spans
 
 MOTION: Final = ("update_ratio", "distance_to_first", "cosine_to_first")
 OTHERS: Final = (
@@ -36,41 +37,73 @@ OTHERS: Final = (
 READ: Final = (*FAN, *OTHERS)
 """The statistics that are read, all in one query."""
 MOST_POINTS: Final = 600
-"""Of a line; of the snapshots in one the value farthest from the course's median."""
+"""Of a line, and again of the stretch that is looked at: of the snapshots in one the value farthest
+from the course's median."""
 DECADES_BELOW: Final = 2.5
 """Shown of |w| below its median where it is smallest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TensorCourse:
-    """Statistics of one tensor: ascending steps int64 [N], by name float64 [N], NaN without."""
+    """Statistics of one tensor at N steps, or in N stretches of them, one after the other.
 
-    steps: NDArray[np.int64]
+    Attributes:
+        spans: the statistics as courses, in the order of ``READ``.
+        values: by name, float64 [N], NaN without; of a stretch the one farthest from the median.
+    """
+
+    spans: Spans
     values: dict[str, NDArray[np.float64]]
 
-    def thinned(self, scale: StepScale) -> TensorCourse:
-        """The course in at most ``MOST_POINTS`` points on the axis, extremes kept."""
+    @classmethod
+    def of(cls, spans: Spans) -> TensorCourse:
+        """The course that some spans tell of."""
+        return cls(spans=spans, values=dict(zip(READ, extremes_of(spans), strict=True)))
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """The steps themselves, or those that stretches end with, int64 [N], ascending."""
+        return self.spans.last
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every snapshot stands by itself."""
+        return self.spans.low is self.spans.high
+
+    def low(self, name: str) -> NDArray[np.float64]:
+        """The least values of a statistic, float64 [N], NaN without."""
+        found: NDArray[np.float64] = self.spans.low[READ.index(name)]
+        return found
+
+    def high(self, name: str) -> NDArray[np.float64]:
+        """The greatest likewise."""
+        found: NDArray[np.float64] = self.spans.high[READ.index(name)]
+        return found
+
+    def thinned(self, view: TensorView) -> TensorCourse:
+        """In ``MOST_POINTS`` points, and as many of the stretch looked at; extremes kept."""
         if len(self.steps) <= MOST_POINTS:
             return self
-        spans = single_steps(self.steps, np.array(list(self.values.values())))
-        drawn = columns_of(spans, columns=MOST_POINTS, scale=scale)
-        _, kept = np.unique(drawn.steps, return_index=True)
-        return TensorCourse(
-            steps=drawn.steps[kept],
-            values=dict(zip(self.values, drawn.values[:, kept], strict=True)),
-        )
+        whole = columns_of(self.spans, columns=MOST_POINTS, scale=view.axis)
+        steps, values = whole.steps, whole.values
+        near = self.between(view.first, view.last)
+        if len(near.steps) < len(self.steps):
+            first, last = near.spans.first[0], near.spans.last[-1]
+            far = (steps < first) | (steps > last)
+            close = columns_of(near.spans, columns=MOST_POINTS, scale=view.axis)
+            steps = np.append(steps[far], close.steps)
+            values = np.append(values[:, far], close.values, axis=1)
+        unique, kept = np.unique(steps, return_index=True)
+        return TensorCourse.of(single_steps(unique, values[:, kept]))
 
     def between(self, first: int | None, last: int | None) -> TensorCourse:
         """What lies between two steps, both included; all of it where nothing does."""
         kept = np.ones(len(self.steps), dtype=bool)
         if first is not None:
-            kept &= self.steps >= first
+            kept &= self.spans.last >= first
         if last is not None:
-            kept &= self.steps <= last
-        if not kept.any():
-            return self
-        values = {name: values[kept] for name, values in self.values.items()}
-        return TensorCourse(steps=self.steps[kept], values=values)
+            kept &= self.spans.first <= last
+        return TensorCourse.of(self.spans.where(kept)) if kept.any() else self
 
 
 def read_course(
@@ -78,7 +111,28 @@ def read_course(
 ) -> TensorCourse:
     """All that is read of a tensor over its run's course, or at the ``only`` step of it."""
     [found] = statistic_courses(session, run_id, READ, [tensor_id], first_step=only, last_step=only)
-    return TensorCourse(steps=found.steps, values=dict(zip(READ, found.values.T, strict=True)))
+    return TensorCourse.of(single_steps(found.steps, found.values.T))
+
+
+def read_outline(session: Session, run_id: int, tensor_id: int, view: TensorView) -> TensorCourse:
+    """The same in stretches that are narrow enough to be drawn as one value each."""
+    _, last = measured_until(session, run_id)
+    spans = read_tensor_spans(session, run_id, tensor_id, READ, narrow=_narrow(view, last))
+    return TensorCourse.of(spans)
+
+
+def _narrow(view: TensorView, last: int) -> Narrow:
+    whole = narrow_enough(last, columns=MOST_POINTS, scale=view.axis)
+    if view.first is None and view.last is None:
+        return whole
+    begin, end = view.first or 0, last if view.last is None else min(view.last, last)
+    close = narrow_enough(end, first=begin, columns=MOST_POINTS, scale=view.axis)
+
+    def narrow(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+        is_shown = (ends >= begin) & (starts <= end)
+        return whole(starts, ends) & (close(starts, ends) | ~is_shown)
+
+    return narrow if begin < end else whole
 
 
 def fan_of(course: TensorCourse, unit: DensityUnit) -> dict[str, NDArray[np.float64]]:
@@ -95,14 +149,7 @@ def fan_of(course: TensorCourse, unit: DensityUnit) -> dict[str, NDArray[np.floa
 
 def grid_of(course: TensorCourse, view: TensorView) -> Grid | None:
     """The bins that hold the body, or all, of the values shown; None where nothing is known."""
-    shown = course.between(view.first, view.last)
-    fan = fan_of(shown, view.unit)
-    if view.unit == "log_magnitude":
-        ends = (fan["abs_quantile_p50"] - DECADES_BELOW, _largest(shown, view))
-    elif view.span == "all":
-        ends = (fan["min"], fan["max"])
-    else:
-        ends = (fan["quantile_p0_1"], fan["quantile_p99_9"])
+    ends = _ends(course.between(view.first, view.last), view)
     low, high = (end[np.isfinite(end)] for end in ends)
     if not low.size or not high.size or not np.isfinite(float(high.max()) - float(low.min())):
         return None
@@ -110,15 +157,19 @@ def grid_of(course: TensorCourse, view: TensorView) -> Grid | None:
     return Grid.around(float(low.min()), float(high.max()), view.unit, count=count)
 
 
-def quantiles_of(course: TensorCourse) -> NDArray[np.float64]:
-    """The stored quantiles, float64 [N, P], as ``PROBABILITIES`` names them."""
-    return np.array([course.values[name] for name in PROBABILITIES]).T
-
-
-def _largest(course: TensorCourse, view: TensorView) -> NDArray[np.float64]:
+def _ends(shown: TensorCourse, view: TensorView) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where values begin and end in every stretch, float64 [N] each, NaN without."""
+    least, greatest = ("min", "max") if view.span == "all" else ("quantile_p0_1", "quantile_p99_9")
+    if view.unit == "weight":
+        return shown.low(least), shown.high(greatest)
+    if view.unit == "sigma":
+        # Of stretches what is drawn: extremes of one need not be of one snapshot.
+        fan = fan_of(shown if shown.is_whole else shown.thinned(view), view.unit)
+        return fan[least], fan[greatest]
+    low = _log(shown.low("abs_quantile_p50")) - DECADES_BELOW
     if view.span == "all":
-        return _log(np.fmax(np.abs(course.values["min"]), np.abs(course.values["max"])))
-    return _log(course.values["abs_quantile_p99"]) + 0.5
+        return low, _log(np.fmax(np.abs(shown.low("min")), np.abs(shown.high("max"))))
+    return low, _log(shown.high("abs_quantile_p99")) + 0.5
 
 
 def _std(course: TensorCourse) -> NDArray[np.float64]:

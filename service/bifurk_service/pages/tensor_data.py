@@ -8,9 +8,9 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from bifurk_service.pages.tables import csv_of
-from bifurk_service.pages.tensor_course import READ, TensorCourse, grid_of, read_course
+from bifurk_service.pages.tensor_course import READ, grid_of
 from bifurk_service.pages.tensor_figures import Planted
-from bifurk_service.pages.tensor_reading import plant
+from bifurk_service.pages.tensor_reading import over_steps, plant
 from bifurk_service.pages.tensor_step import Asked, AskedOf, density_at
 from bifurk_service.services import services
 from bifurk_service.store.series import statistic_courses
@@ -29,10 +29,11 @@ SPECTRA_AT_ONCE = 50
 def get_tensor_garden_data(request: Request, found: AskedOf) -> Response:
     """The densities that the garden shows: a row a step and bin."""
     rows: Iterator[tuple[object, ...]] = iter(())
-    course = _whole(request, found)
-    grid = grid_of(course, found.view)
+    with services(request).database.read() as session:
+        seen = over_steps(session, found.run.id, found.tensor.id, found.view)
+    grid = grid_of(seen.course, found.view)
     if grid is not None:
-        planted = plant(request, found.run.id, found.tensor, course, grid=grid, view=found.view)
+        planted = plant(request, found.run.id, found.tensor, seen, grid=grid, view=found.view)
         rows = _cells(planted)
     return csv_of(f"{_name(found)}-garden.csv", ("step", "low", "high", "density"), rows)
 
@@ -106,11 +107,6 @@ def get_tensor_spectrum_data(found: AskedOf) -> Response:
         ("step", "rank", "singular_value"),
         ((one.step if one else None, rank, value) for rank, value in enumerate(values, start=1)),
     )
-
-
-def _whole(request: Request, found: Asked) -> TensorCourse:
-    with services(request).database.read() as session:
-        return read_course(session, found.run.id, found.tensor.id)
 
 
 def _name(found: Asked) -> str:

@@ -44,31 +44,31 @@ SMALL: Final = 150
 class Planted:
     """Densities that were read or reconstructed: steps int64 [N], densities float64 [B, N].
 
-    ``how`` says in words where they come from.
+    ``dips`` are the dip ratios there, [N]; ``how`` says in words where the densities come from.
     """
 
     grid: Grid
     steps: NDArray[np.int64]
     densities: NDArray[np.float64]
+    dips: NDArray[np.float64]
     how: str
 
 
 def garden_of(
     axis: StepAxis,
-    course: TensorCourse,
+    thin: TensorCourse,
     planted: Planted,
     forks: Sequence[Fork],
     view: TensorView,
 ) -> figure:
-    """The garden, with what the statistics say on it."""
-    thin = course.thinned(view.axis)
+    """The garden, with what the statistics say on it, in points that are drawn."""
     planting = Planting(
         low=planted.grid.low,
         high=planted.grid.high,
         pictures=_pictures(planted, view),
         steps=thin.steps,
         fan=fan_of(thin, view.unit),
-        modes=_modes(course, planted),
+        modes=_modes(planted),
         broken=_broken(thin),
         forks=forks,
     )
@@ -83,7 +83,12 @@ def garden_of(
 
 
 def spectra_of(
-    axis: StepAxis, spectra: Sequence[LeadingValues], marks: Sequence[StepMark], theme: ThemeName
+    axis: StepAxis,
+    spectra: Sequence[LeadingValues],
+    marks: Sequence[StepMark],
+    theme: ThemeName,
+    *,
+    are_all: bool,
 ) -> figure | None:
     """The largest singular values over steps, and where noise would end; None without any."""
     if not spectra:
@@ -105,10 +110,11 @@ def spectra_of(
         courses.append(
             Course(name="edge of noise", steps=steps, values=edge, color=COLORS[theme].muted)
         )
+    left_out = "" if are_all else f", at {len(spectra):,} steps"
     plot = lines(
         axis,
         courses,
-        title="Spectrum: largest values, edge of noise",
+        title=f"Spectrum: largest values, edge of noise{left_out}",
         marks=marks,
         theme=theme,
         height=SPECTRA_HEIGHT,
@@ -173,15 +179,13 @@ def _pictures(planted: Planted, view: TensorView) -> list[Columns]:
     return every
 
 
-def _modes(course: TensorCourse, planted: Planted) -> list[tuple[int, float]]:
+def _modes(planted: Planted) -> list[tuple[int, float]]:
     """The two modes of those densities that the dip says have more than one."""
-    dips = dict(zip(course.steps.tolist(), course.values["dip_ratio"].tolist(), strict=True))
     found: list[tuple[int, float]] = []
-    for column, step in enumerate(planted.steps.tolist()):
-        if dips.get(step, 0.0) > 1:
-            two = peaks(planted.densities[:, column], planted.grid.edges)
-            if two.size == 2:
-                found.extend((step, value) for value in two.tolist())
+    for column in np.flatnonzero(planted.dips > 1).tolist():
+        two = peaks(planted.densities[:, column], planted.grid.edges)
+        if two.size == 2:
+            found.extend((int(planted.steps[column]), value) for value in two.tolist())
     return found
 
 

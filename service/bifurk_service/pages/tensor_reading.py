@@ -19,20 +19,50 @@ from bifurk_service.pages.gardens import (
     read_columns,
     spread_steps,
 )
-from bifurk_service.pages.tensor_course import TensorCourse, quantiles_of
+from bifurk_service.pages.tensor_course import TensorCourse, read_course, read_outline
 from bifurk_service.pages.tensor_figures import Planted
+from bifurk_service.pages.tensor_steps import close_steps
 from bifurk_service.pages.views import TensorView
 from bifurk_service.services import services
-from bifurk_service.stats.distributions.from_quantiles import density_from_quantiles
+from bifurk_service.stats.distributions.from_quantiles import (
+    PROBABILITIES,
+    density_from_quantiles,
+)
 from bifurk_service.stats.registry import BY_NAME
+from bifurk_service.store.common_steps import statistics_at_steps
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Snapshot, Tensor
 from bifurk_service.store.queries import statistics_of
 from bifurk_service.store.spectra import StoredSpectrum
 from bifurk_service.store.tensor_courses import course_snapshots, stored_bytes
+from bifurk_service.store.tensor_spans import length_of
+from bifurk_service.store.timeline import timeline
 
 MOST_RECONSTRUCTED: Final = 360
 """Columns drawn from quantiles: a quarter of a millisecond each."""
+
+SHAPE: Final = (*PROBABILITIES, "std", "dip_ratio")
+"""Statistics of single steps that a density is drawn from, and its modes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OverSteps:
+    """A tensor over its run's course.
+
+    Attributes:
+        stored: steps at which it is stored, int64 [N]: all, or of a long run some that lie closely.
+        snapshots: how many there are; about as many, where ``is_outlined``.
+    """
+
+    course: TensorCourse
+    stored: NDArray[np.int64]
+    snapshots: int
+    is_outlined: bool
+
+    def told(self, steps: NDArray[np.int64]) -> str:
+        """How many of all snapshots some are."""
+        about = "about " if self.is_outlined else ""
+        return f"at {len(steps):,} of {about}{self.snapshots:,} snapshots"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +112,20 @@ class OneStep:
         )
 
 
-def nearest_step(steps: NDArray[np.int64], asked: int | None) -> int | None:
-    """The last stored step at or before the one asked for, else the first; None without any."""
-    if not len(steps):
-        return None
-    if asked is None:
-        return int(steps[-1])
-    return int(steps[max(0, int(np.searchsorted(steps, asked, side="right")) - 1)])
+def over_steps(session: Session, run_id: int, tensor_id: int, view: TensorView) -> OverSteps:
+    """Every value of a short run; of a long one extremes of stretches as narrow as a view shows."""
+    length = length_of(session, run_id)
+    if not length.is_long:
+        course = read_course(session, run_id, tensor_id)
+        return OverSteps(
+            course=course, stored=course.steps, snapshots=len(course.steps), is_outlined=False
+        )
+    return OverSteps(
+        course=read_outline(session, run_id, tensor_id, view),
+        stored=close_steps(session, "statistics", run_id, tensor_id, view).steps,
+        snapshots=length.snapshots,
+        is_outlined=True,
+    )
 
 
 def read_step(
@@ -117,28 +154,28 @@ def plant(
     request: Request,
     run_id: int,
     tensor: Tensor,
-    course: TensorCourse,
+    seen: OverSteps,
     *,
     grid: Grid,
     view: TensorView,
 ) -> Planted:
     """Densities over steps: read where that is affordable, else between the stored quantiles."""
-    planted = None if tensor.piece_of else _read(request, run_id, tensor, course, grid, view)
-    return planted or reconstructed(course, grid, view)
+    planted = None if tensor.piece_of else _read(request, run_id, tensor, seen, grid, view)
+    return planted or _reconstructed(request, run_id, tensor, seen, grid, view)
 
 
 def _read(
     request: Request,
     run_id: int,
     tensor: Tensor,
-    course: TensorCourse,
+    seen: OverSteps,
     grid: Grid,
     view: TensorView,
 ) -> Planted | None:
     house = services(request)
 
     def chosen(count: int) -> NDArray[np.int64]:
-        return spread_steps(course.steps, count, view.axis, first=view.first, last=view.last)
+        return spread_steps(seen.stored, count, view.axis, first=view.first, last=view.last)
 
     with house.database.read() as session:
         found = course_snapshots(session, run_id, chosen(MOST_COLUMNS).tolist())
@@ -146,39 +183,70 @@ def _read(
         count = affordable_columns(size / max(1, len(found)))
         if 0 < count < len(found):
             found = course_snapshots(session, run_id, chosen(count).tolist())
+        steps = np.array(sorted(found), dtype=np.int64)
+        shapes = _shapes(session, run_id, tensor, steps)
     if not count or not found:
         return None
-    steps = sorted(found)
     densities = read_columns(
-        column_cache(request), house, [found[step] for step in steps], tensor, grid
+        column_cache(request), house, [found[step] for step in steps.tolist()], tensor, grid
     )
     if not np.isfinite(densities).any():
         return None
     return Planted(
         grid=grid,
-        steps=np.array(steps, dtype=np.int64),
+        steps=steps,
         densities=densities,
-        how=f"at {len(steps):,} of {len(course.steps):,} snapshots",
+        dips=shapes[:, -1],
+        how=seen.told(steps),
     )
 
 
-def reconstructed(course: TensorCourse, grid: Grid, view: TensorView) -> Planted:
-    """Densities between the stored quantiles, which are there for every step."""
+def _reconstructed(
+    request: Request,
+    run_id: int,
+    tensor: Tensor,
+    seen: OverSteps,
+    grid: Grid,
+    view: TensorView,
+) -> Planted:
+    """Between the stored quantiles, which are there for every step."""
     steps = spread_steps(
-        course.steps, MOST_RECONSTRUCTED, view.axis, first=view.first, last=view.last
+        seen.stored, MOST_RECONSTRUCTED, view.axis, first=view.first, last=view.last
     )
-    at = np.searchsorted(course.steps, steps)
-    quantiles, std = quantiles_of(course)[at], course.values["std"][at]
+    with services(request).database.read() as session:
+        shapes = _shapes(session, run_id, tensor, steps)
+    left_out = f" {seen.told(steps)}" if len(steps) < seen.snapshots else ""
+    return Planted(
+        grid=grid,
+        steps=steps,
+        densities=between_quantiles(shapes[:, :-2], grid, std=shapes[:, -2]),
+        dips=shapes[:, -1],
+        how=f"from stored quantiles{left_out}",
+    )
+
+
+def between_quantiles(
+    quantiles: NDArray[np.float64], grid: Grid, *, std: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Densities at N steps, float64 [bins, N].
+
+    Args:
+        quantiles: float64 [N, P], as ``PROBABILITIES`` names them. std: float64 [N].
+    """
     densities = [
         density_from_quantiles(row.tolist(), grid.edges, grid.unit, std=float(one))
         for row, one in zip(quantiles, std, strict=True)
     ]
-    return Planted(
-        grid=grid,
-        steps=steps,
-        densities=np.array(densities).reshape(-1, grid.bins).T,
-        how="from stored quantiles",
-    )
+    return np.array(densities).reshape(-1, grid.bins).T
+
+
+def _shapes(
+    session: Session, run_id: int, tensor: Tensor, steps: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """At some steps what ``SHAPE`` names, float64 [N, S]."""
+    course = timeline(session, run_id)
+    found = statistics_at_steps(session, course, SHAPE, [tensor.id], steps)
+    return found.reshape(len(steps), len(SHAPE))
 
 
 def _no_values(values: dict[str, float | None], view: TensorView) -> str:

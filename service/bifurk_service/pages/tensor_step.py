@@ -18,9 +18,10 @@ from bifurk_service.pages.drawing import drawn
 from bifurk_service.pages.gardens import Grid, column_cache, read_columns
 from bifurk_service.pages.tensor_course import TensorCourse, grid_of, read_course
 from bifurk_service.pages.tensor_figures import UNITS
-from bifurk_service.pages.tensor_reading import OneStep, read_step, reconstructed
+from bifurk_service.pages.tensor_reading import OneStep, between_quantiles, read_step
 from bifurk_service.pages.views import TensorView
 from bifurk_service.services import services
+from bifurk_service.stats.distributions.from_quantiles import PROBABILITIES
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.queries import get_tensor
 from bifurk_service.store.run_lists import RunSummary
@@ -145,7 +146,9 @@ def density_at(request: Request, found: Asked) -> StepDensity | None:
         columns = read_columns(cache, services(request), at, found.tensor, found.grid)
         is_read = bool(columns.size and np.isfinite(columns).all())
     if not is_read:
-        columns = reconstructed(found.course, found.grid, found.view).densities
+        values = found.course.values
+        quantiles = np.array([values[name] for name in PROBABILITIES]).T
+        columns = between_quantiles(quantiles, found.grid, std=values["std"])
     if not columns.size or not np.isfinite(columns).all():
         return None
     return StepDensity(grid=found.grid, values=columns[:, 0], is_read=is_read)

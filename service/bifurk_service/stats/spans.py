@@ -31,6 +31,16 @@ class Spans:
         """Half way between the extremes, [T, M]; the values themselves where a span is one step."""
         return self.low if self.low is self.high else self.low / 2 + self.high / 2
 
+    def where(self, kept: NDArray[np.bool_]) -> Spans:
+        """Some of the spans, by bool [M]."""
+        low = self.low[:, kept]
+        return Spans(
+            first=self.first[kept],
+            last=self.last[kept],
+            low=low,
+            high=low if self.low is self.high else self.high[:, kept],
+        )
+
 
 def single_steps(steps: NDArray[np.int64], values: NDArray[np.float64]) -> Spans:
     """Every step by itself: steps int64 [N], values float64 [T, N]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -85,6 +86,47 @@ def bins_in(
         values=np.moveaxis(values[inside], 0, 2),
         at=np.moveaxis(at[inside], 0, 2),
     )
+
+
+def bins_of_statistics(
+    session: Session,
+    attempt_id: int,
+    level: int,
+    names: Sequence[str],
+    place: int,
+    ranges: Sequence[Range],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """What K rows tell of one tensor: where bins begin, [N], and their extremes, [2, K, N].
+
+    Args:
+        names: of the rows; a block counts where it has all of them. place: of the tensor in them.
+        ranges: ascending, apart.
+    """
+    length, number = BINS * span(level), {name: at for at, name in enumerate(names)}
+    query = select(ExtremesRow.block, ExtremesRow.statistic, ExtremesRow.data).where(
+        ExtremesRow.attempt_id == attempt_id,
+        ExtremesRow.level == level,
+        ExtremesRow.statistic.in_(names),
+        ExtremesRow.places.is_not(None),
+    )
+    found: dict[int, dict[int, bytes]] = defaultdict(dict)
+    for first, last in _few(ranges):
+        between = ExtremesRow.block.between(first // length, last // length)
+        for block, name, data in session.execute(query.where(between)):
+            found[block][number[name]] = data
+    blocks = sorted(block for block, rows in found.items() if len(rows) == len(names))
+    values = np.full((len(blocks), BINS, 2, len(names)), np.nan)
+    for one, block in enumerate(blocks):
+        for row, data in found[block].items():
+            extremes = decoded(data)
+            # A tensor that came after the row was made has no value in it.
+            if place < extremes.shape[-1]:
+                values[one, ..., row] = extremes[..., place]
+    starts = length * np.array(blocks, dtype=np.int64)
+    begins = (starts[:, None] + span(level) * np.arange(BINS)).reshape(-1)
+    inside = _are_inside(begins, span(level), ranges)
+    flat = values.reshape(-1, 2, len(names))[inside]
+    return begins[inside], np.moveaxis(flat, 0, 2)
 
 
 def without(ranges: Sequence[Range], begins: NDArray[np.int64], length: int) -> list[Range]:

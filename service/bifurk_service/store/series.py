@@ -116,13 +116,7 @@ def statistic_courses(
     for tensor_id in tensor_ids:
         rows = np.concatenate(
             [
-                _rows(
-                    session,
-                    stretch_query(
-                        statistics, tensor_id, stretch, first_step=first_step, last_step=last_step
-                    ),
-                    columns=1 + len(statistics),
-                )
+                statistic_rows(session, statistics, tensor_id, stretch, first_step, last_step)
                 for stretch in stretches
             ]
             or [np.zeros((0, 1 + len(statistics)))]
@@ -132,12 +126,23 @@ def statistic_courses(
         )
 
 
-def _rows(
-    session: Session, query: Select[*tuple[Any, ...]], *, columns: int
+def statistic_rows(
+    session: Session,
+    statistics: Sequence[str],
+    tensor_id: int,
+    stretch: Stretch,
+    first_step: int | None,
+    last_step: int | None,
 ) -> NDArray[np.float64]:
-    """Rows as the driver gives them, float64 [n, columns], NaN for null; exact up to 2^53."""
+    """Steps and K statistics of a tensor in a stretch, float64 [n, 1 + K], NaN for null.
+
+    As the driver gives them; exact up to 2^53.
+    """
+    query = stretch_query(
+        statistics, tensor_id, stretch, first_step=first_step, last_step=last_step
+    )
     found = session.connection().execute(query).cursor.fetchall()
-    return np.array(found, dtype=np.float64).reshape(-1, columns)
+    return np.array(found, dtype=np.float64).reshape(-1, 1 + len(statistics))
 
 
 def ends_of(

@@ -45,11 +45,11 @@ def course_step(session: Session, run_id: int, tensor_id: int, asked: int | None
                 select(func.max(table.step) if is_before else func.min(table.step)).where(
                     table.tensor_id == tensor_id,
                     table.attempt_id == stretch.attempt_id,
-                    true() if stretch.end is None else table.step < stretch.end,
-                    table.step <= asked if is_before and asked is not None else true(),
+                    true() if last is None else table.step <= last,
                 )
             )
             for stretch in stretches
+            for last in [stretch.last_step(asked if is_before else None)]
         ]
         known = [int(step) for step in found if step is not None]
         if known:
