@@ -20,6 +20,7 @@ from bifurk_service.commands.rest import Rest, RestError
 from bifurk_service.errors import TooManyError
 from tests.api.conftest import make_token
 from tests.api.filling import Caller
+from tests.asking import asked
 from tests.database import migrated
 from tests.server import Server, wait_for
 
@@ -137,7 +138,7 @@ def test_a_token_that_has_used_up_its_minute_is_told_when_to_come_again(limited:
 
 
 def refusal(url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse | None:
-    answer = urllib3.request("GET", url, headers=headers, retries=False)
+    answer = asked("GET", url, headers=headers, retries=False)
     return answer if answer.status == 429 else None
 
 

@@ -15,6 +15,7 @@ from bifurk_service.app import create_app
 from bifurk_service.settings import Settings
 from tests.api.conftest import CHANNEL, Guarded
 from tests.api.filling import Caller, Filled, broken_part
+from tests.asking import asked
 
 ANYBODY = "anybody"
 PASSES = "passes"
@@ -296,7 +297,7 @@ def test_a_confined_token_compares_only_its_own_project(guarded: Guarded) -> Non
 
 
 def test_an_unauthenticated_answer_says_how_to_authenticate(guarded: Guarded) -> None:
-    answer = urllib3.request("GET", f"{guarded.server.url}/api/v1/runs")
+    answer = asked("GET", f"{guarded.server.url}/api/v1/runs")
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert "BIFURK_TOKEN" in answer.json()["detail"]

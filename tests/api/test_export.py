@@ -25,13 +25,14 @@ from bifurk_service.store.engine import Database
 from bifurk_service.store.exporting import ExportSelection, export_rows
 from bifurk_service.store.series import find_tensors
 from tests.api.filling import SNAPSHOTS, Caller, Filled, broken_part
+from tests.asking import asked
 from tests.database import migrated
 
 STEPS = [sequence * 10 for sequence in range(SNAPSHOTS)]
 
 
 def download(caller: Caller, path: str) -> urllib3.BaseHTTPResponse:
-    answer = urllib3.request("GET", caller.server.url + path, headers=caller.headers)
+    answer = asked("GET", caller.server.url + path, headers=caller.headers)
     assert answer.status == 200, answer.data
     return answer
 

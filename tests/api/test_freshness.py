@@ -6,6 +6,7 @@ import pytest
 import urllib3
 
 from tests.api.filling import Caller, Filled, broken_part
+from tests.asking import asked
 
 ANSWERS = [
     "statistics?step=20",
@@ -22,7 +23,7 @@ ANSWERS = [
 
 def ask(caller: Caller, path: str, held: str | None = None) -> urllib3.BaseHTTPResponse:
     headers = {} if held is None else {"If-None-Match": held}
-    return urllib3.request("GET", caller.server.url + path, headers=headers, retries=False)
+    return asked("GET", caller.server.url + path, headers=headers, retries=False)
 
 
 @pytest.mark.parametrize("what", ANSWERS)

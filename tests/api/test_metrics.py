@@ -12,7 +12,6 @@ from statistics import median
 from typing import Any
 
 import pytest
-import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -26,6 +25,7 @@ from bifurk_service.metrics.table import DROP_REASONS, EXPORTED
 from bifurk_service.request_log import METHODS
 from bifurk_service.store.engine import Database
 from bifurk_service.store.tokens import create_token
+from tests.asking import asked
 from tests.parts import make_part, make_tensor, put_part, weights_at
 from tests.server import Server, wait_for
 
@@ -176,7 +176,7 @@ def test_the_service_counts_what_it_judged(told) -> None:  # type: ignore[no-unt
 def test_who_listens_is_counted_until_he_goes(told) -> None:  # type: ignore[no-untyped-def]
     server, _, _ = told
     assert gauge(server, "bifurk_stream_listeners") == 0
-    stream = urllib3.request("GET", f"{server.url}/api/v1/stream", preload_content=False)
+    stream = asked("GET", f"{server.url}/api/v1/stream", preload_content=False)
     wait_for(lambda: gauge(server, "bifurk_stream_listeners") == 1, "the listener")
     stream.close()
     wait_for(lambda: gauge(server, "bifurk_stream_listeners") == 0, "the listener's end")

@@ -9,12 +9,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-import urllib3
 from starlette.testclient import TestClient
 
 from bifurk_service.app import create_app
 from bifurk_service.settings import Settings
 from tests.api.filling import Caller, Filled
+from tests.asking import asked
 from tests.server import Server
 
 HUGE = 2**63
@@ -23,9 +23,7 @@ NUL = "%00"
 
 def problem(caller: Caller, method: str, path: str) -> tuple[int, dict[str, object]]:
     """Status and document of an answer that must be a problem."""
-    answer = urllib3.request(
-        method, caller.server.url + path, headers=caller.headers, retries=False
-    )
+    answer = asked(method, caller.server.url + path, headers=caller.headers, retries=False)
     assert answer.headers["content-type"] == "application/problem+json", answer.data
     document = answer.json()
     assert document["status"] == answer.status
@@ -178,8 +176,8 @@ def test_a_method_that_a_path_does_not_know_is_answered_with_those_it_does(
     anyone: Caller, filled: Filled
 ) -> None:
     path = f"{anyone.server.url}/api/v1/runs/{filled.run}"
-    assert urllib3.request("PUT", path).headers["Allow"] == "DELETE, GET, PATCH"
-    assert urllib3.request("PUT", f"{path}/marks").headers["Allow"] == "GET"
+    assert asked("PUT", path).headers["Allow"] == "DELETE, GET, PATCH"
+    assert asked("PUT", f"{path}/marks").headers["Allow"] == "GET"
 
 
 def test_what_is_wrong_is_named(anyone: Caller, filled: Filled) -> None:
@@ -206,7 +204,7 @@ def test_a_change_that_cannot_be_is_refused(anyone: Caller, filled: Filled, body
     path = f"/api/v1/runs/{filled.run}"
     before = anyone.get(path)
     sent = {**anyone.headers, "Content-Type": "application/json"}
-    answer = urllib3.request("PATCH", anyone.server.url + path, body=body, headers=sent)
+    answer = asked("PATCH", anyone.server.url + path, body=body, headers=sent)
     assert answer.status in (400, 422), answer.data
     assert answer.headers["content-type"] == "application/problem+json"
     assert anyone.get(path) == before
@@ -238,7 +236,7 @@ def test_a_database_that_fails_is_answered_with_when_to_try_again(
     with sqlite3.connect(server.data_dir / "bifurk.db") as database:
         database.execute("ALTER TABLE runs RENAME TO gone")
     database.close()
-    answer = urllib3.request("GET", f"{server.url}/api/v1/runs", retries=False)
+    answer = asked("GET", f"{server.url}/api/v1/runs", retries=False)
     assert answer.status == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert int(answer.headers["Retry-After"]) > 0

@@ -13,6 +13,7 @@ import urllib3
 
 from tests.api.conftest import make_tokens
 from tests.api.filling import BROKEN_AT, Caller, broken_part
+from tests.asking import asked
 from tests.server import Server, wait_for
 
 ALERTS = """
@@ -97,7 +98,7 @@ def use(server: Server, tokens: dict[str, str]) -> dict[str, urllib3.BaseHTTPRes
         "host": ("GET", "/api/v1/runs", {"Host": "evil.example"}, None),
     }  # fmt: skip
     return {
-        name: urllib3.request(
+        name: asked(
             method,
             server.url + path,
             headers={"X-Request-ID": name, **headers},
