@@ -53,16 +53,40 @@ class Outside:
     """C courses at N steps.
 
     Attributes:
-        steps: int64 [N]. bands: of each course.
+        steps: int64 [N]. values: float64 [C, N]. bands: of each course.
         since: int64 [C, N], the place of the step at which the course left, as far as it is known
             at a step; ``IN`` where it is inside, or nothing can be said.
-        told: how many courses can be told of at all, at any step.
+        known: int64 [C], at how many steps each could be told of.
+        least_good: good runs without which nothing is told at a step.
     """
 
     steps: NDArray[np.int64]
+    values: NDArray[np.float64]
     bands: Sequence[Band]
     since: NDArray[np.int64]
-    told: int
+    known: NDArray[np.int64]
+    least_good: int
+
+    @property
+    def told(self) -> int:
+        """How many courses can be told of at all, at any step."""
+        return int((self.known >= HOLD).sum())
+
+    def places_told(self, course: int) -> NDArray[np.int64]:
+        """Where one of the courses can be told of."""
+        enough = self.bands[course].runs >= self.least_good
+        return np.flatnonzero(np.isfinite(self.values[course]) & enough)
+
+    def part(self, first: int, stop: int) -> Outside:
+        """Some of the courses."""
+        return Outside(
+            steps=self.steps,
+            values=self.values[first:stop],
+            bands=self.bands[first:stop],
+            since=self.since[first:stop],
+            known=self.known[first:stop],
+            least_good=self.least_good,
+        )
 
     @property
     def most(self) -> int:
@@ -84,23 +108,66 @@ class Departure:
     courses: tuple[int, ...]
 
 
-def outside(steps: NDArray[np.int64], held: Sequence[HeldCourse], *, least_good: int) -> Outside:
+def outside(
+    steps: NDArray[np.int64],
+    held: Sequence[HeldCourse],
+    *,
+    least_good: int,
+    earlier: Outside | None = None,
+) -> Outside:
     """Holds courses against their bands; a step with fewer than ``least_good`` good runs is none.
 
     A course is outside after ``HOLD`` values in a row beyond its band on one side, and inside
     again after as many in a row that are not beyond it on either.
+
+    Args:
+        earlier: of the same courses at earlier steps, to go on from; see ``baseline_memory``.
     """
+    before = earlier or _nothing(len(held), least_good)
     bands = [
-        band_of(steps, list(one.good.values()), log_scale=one.log_scale, margins=MARGINS)
-        for one in held
+        band.followed_by(
+            band_of(
+                steps,
+                list(one.good.values()),
+                log_scale=one.log_scale,
+                margins=MARGINS,
+                widest=float(band.widest[-1]) if len(band.widest) else math.nan,
+            )
+        )
+        for one, band in zip(held, before.bands, strict=True)
     ]
-    since = np.full((len(held), len(steps)), IN, dtype=np.int64)
-    told = 0
-    for place, (one, band) in enumerate(zip(held, bands, strict=True)):
-        known = np.flatnonzero(np.isfinite(one.values) & (band.runs >= least_good))
-        told += len(known) >= HOLD
-        since[place] = _since(band, one.values, known)
-    return Outside(steps=steps, bands=bands, since=since, told=told)
+    new = np.array([one.values for one in held]).reshape(len(held), len(steps))
+    found = Outside(
+        steps=np.concatenate((before.steps, steps)),
+        values=np.concatenate((before.values, new), axis=1),
+        bands=bands,
+        since=np.concatenate((before.since, np.full(new.shape, IN, dtype=np.int64)), axis=1),
+        known=before.known.copy(),
+        least_good=least_good,
+    )
+    count = len(before.steps)
+    for place, band in enumerate(bands):
+        told = found.places_told(place)
+        since = found.since[place]
+        fresh = int(np.searchsorted(told, count))
+        found.known[place] += len(told) - fresh
+        entry = int(since[count - 1]) if count else IN
+        known = told[max(fresh - HOLD + 1, 0) :]
+        since[count:] = _since(band, found.values[place], known, entry)[count:]
+    return found
+
+
+def _nothing(courses: int, least_good: int) -> Outside:
+    none = np.zeros(0, dtype=np.int64)
+    band = band_of(none, (), log_scale=False)
+    return Outside(
+        steps=none,
+        values=np.zeros((courses, 0)),
+        bands=[band] * courses,
+        since=np.zeros((courses, 0), dtype=np.int64),
+        known=np.zeros(courses, dtype=np.int64),
+        least_good=least_good,
+    )
 
 
 def joined(parts: Sequence[Outside]) -> Outside:
@@ -113,9 +180,11 @@ def joined(parts: Sequence[Outside]) -> Outside:
         raise ValueError("expected at least one part")
     return Outside(
         steps=parts[0].steps,
+        values=np.concatenate([part.values for part in parts]),
         bands=[band for part in parts for band in part.bands],
         since=np.concatenate([part.since for part in parts]),
-        told=sum(part.told for part in parts),
+        known=np.concatenate([part.known for part in parts]),
+        least_good=parts[0].least_good,
     )
 
 
@@ -167,16 +236,19 @@ def required(told: int, good: Mapping[str, int]) -> int:
     return max(share, 1 + max(good.values(), default=0), 1)
 
 
-def departures(found: Outside, *, least: int) -> list[Departure]:
+def departures(found: Outside, *, least: int, first: int = 0) -> list[Departure]:
     """The stretches in which a run is away from its baseline, in order; only the last may go on.
 
     It begins where ``least`` courses are outside, and is over where at most ``STILL_OUT`` of all
     that were outside since then still are.
+
+    Args:
+        first: the place from which on one is looked for.
     """
     out = found.since != IN
     counts = out.sum(axis=0)
     departed: list[Departure] = []
-    place = 0
+    place = first
     while (begin := _first(counts[place:] >= least)) is not None:
         seen = place + begin
         over = _over(out[:, seen:], least)
@@ -194,9 +266,15 @@ def _over(out: NDArray[np.bool_], least: int) -> int | None:
     return _first((now <= STILL_OUT * ever) & (now < least))
 
 
-def _since(band: Band, values: NDArray[np.float64], known: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At every step, the place of the value at which the course left; ``IN`` inside."""
-    since = np.full(len(values), IN, dtype=np.int64)
+def _since(
+    band: Band, values: NDArray[np.float64], known: NDArray[np.int64], entry: int
+) -> NDArray[np.int64]:
+    """At every step, the place of the value at which the course left; ``IN`` inside.
+
+    Args:
+        known: places of the values that count. entry: what it was before ``HOLD`` of them.
+    """
+    since = np.full(len(values), entry, dtype=np.int64)
     if len(known) < HOLD:
         return since
     shown = values[known]
@@ -205,9 +283,10 @@ def _since(band: Band, values: NDArray[np.float64], known: NDArray[np.int64]) ->
     places = np.arange(len(windows))
     settled = (windows == windows[:, :1]).all(axis=1)
     last = np.maximum.accumulate(np.where(settled, places, IN))
-    out = (last != IN) & (side[last] != 0)
-    begins = out & ~np.concatenate(([False], out[:-1]))
-    left = np.where(out, known[np.maximum.accumulate(np.where(begins, places, 0))], IN)
+    out = np.where(last == IN, entry != IN, side[last] != 0)
+    begins = out & ~np.concatenate(([entry != IN], out[:-1]))
+    began = np.maximum.accumulate(np.where(begins, places, IN))
+    left = np.where(out, np.where(began == IN, entry, known[began]), IN)
     at = np.searchsorted(known[HOLD - 1 :], np.arange(len(values)), side="right") - 1
     since[at >= 0] = left[at[at >= 0]]
     return since

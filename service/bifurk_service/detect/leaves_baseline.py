@@ -132,12 +132,13 @@ def _left(found: Found, departure: Departure, place: int) -> _Left:
     since = found.outside.since[place]
     out = np.flatnonzero(since[departure.seen : departure.over] != IN)
     at = int(since[departure.seen + out[0]])
-    value = float(course.values[at])
+    values = found.outside.values[place]
+    value = float(values[at])
     low, high = float(band.low[at]), float(band.high[at])
     is_above = value > high
     room = band.most[at] - high if is_above else low - band.least[at]
     beyond = value - high if is_above else low - value
-    before = np.flatnonzero(np.isfinite(course.values[:at]))
+    before = np.flatnonzero(np.isfinite(values[:at]))
     steps = found.outside.steps
     return _Left(
         course=course,

@@ -19,7 +19,6 @@ from bifurk_service.figures.step_axis import StepAxis
 from bifurk_service.pages.alert_seen import steps_near_to, value_scale_of
 from bifurk_service.pages.baselines import Held, held_against, title_of_held
 from bifurk_service.pages.views import AlertView, CompareView
-from bifurk_service.stats.baseline import Band
 from bifurk_service.stats.registry import BY_NAME
 from bifurk_service.stats.statistic import Nature, Statistic
 from bifurk_service.store.engine import Session
@@ -91,9 +90,7 @@ def band_held(
 def between(held: Held, low: int, high: int) -> Held:
     """The same between two steps, both included."""
     kept = (held.band.steps >= low) & (held.band.steps <= high)
-    arrays = ("steps", "middle", "low", "high", "least", "most", "runs")
-    band = Band(**{name: getattr(held.band, name)[kept] for name in arrays})
-    return replace(held, band=band, values=held.values[kept])
+    return replace(held, band=held.band.at(kept), values=held.values[kept])
 
 
 def draw_band(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Final
 
 from bifurk_service.detect.baseline_departures import required
@@ -22,6 +23,7 @@ from bifurk_service.pipeline.baseline_notes import BaselineNotes
 from bifurk_service.pipeline.baseline_reports import report
 from bifurk_service.pipeline.course_memory import CourseMemory, ReadRun
 from bifurk_service.pipeline.group_courses import Work
+from bifurk_service.pipeline.held_runs import HeldRuns
 from bifurk_service.pipeline.holding import (
     GoodMemory,
     held_courses,
@@ -108,6 +110,7 @@ class BaselineKeeper:
         self._going = None
         self._courses = CourseMemory(self._database)
         self._good = GoodMemory()
+        self._held = HeldRuns()
         self._judged: dict[tuple[str, int], _Judged] = {}
         self._notes = BaselineNotes()
 
@@ -184,7 +187,7 @@ class BaselineKeeper:
         theirs = self._without_strangers(baseline, run, mine, theirs)
         if len(theirs) < baseline.least_good:
             return
-        found = yield from self._found(baseline, works, mine, theirs, others)
+        found = yield from self._found(baseline, run, works, mine, theirs, others)
         if found is not None:
             report(self._database, run, found, self._policy, now=now)
 
@@ -192,7 +195,7 @@ class BaselineKeeper:
         self, baseline: Baseline, run: JudgedRun, mine: ReadRun, theirs: Mapping[str, ReadRun]
     ) -> dict[str, ReadRun]:
         """The good runs that have something in common with the run; of the others it is told."""
-        strange = strangers(mine.courses, {name: one.courses for name, one in theirs.items()})
+        strange = strangers(mine, theirs)
         left = {name: one for name, one in theirs.items() if name not in strange}
         self._notes.strange(baseline, run.run, strange, left=len(left))
         return left
@@ -200,31 +203,49 @@ class BaselineKeeper:
     def _found(
         self,
         baseline: Baseline,
+        run: JudgedRun,
         works: Sequence[Work],
         mine: ReadRun,
         theirs: Mapping[str, ReadRun],
         good: Sequence[JudgedRun],
     ) -> Generator[None, None, Found | None]:
         """What comes of the courses; None where nothing can be told of any."""
-        good_courses = {name: one.courses for name, one in theirs.items()}
-        steps, held = held_courses(works, mine.courses, good_courses)
-        found = yield from outside_in_portions(steps, held, least_good=baseline.least_good)
+        place = baseline.name, run.run_id
+        earlier = self._held.known(place, mine, theirs)
+        held_after = partial(
+            held_courses, works, mine.courses, {name: one.courses for name, one in theirs.items()}
+        )
+        steps, held = held_after(after=None if earlier is None else earlier.until)
+        found = yield from outside_in_portions(
+            steps,
+            held,
+            least_good=baseline.least_good,
+            earlier=None if earlier is None else earlier.found,
+        )
         if not found.told:
             return None
         there = [one for one in good if one.run in theirs]
         reads = [(one.run_id, theirs[one.run]) for one in there]
         good_out = yield from self._good.most(
-            held, of=tuple((run_id, read.until, read.measured) for run_id, read in reads)
+            tuple(mine.courses),
+            lambda: held_after()[1],
+            of=tuple((run_id, read.until, read.measured) for run_id, read in reads),
         )
         self._notes.unlike(baseline, good_out, enough=required(found.told, {}))
         needed = required(found.told, good_out)
+        if earlier is not None and earlier.needed != needed:
+            self._held.forget(place)
+            return (yield from self._found(baseline, run, works, mine, theirs, good))
+        known = None if earlier is None else earlier.departure
+        departure = last_departure(found, least=needed, known=known)
+        self._held.keep(place, mine, theirs, found=found, departure=departure, needed=needed)
         return Found(
             baseline=baseline.name,
             good={one.run: one.run_id for one in there},
             least_good=baseline.least_good,
             held=held,
             outside=found,
-            departure=last_departure(found, least=needed),
+            departure=departure,
             needed=needed,
             good_out=good_out,
         )

@@ -26,10 +26,20 @@ from bifurk_service.store.timeline import Stretch, timeline
 
 TENSORS_AT_ONCE: Final = 8
 MOST_BYTES: Final = 128 << 20
+SPARE: Final = 8
+"""Of what is kept, a part of this size is left free behind it: seldom is all of it copied."""
 
 Key: TypeAlias = tuple[str, str]
 """Group of layers and statistic."""
 Courses: TypeAlias = Mapping[Key, RunCourse]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Room:
+    """A course as it was read last lies at the begin of both, of one length."""
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,12 +49,18 @@ class ReadRun:
     Attributes:
         belongs: what they depend on beside it. until: the step.
         measured: how many snapshots up to it were measured, of all attempts, before it was read.
+        known: the courses that have a value.
+        origin: the same in what was read before, where this is that and what came after it.
+        rooms: where the courses lie.
     """
 
     belongs: object
     until: int
     measured: int
     courses: Courses
+    known: frozenset[Key]
+    origin: object
+    rooms: Mapping[Key, _Room]
 
     @property
     def size_bytes(self) -> int:
@@ -84,9 +100,21 @@ class CourseMemory:
             courses.update(_medians(work, statistics, rows))
         if stretches != self._stretches(run_id, until):
             return None
+        known = frozenset(key for key, one in courses.items() if np.isfinite(one.values).any())
+        rooms: dict[Key, _Room] = {}
         if kept is not None:
-            courses = {key: _joined(kept.courses[key], new) for key, new in courses.items()}
-        found = ReadRun(belongs=belongs, until=until, measured=measured, courses=courses)
+            for key, new in courses.items():
+                courses[key], rooms[key] = _joined(kept, key, new)
+            known |= kept.known
+        found = ReadRun(
+            belongs=belongs,
+            until=until,
+            measured=measured,
+            courses=courses,
+            known=known,
+            origin=object() if kept is None else kept.origin,
+            rooms=rooms,
+        )
         self._keep(place, found)
         return found
 
@@ -154,8 +182,16 @@ def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _joined(old: RunCourse, new: RunCourse) -> RunCourse:
-    return RunCourse(
-        steps=np.concatenate((old.steps, new.steps)),
-        values=np.concatenate((old.values, new.values)),
-    )
+def _joined(kept: ReadRun, key: Key, new: RunCourse) -> tuple[RunCourse, _Room]:
+    """A course with what has come, written behind it where there is room."""
+    old = kept.courses[key]
+    size, room = len(old.steps) + len(new.steps), kept.rooms.get(key)
+    if room is None or len(room.steps) < size:
+        room = _Room(
+            steps=np.empty(size + size // SPARE, dtype=np.int64),
+            values=np.empty(size + size // SPARE),
+        )
+        room.steps[: len(old.steps)], room.values[: len(old.steps)] = old.steps, old.values
+    room.steps[len(old.steps) : size] = new.steps
+    room.values[len(old.steps) : size] = new.values
+    return RunCourse(steps=room.steps[:size], values=room.values[:size]), room

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -18,10 +18,11 @@ from bifurk_service.detect.baseline_departures import (
     names_that_tell,
     outside,
 )
-from bifurk_service.pipeline.course_memory import Courses, Key
+from bifurk_service.pipeline.course_memory import Courses, Key, ReadRun
 from bifurk_service.pipeline.group_courses import Work
-from bifurk_service.stats.baseline import LEAST_TO_TELL, at_steps
+from bifurk_service.stats.baseline import LEAST_TO_TELL, RunCourse, around, at_steps
 from bifurk_service.stats.registry import BY_NAME
+from bifurk_service.stats.statistic import Statistic
 from bifurk_service.store.measurements import info_of
 
 COURSES_AT_ONCE: Final = 32
@@ -33,15 +34,17 @@ Extent: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 def held_courses(
-    works: Sequence[Work], mine: Courses, good: Mapping[str, Courses]
+    works: Sequence[Work], mine: Courses, good: Mapping[str, Courses], *, after: int | None = None
 ) -> tuple[NDArray[np.int64], Held]:
     """The steps of a run, int64 [N], and its courses with those of the good runs that have them.
 
     Args:
         works: groups of the run. mine: its courses. good: theirs, by name of the run.
+        after: only steps beyond this one, and of the good runs what counts there; None for all.
     """
+    own = mine if after is None else {key: _beyond(one, after) for key, one in mine.items()}
     steps = np.unique(
-        np.concatenate([np.zeros(0, dtype=np.int64), *(one.steps for one in mine.values())])
+        np.concatenate([np.zeros(0, dtype=np.int64), *(one.steps for one in own.values())])
     )
     tensors = {work.name: [info_of(one) for one in work.tensors] for work in works}
     return steps, [
@@ -53,45 +56,64 @@ def held_courses(
             values=at_steps(steps, course),
             good={
                 name: courses[group, statistic]
+                if after is None
+                else _near(courses[group, statistic], steps, BY_NAME[statistic])
                 for name, courses in good.items()
                 if (group, statistic) in courses
             },
         )
-        for (group, statistic), course in mine.items()
+        for (group, statistic), course in own.items()
     ]
 
 
-def strangers(mine: Courses, good: Mapping[str, Courses]) -> tuple[str, ...]:
+def _near(course: RunCourse, steps: NDArray[np.int64], statistic: Statistic) -> RunCourse:
+    if not len(steps):
+        return RunCourse(steps=course.steps[:0], values=course.values[:0])
+    return around(course, int(steps[0]), int(steps[-1]), log_scale=statistic.log_scale)
+
+
+def _beyond(course: RunCourse, step: int) -> RunCourse:
+    behind = int(np.searchsorted(course.steps, step, side="right"))
+    return RunCourse(steps=course.steps[behind:], values=course.values[behind:])
+
+
+def strangers(mine: ReadRun, good: Mapping[str, ReadRun]) -> tuple[str, ...]:
     """The good runs that have no value of any course of which a run has one.
 
     None of them is, while the run itself has none.
 
     Args:
-        mine: courses of the run. good: theirs, by name of the run.
+        good: by name of the run.
     """
-    known = _with_values(mine)
-    return tuple(name for name, own in good.items() if known and not known & _with_values(own))
-
-
-def _with_values(courses: Courses) -> set[Key]:
-    return {key for key, one in courses.items() if np.isfinite(one.values).any()}
+    return tuple(name for name, own in good.items() if mine.known and not mine.known & own.known)
 
 
 def outside_in_portions(
-    steps: NDArray[np.int64], held: Sequence[HeldCourse], *, least_good: int
+    steps: NDArray[np.int64],
+    held: Sequence[HeldCourse],
+    *,
+    least_good: int,
+    earlier: Outside | None = None,
 ) -> Generator[None, None, Outside]:
     """``detect.baseline_departures.outside``, with a pause after every few courses."""
     parts = []
     for first in range(0, max(len(held), 1), COURSES_AT_ONCE):
-        portion = held[first : first + COURSES_AT_ONCE]
-        parts.append(outside(steps, portion, least_good=least_good))
+        stop = first + COURSES_AT_ONCE
+        before = None if earlier is None else earlier.part(first, stop)
+        parts.append(outside(steps, held[first:stop], least_good=least_good, earlier=before))
         yield
     return joined(parts)
 
 
-def last_departure(found: Outside, *, least: int) -> Departure | None:
-    """The newest of a run, which may go on."""
-    every = departures(found, least=least)
+def last_departure(
+    found: Outside, *, least: int, known: Departure | None = None
+) -> Departure | None:
+    """The newest of a run, which may go on.
+
+    Args:
+        known: one that was the newest before.
+    """
+    every = departures(found, least=least, first=0 if known is None else known.seen)
     return every[-1] if every else None
 
 
@@ -102,18 +124,19 @@ class GoodMemory:
         self._known: dict[Same, tuple[Extent, dict[str, int]]] = {}
 
     def most(
-        self, held: Sequence[HeldCourse], *, of: Extent
+        self, courses: Sequence[Key], whole: Callable[[], Held], *, of: Extent
     ) -> Generator[None, None, dict[str, int]]:
         """``detect.baseline_departures.most_of_good``, with pauses.
 
         Args:
-            held: with the courses of the good runs. of: those.
+            courses: which are held. whole: gives them with the courses of the good runs.
+            of: those.
         """
-        same = tuple(run for run, *_ in of), tuple((one.group, one.statistic) for one in held)
+        same = tuple(run for run, *_ in of), tuple(courses)
         known = self._known.get(same)
         if known is not None and known[0] == of:
             return known[1]
-        found = {}
+        found, held = {}, whole()
         for name in names_that_tell(held):
             steps, others = held_by_others(held, name)
             part = yield from outside_in_portions(steps, others, least_good=LEAST_TO_TELL)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,8 @@ HOLD: Final = 5
 LEAST_WIDTH: Final = 0.01
 """Of the median's magnitude: good runs that are equal (a gain that starts at 1) have no width, and
 a difference of 1 % is nothing that anybody looks for."""
+AT_ONCE: Final = 16
+"""Values that are looked at first for one that counts."""
 ONCE: Final[Mapping[int, float]] = {LEAST_RUNS: 1.0}
 """Beyond the extremes by as much as the band is wide, however many good runs there are."""
 
@@ -41,6 +44,7 @@ class Band:
         middle: median across runs. low, high: the extremes.
         least, most: beyond them by as much as the band has been wide up to there, at the most, or
             a multiple of that: where a run may still be.
+        widest: how wide it has been so far; of logarithms where it is made of them.
         runs: int64 [N], how many good ones have a value.
     """
 
@@ -50,7 +54,20 @@ class Band:
     high: NDArray[np.float64]
     least: NDArray[np.float64]
     most: NDArray[np.float64]
+    widest: NDArray[np.float64]
     runs: NDArray[np.int64]
+
+    def at(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Band:
+        """The same at some of its places."""
+        return Band(**{name: getattr(self, name)[places] for name in _BAND})
+
+    def followed_by(self, later: Band) -> Band:
+        """Both as one."""
+        both = ((name, getattr(self, name), getattr(later, name)) for name in _BAND)
+        return Band(**{name: np.concatenate((own, its)) for name, own, its in both})
+
+
+_BAND: Final = tuple(field.name for field in fields(Band))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +95,7 @@ def band_of(
     *,
     log_scale: bool,
     margins: Mapping[int, float] = ONCE,
+    widest: float = math.nan,
 ) -> Band:
     """The band at some steps; between a good run's snapshots its course is a straight line.
 
@@ -90,6 +108,7 @@ def band_of(
         steps: int64 [N], ascending. good: courses of good runs. log_scale: see above.
         margins: by number of good runs with a value at a step, ascending, how many widths a run
             may be beyond them; between the numbers a straight line.
+        widest: see ``Band``, at the step before these; NaN where nothing is before them.
     """
     placed = np.array([_at(steps, one, log_scale=log_scale) for one in good])
     placed = placed.reshape(len(good), len(steps))
@@ -101,14 +120,25 @@ def band_of(
         low[enough], high[enough] = np.nanmin(some, axis=0), np.nanmax(some, axis=0)
         middle[enough] = np.nanmedian(some, axis=0)
     least_width = LEAST_WIDTH * (1.0 if log_scale else np.abs(middle))
-    width = np.fmax(np.fmax.accumulate(high - low), least_width)
-    room = width * np.interp(runs, list(margins), list(margins.values()))
+    widest_here = np.fmax.accumulate(np.append(widest, high - low))[1:]
+    room = np.fmax(widest_here, least_width) * np.interp(
+        runs, list(margins), list(margins.values())
+    )
     lines = [low - room, low, middle, high, high + room]
     if log_scale:
         with np.errstate(over="ignore"):
             lines = [np.exp(line) for line in lines]
     least, low, middle, high, most = lines
-    return Band(steps=steps, middle=middle, low=low, high=high, least=least, most=most, runs=runs)
+    return Band(
+        steps=steps,
+        middle=middle,
+        low=low,
+        high=high,
+        least=least,
+        most=most,
+        widest=widest_here,
+        runs=runs,
+    )
 
 
 def leaving(band: Band, values: NDArray[np.float64]) -> Leaving | None:
@@ -143,6 +173,39 @@ def at_steps(steps: NDArray[np.int64], course: RunCourse) -> NDArray[np.float64]
     _, here, there = np.intersect1d(steps, course.steps, assume_unique=True, return_indices=True)
     values[here] = course.values[there]
     return values
+
+
+def around(course: RunCourse, first: int, last: int, *, log_scale: bool) -> RunCourse:
+    """The part of a course that its line between two steps, both included, hangs on."""
+    begin = int(np.searchsorted(course.steps, first, side="right"))
+    end = int(np.searchsorted(course.steps, last))
+    known = _known(course.values[:begin], log_scale=log_scale, newest=True)
+    behind = _known(course.values[end:], log_scale=log_scale)
+    part = slice(begin if known is None else known, None if behind is None else end + behind + 1)
+    return RunCourse(steps=course.steps[part], values=course.values[part])
+
+
+def last_known(course: RunCourse, *, log_scale: bool) -> int | None:
+    """The last step at which a course has a value that counts."""
+    place = _known(course.values, log_scale=log_scale, newest=True)
+    return None if place is None else int(course.steps[place])
+
+
+def _known(values: NDArray[np.float64], *, log_scale: bool, newest: bool = False) -> int | None:
+    """The place of the first value that counts, or of the last; not far beyond it is read."""
+    size, done = AT_ONCE, 0
+    while done < len(values):
+        stop = min(done + size, len(values))
+        part = slice(len(values) - stop, len(values) - done) if newest else slice(done, stop)
+        found = np.flatnonzero(_counts(values[part], log_scale=log_scale))
+        if found.size:
+            return int(part.start + found[-1 if newest else 0])
+        size, done = 2 * size, stop
+    return None
+
+
+def _counts(values: NDArray[np.float64], *, log_scale: bool) -> NDArray[np.bool_]:
+    return np.isfinite(values) & (values > 0) if log_scale else np.isfinite(values)
 
 
 def _at(steps: NDArray[np.int64], course: RunCourse, *, log_scale: bool) -> NDArray[np.float64]:
