@@ -48,8 +48,9 @@ class RegimeShiftParameters:
         reference: longest window of the past.
         scales: how many of the newest values are judged together, ascending. Each needs a past of
             three times its length, and one that finds none in the window, which is as long as
-            ``reference`` and the last of them together, is never judged: of the defaults, 24. The
-            shortest is left off once the next can be judged.
+            ``reference`` and the last of them together, is never judged: of the defaults, 24. It
+            makes the window longer all the same, by which a history that is shorter needs a leap
+            2.5 % larger than without it. The shortest is left off once the next can be judged.
         threshold: in standard errors at a full reference window; wider for a shorter one.
         leap: in standard deviations of past leaps at a full history; wider for a shorter one.
         least_change: of the value, or of its logarithm where there is one; a lasting change below
