@@ -35,10 +35,8 @@ class ScalarPoint:
 
 
 def scalar_names(session: Session, run_id: int) -> list[str]:
-    """Names of the scalars a run has logged."""
-    return list(
-        session.scalars(select(Series.name).where(Series.run_id == run_id).order_by(Series.name))
-    )
+    """Names of the scalars a run has logged, in an order that no database's language decides."""
+    return sorted(session.scalars(select(Series.name).where(Series.run_id == run_id)))
 
 
 def scalar_points(

@@ -62,12 +62,12 @@ def remove_tag(session: Session, run_id: int, text: str) -> None:
 
 
 def tags_of(session: Session, run_ids: Sequence[int]) -> dict[int, list[str]]:
-    """By run its tags, in order; without the runs that have none."""
-    query = select(RunTag).where(RunTag.run_id.in_(run_ids)).order_by(RunTag.tag)
+    """By run its tags, in an order that no database's language decides; none without any."""
+    query = select(RunTag).where(RunTag.run_id.in_(run_ids))
     found: dict[int, list[str]] = {}
     for one in session.scalars(query):
         found.setdefault(one.run_id, []).append(one.tag)
-    return found
+    return {run_id: sorted(tags) for run_id, tags in found.items()}
 
 
 def tagged(tags: Iterable[str]) -> list[ColumnElement[bool]]:
