@@ -29,7 +29,8 @@ from bifurk_service.store.models import (
 from bifurk_service.store.profiles import profile_series
 from bifurk_service.store.reasons import statistics_told
 from bifurk_service.store.snapshots import stale_blobs
-from bifurk_service.store.spectra import latest_spectrum, nearest_singular_values, spectrum_steps
+from bifurk_service.store.spectra import latest_spectrum, nearest_singular_values
+from bifurk_service.store.tensor_courses import course_spectrum_steps
 from tests.parts import make_part, make_tensor, weights_at
 from tests.pipeline.house import House
 
@@ -170,7 +171,7 @@ def test_spectra_are_stored_and_read_back(house: House) -> None:
     run(house, make_part(0), make_part(1, full=False), make_part(2))
     with house.database.read() as session:
         of = tensor_id(house, LARGE)
-        assert spectrum_steps(session, of) == [0, 20]
+        assert course_spectrum_steps(session, 1, of) == [0, 20]
         stored = latest_spectrum(session, of, 1, step=15)
         assert stored is not None
         assert stored.step == 0

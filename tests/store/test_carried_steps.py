@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sqlalchemy import delete
 
-from bifurk_service.store.carried_steps import CarriedSteps, carried_steps
-from bifurk_service.store.models import TENSOR_STATS
+from bifurk_service.store.carried_steps import CarriedSteps, carried_steps, nearest_carried
+from bifurk_service.store.models import TENSOR_STATS, Tensor
 from bifurk_service.store.timeline import timeline
 from tests.database import fresh_database
 from tests.written_run import WrittenRun
@@ -78,3 +78,12 @@ def test_what_is_not_there_has_none(run: WrittenRun) -> None:
         found = carried_steps(session, "spectra", run.tensors[0], course, most=3)
     assert found.is_whole
     assert not found.steps.size
+
+
+def test_the_nearest_is_of_any_attempt_and_of_two_the_earlier(run: WrittenRun) -> None:
+    with run.database.read() as session:
+        first, second = (session.get_one(Tensor, one) for one in run.tensors[:2])
+        asked = [(first, 0), (first, 2_744), (first, 9_000), (second, 2_730), (second, 25)]
+        found = [nearest_carried(session, "statistics", *one) for one in asked]
+        assert found == [20, 2_740, 10_000, 2_720, 20]
+        assert nearest_carried(session, "spectra", first, 100) is None

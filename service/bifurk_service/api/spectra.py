@@ -25,11 +25,12 @@ from bifurk_service.api.schemas import TensorReference
 from bifurk_service.errors import NotFoundError
 from bifurk_service.services import services
 from bifurk_service.stats.spectra.marchenko_pastur import density, edges
+from bifurk_service.store.carried_steps import nearest_carried
 from bifurk_service.store.engine import Session
 from bifurk_service.store.models import Snapshot, Tensor
 from bifurk_service.store.queries import get_tensor, snapshot_at, statistics_of
 from bifurk_service.store.snapshots import parts_of
-from bifurk_service.store.spectra import StoredSpectrum, latest_spectrum, spectrum_steps
+from bifurk_service.store.spectra import StoredSpectrum, latest_spectrum
 from bifurk_service.store.timeline import timeline
 
 router = APIRouter(prefix="/api/v1/runs/{run_id}/tensors/{tensor_id}", tags=["distributions"])
@@ -102,12 +103,10 @@ def newest_spectrum(
 
 def absent_spectrum(session: Session, tensor: Tensor, snapshot: Snapshot) -> NotFoundError:
     """What to raise where there is none: why, and the nearest step that has one."""
-    steps = np.array(spectrum_steps(session, tensor.id), dtype=np.int64)
-    if steps.size:
-        nearest = int(steps[np.argmin(np.abs(steps - snapshot.step))])
+    nearest = nearest_carried(session, "spectra", tensor, snapshot.step)
+    hint = "it has none at any step"
+    if nearest is not None:
         hint = f"the nearest spectrum is at step {nearest}"
-    else:
-        hint = "it has none at any step"
     try:
         _, reasons = statistics_of(session, tensor, snapshot)
         why = f" ({reasons[WHY_NOT]})" if WHY_NOT in reasons else ""

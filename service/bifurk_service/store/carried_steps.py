@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy import BigInteger, BindParameter, FromClause, Select, bindparam, select
 from sqlalchemy.orm import Session
 
-from bifurk_service.store.models import TENSOR_STATS, SpectrumRow
+from bifurk_service.store.models import TENSOR_STATS, Attempt, SpectrumRow, Tensor
 from bifurk_service.store.timeline import Stretch
 
 Rows: TypeAlias = Literal["statistics", "spectra"]
@@ -69,6 +69,18 @@ def carried_steps(
         found = more
     steps = np.union1d(np.array(found, dtype=np.int64), [last])
     return CarriedSteps(steps=steps, is_whole=False)
+
+
+def nearest_carried(session: Session, rows: Rows, tensor: Tensor, step: int) -> int | None:
+    """The step of any attempt that is nearest to one and has a tensor's row, of two the earlier."""
+    table, found = TABLES[rows].c, []
+    for attempt_id in session.scalars(select(Attempt.id).where(Attempt.run_id == tensor.run_id)):
+        own = select(table.step).where(table.tensor_id == tensor.id, table.attempt_id == attempt_id)
+        before = own.where(table.step <= step).order_by(table.step.desc())
+        after = own.where(table.step >= step).order_by(table.step)
+        found += [session.scalar(query.limit(1)) for query in (before, after)]
+    known = sorted(one for one in found if one is not None)
+    return min(known, key=lambda one: abs(one - step), default=None)
 
 
 class _Reader:

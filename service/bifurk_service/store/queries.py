@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from bifurk_service.errors import NotFoundError
 from bifurk_service.stats.table import STATISTIC_NAMES
+from bifurk_service.store.carried_steps import nearest_carried
 from bifurk_service.store.models import TENSOR_STATS, Attempt, Snapshot, Tensor
 from bifurk_service.store.nearest import nearest_rows
 from bifurk_service.store.reasons import statistics_told
@@ -107,7 +108,7 @@ def not_carried(
     session: Session, tensor: Tensor, step: int, *, thinned: bool = False
 ) -> NotFoundError:
     """What to raise where a snapshot is stored and does not carry a tensor, or no longer."""
-    nearest = _nearest_carried(session, tensor, step)
+    nearest = nearest_carried(session, "statistics", tensor, step)
     hint = "no step does yet" if nearest is None else f"the nearest that does is step {nearest}"
     if thinned:
         return NotFoundError(
@@ -118,18 +119,6 @@ def not_carried(
     return NotFoundError(
         f"step {step} does not carry tensor {tensor.id} ({tensor.name}); {hint}", where="step"
     )
-
-
-def _nearest_carried(session: Session, tensor: Tensor, step: int) -> int | None:
-    """The step of any attempt that is nearest to one and has a tensor, of two the earlier."""
-    table, found = TENSOR_STATS.c, []
-    for attempt_id in session.scalars(select(Attempt.id).where(Attempt.run_id == tensor.run_id)):
-        own = select(table.step).where(table.tensor_id == tensor.id, table.attempt_id == attempt_id)
-        before = own.where(table.step <= step).order_by(table.step.desc())
-        after = own.where(table.step >= step).order_by(table.step)
-        found += [session.scalar(query.limit(1)) for query in (before, after)]
-    known = sorted(one for one in found if one is not None)
-    return min(known, key=lambda one: abs(one - step), default=None)
 
 
 def latest_values(

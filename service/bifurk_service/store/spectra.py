@@ -176,17 +176,6 @@ def nearest_singular_values(
     return {tensor_id: np.frombuffer(stored, dtype=VALUES) for tensor_id, stored in rows}
 
 
-def spectrum_steps(session: Session, tensor_id: int) -> list[int]:
-    """Steps at which a tensor has a spectrum, in any attempt, ascending."""
-    query = (
-        select(SpectrumRow.step)
-        .where(SpectrumRow.tensor_id == tensor_id)
-        .order_by(SpectrumRow.step)
-        .distinct()
-    )
-    return list(session.scalars(query))
-
-
 def _progress(
     session: Session, attempt_id: int, *, with_vectors: bool = False
 ) -> Sequence[SpectrumProgress]:
