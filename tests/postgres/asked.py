@@ -27,7 +27,7 @@ from tests.postgres.filled import Side
 RUNS: Final = ("trained", "single", "empty", "brought")
 OF_A_RUN: Final = (
     "/series?stat=std&points=20",
-    "/profile/series?name=projection_std&points=20",
+    "/profile/series?name=std_depth_correlation&points=20",
     "/scalars/loss?points=20",
     "",
 )
@@ -49,22 +49,19 @@ OF_THE_PAST: Final = (
 OF_OTHERS: Final = (
     "{faulty}/series?stat=update_ratio&points=4",
     "{faulty}/series?stat=stable_rank&points=100&tensor=h.*",
-    "{trained}/series?stat=nonfinite_count&points=6",
-    "{trained}/series?stat=std&points=4&attempt=first",
+    "{trained}/series?stat=nonfinite_count",
+    "{trained}/series?stat=std&attempt=first",
     "{trained}/series?stat=std&tensor=*DOWN*",
-    "{trained}/series?stat=std&points=6&role=Down",
-    "{trained}/scalars/Loss/train?points=8",
+    "{trained}/scalars/Loss/train",
     "{trained}/scalars/none",
     "{trained}/snapshots?limit=50",
-    "{brought}/series?stat=sharpness&points=4",
+    "{brought}/series?stat=sharpness",
     "{faulty}/compare?with={good}",
     "{resumed}/compare?with={good}",
-    "{single}/compare?with={trained}",
     "{single}/compare?with={empty}",
 )
 DATA_OF_THE_PAST: Final = (
     "/runs/{past}/figures/overview.csv?stat=std",
-    "/runs/{past}/figures/overview.csv?stat=std&attempt=first",
     "/runs/{past}/figures/overview.csv?stat=their own",
     "/runs/{past}/tensors/1/figures/statistics.csv",
     "/alerts/1/figures/evidence.csv",
@@ -73,8 +70,8 @@ DATA_OF_OTHERS: Final = (
     "/api/v1/alerts?limit=100",
     "/runs/{trained}/figures/overview.csv?stat=nonfinite_count",
     "/runs/{empty}/figures/overview.csv?stat=std",
-    "/runs/{trained}/figures/trajectories.csv?role=up",
-    "/runs/{trained}/figures/depth.csv?role=up",
+    "/runs/{trained}/branches/figures/trajectories.csv?role=mlp.up",
+    "/runs/{trained}/branches/figures/depth.csv?role=mlp.up",
     "/compare/figures/courses.csv?a={faulty}&b={good}",
     "/compare/figures/profiles.csv?a={faulty}&b={good}",
 )
