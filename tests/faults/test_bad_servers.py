@@ -12,7 +12,7 @@ from tests.faults import gateway as faults
 from tests.faults.gateway import Fault, gateway
 from tests.faults.rest import find_run, sequences_lost, settled
 from tests.faults.training import SNAPSHOTS, STEPS, Training, encoded, unwatched
-from tests.server import Server
+from tests.server import Server, wait_for
 
 PASSING: dict[str, Fault | None] = {
     "refuses-connections": None,
@@ -130,6 +130,7 @@ def test_a_refused_token_is_said_once_and_all_waits_for_the_right_one(
         monitor = training.watch("no-token", url=server.url, spool_dir=spool_dir)
         training.run(monitor)
         encoded(monitor)
+        wait_for(lambda: caplog.messages, "the refusal")
         assert not monitor.flush(0.2)
         monitor.close(deadline_seconds=0.5)
     assert training.outcome() == unwatched()

@@ -26,7 +26,9 @@ from bifurk.staging import Stage
 from bifurk.testing import InMemoryTransport
 from bifurk.transport import Urllib3Transport
 from bifurk.waiting import WaitingLine
+from tests.faults.conftest import ours
 from tests.faults.training import STEPS, Training, unwatched
+from tests.server import wait_for
 
 CLASSES = (
     Cadence, Capture, Encoder, FullRotation, LossLedger, MarkLog, MemoryOutbox, OutboxDelivery,
@@ -67,10 +69,11 @@ def told(caplog: pytest.LogCaptureFixture) -> Counter[str]:
 
 
 def end_threads(monitor: Monitor) -> None:
-    """Where a close was what is broken, the threads wait on: they are daemons, and end with us."""
+    """Where a close was what is broken, the threads wait on; what they say is said by their end."""
     assert isinstance(monitor, Session)
     monitor._encoder.close(CLOSE_SECONDS)
     monitor._delivery.close(CLOSE_SECONDS)
+    wait_for(lambda: not ours(), "the end of bifurk's threads")
 
 
 def named(part: Any) -> str:

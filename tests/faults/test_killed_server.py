@@ -66,9 +66,10 @@ class Witness:
     def _strike(self) -> None:
         if self.victim is not None:
             self.workers += measuring(self.victim)
-            self._killer = threading.Timer(self._moment_seconds, self.victim.kill)
+            killer = threading.Timer(self._moment_seconds, self.victim.kill)
             self.victim = None
-            self._killer.start()
+            killer.start()
+            self._killer = killer
 
 
 def measuring(server: Server) -> list[psutil.Process]:

@@ -10,7 +10,7 @@ import pytest
 from tests.deploy.tokens import create_token, said
 from tests.faults.rest import snapshots
 from tests.faults.training import SNAPSHOTS, STEPS, Training, encoded, unwatched
-from tests.server import Server
+from tests.server import Server, wait_for
 
 MORE_SNAPSHOTS = 3
 
@@ -34,10 +34,11 @@ def test_what_a_revoked_token_may_not_send_is_sent_with_the_next(
     said({"BIFURK_DATA_DIR": str(data_dir)}, "token", "revoke", "1")
     training.run(monitor)
     encoded(monitor)
-    assert not monitor.flush(0.5)
+    refusal = "token missing or refused (401): set BIFURK_TOKEN"
+    wait_for(lambda: refusal in caplog.text, "the refusal")
+    assert not monitor.flush(0.2)
     monitor.close(deadline_seconds=0.5)
     assert training.outcome() == unwatched(2 * STEPS)
-    assert "token missing or refused (401): set BIFURK_TOKEN" in caplog.text
 
     following = Training()
     following.watch("revoked", attempt="second", token=admin, **where).close()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
+
+POLL_SECONDS = 0.005
 
 
 def moved_clock(file: str) -> None:
@@ -17,12 +20,17 @@ def moved_clock(file: str) -> None:
     time.time = moved
 
 
-def slow_disk(seconds: str) -> None:
-    """Every sync of a file or a folder takes this long."""
-    sync = os.fsync
+def held_disk(file: str) -> None:
+    """No sync of a file or a folder ends while this file is there; each then writes a dot to it."""
+    sync, held = os.fsync, Path(file)
 
-    def slowly(descriptor: int) -> None:
-        time.sleep(float(seconds))
+    def hold(descriptor: int) -> None:
+        with suppress(FileNotFoundError):
+            told = os.open(held, os.O_WRONLY | os.O_APPEND)
+            os.write(told, b".")
+            os.close(told)
+        while held.exists():
+            time.sleep(POLL_SECONDS)
         sync(descriptor)
 
-    os.fsync = slowly
+    os.fsync = hold

@@ -17,17 +17,29 @@ from typing import Any, Final
 from bifurk.record import SUFFIX, frames, read_record
 from bifurk.transport import Request, Response, Urllib3Transport
 from tests.faults.soak.training import Training
+from tests.server import wait_for
 
 ACKNOWLEDGED: Final = "acknowledged"
 SPOOL: Final = "spool"
 OUTCOME: Final = "outcome.json"
 LOG: Final = "client.log"
+TRAINED: Final = "trained"
+"""A client's file, there once its training is over; it closes once ``STRUCK`` is there too."""
+STRUCK: Final = "struck"
+"""The soak's file, there once every blow has fallen."""
 CLOSE_SECONDS: Final = 120.0
+LAST_BLOW_SECONDS: Final = 600.0
 
 
 def records(folder: Path, kind: str) -> list[Path]:
     """The files of what was acknowledged to one client, in order."""
     return sorted((folder / kind / ACKNOWLEDGED).glob(f"*{SUFFIX}"))
+
+
+def all_sent(folder: Path, kind: str) -> bool:
+    """Whether nothing is on its way of one client, whose training is over."""
+    own = folder / kind
+    return (own / TRAINED).exists() and not any((own / SPOOL).rglob(f"*{SUFFIX}"))
 
 
 def acknowledged(folder: Path, kind: str) -> Iterator[Request]:
@@ -76,6 +88,8 @@ def train(kind: str, told: dict[str, Any]) -> None:
         **told["settings"],
     )
     training.run(monitor, pace_seconds=told["pace_seconds"])
+    (folder / TRAINED).touch()
+    wait_for((folder.parent / STRUCK).exists, "the last blow", seconds=LAST_BLOW_SECONDS)
     monitor.close(CLOSE_SECONDS)
     outcome = {
         "digest": training.digest(),

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 import psutil  # type: ignore[import-untyped]
 
-from tests.faults.soak.clients import OUTCOME, SPOOL, records
+from tests.faults.soak.clients import OUTCOME, SPOOL, STRUCK, all_sent, records
 from tests.faults.soak.network import Network
 from tests.faults.soak.plan import Blow
 from tests.faults.soak.stacks import Stack
@@ -97,6 +97,7 @@ class Soak:
                     break
                 self._strike(blow, networks)
                 seen.struck.append(blow)
+            (self._folder / STRUCK).touch()
             wait_for(lambda: clients.poll() is not None, "the end of the trainings", seconds=600)
             looking.stop()
             assert clients.returncode == 0, self._said()
@@ -126,11 +127,14 @@ class Soak:
             cut.join()
 
     def _wait_for(self, parts: int, clients: subprocess.Popen[str]) -> bool:
-        """Until so many are acknowledged; False once all trainings have ended."""
+        """Until so many are acknowledged, or no more will be; False where all clients have ended.
+
+        A blow takes long on a busy machine: meanwhile all that the next one waits for may come.
+        """
         known, moved = -1, time.monotonic()
         while clients.poll() is None:
             now = sum(len(records(self._folder, kind)) for kind in self._kinds)
-            if now >= parts:
+            if now >= parts or all(all_sent(self._folder, kind) for kind in self._kinds):
                 return True
             if now > known:
                 known, moved = now, time.monotonic()

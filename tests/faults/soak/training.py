@@ -11,6 +11,7 @@ from torch import nn
 
 import bifurk
 from bifurk.monitor import Monitor
+from tests.faults.training import encoded
 
 PROJECT: Final = "soak"
 CLIENTS: Final = ("sound", "scaled", "broken", "spread")
@@ -53,6 +54,8 @@ class Training:
                 self._break()
             if monitor is not None:
                 monitor.log(loss=loss)
+                # However busy the machine is, no snapshot is left out because others are encoded.
+                encoded(monitor)
                 time.sleep(pace_seconds)
 
     def _step(self) -> torch.Tensor:
