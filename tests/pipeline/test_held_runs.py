@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bifurk_service.detect import baseline_departures
+from bifurk_service.detect.baseline_departures import required
 from bifurk_service.pipeline import baselines
 from bifurk_service.pipeline.baselines import BaselineKeeper
 from bifurk_service.stats.baseline import HOLD, Band
@@ -115,3 +116,16 @@ def test_what_comes_late_has_the_run_held_anew(
     runs.judge("bad", range(20 * STEP, 30 * STEP, STEP), first=20)
     keeper.run(NOW)
     assert [count for count, _ in drawn if count] == [40] * COURSES
+
+
+def test_another_number_of_courses_needed_has_the_run_held_anew(
+    runs: Runs, keep: Keep, drawn: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.judge("bad", range(0, 20 * STEP, STEP))
+    keeper = keep(baseline(run="bad"))
+    keeper.run(NOW)
+    drawn.clear()
+    monkeypatch.setattr(baselines, "required", lambda *told: required(*told) + 1)
+    grown_by(runs, ("bad", HOLD, 1.0))
+    keeper.run(NOW)
+    assert [count for count, _ in drawn if count] == [HOLD] * COURSES + [20 + HOLD] * COURSES
