@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from sqlalchemy import insert, select
@@ -45,6 +48,17 @@ def baseline(**changed: object) -> Baseline:
     return Baseline.model_validate(
         {"name": "steady", "project": PROJECT, "good": GOOD, "statistics": STATISTICS, **changed}
     )
+
+
+@contextmanager
+def copied(file: Path, to: Path) -> Iterator[Runs]:
+    """The runs of a database in a copy of their own."""
+    shutil.copy(file, to)
+    database = Database(f"sqlite:///{to}")
+    try:
+        yield Runs(database)
+    finally:
+        database.close()
 
 
 def leave(runs: Runs, run: str = "bad", *, until: int = 400, **given: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from bifurk_service.notify.alerts_file import Rule
 from bifurk_service.notify.baselines import Baseline
 from bifurk_service.notify.rules import Policy
 from bifurk_service.pipeline.baselines import BaselineKeeper
-from bifurk_service.store.engine import Database
 from tests.database import fresh_database
-from tests.pipeline.baselined import Keep, Runs, baseline
+from tests.pipeline.baselined import Keep, Runs, baseline, copied
 from tests.pipeline.house import House
 
 EVERYTHING = Rule(name="all", action="notify", channels=("team",))
@@ -41,11 +39,8 @@ def good_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def runs(good_runs: Path, tmp_path: Path) -> Iterator[Runs]:
-    file = tmp_path / "test.db"
-    shutil.copy(good_runs, file)
-    database = Database(f"sqlite:///{file}")
-    yield Runs(database)
-    database.close()
+    with copied(good_runs, tmp_path / "test.db") as found:
+        yield found
 
 
 @pytest.fixture

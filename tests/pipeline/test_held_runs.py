@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,14 @@ from bifurk_service.detect.baseline_departures import required
 from bifurk_service.pipeline import baselines
 from bifurk_service.pipeline.baselines import BaselineKeeper
 from bifurk_service.stats.baseline import HOLD, Band
-from bifurk_service.store.engine import Database
-from tests.pipeline.baselined import COURSES, GOOD, NOW, STEP, Keep, Runs, baseline, leave
+from tests.pipeline.baselined import COURSES, GOOD, NOW, STEP, Keep, Runs, baseline, copied, leave
 
 
 @pytest.fixture
 def held_anew(good_runs: Path, tmp_path: Path) -> Iterator[Runs]:
     """The same good runs in another database."""
-    file = tmp_path / "anew.db"
-    shutil.copy(good_runs, file)
-    database = Database(f"sqlite:///{file}")
-    yield Runs(database)
-    database.close()
+    with copied(good_runs, tmp_path / "anew.db") as found:
+        yield found
 
 
 @pytest.fixture
