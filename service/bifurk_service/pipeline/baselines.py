@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final
@@ -19,6 +18,7 @@ from bifurk_service.detect.leaves_baseline import Found
 from bifurk_service.errors import StorageError
 from bifurk_service.notify.baselines import Baseline
 from bifurk_service.notify.rules import Policy, Ruler
+from bifurk_service.pipeline.baseline_news import Looked, is_due
 from bifurk_service.pipeline.baseline_notes import BaselineNotes
 from bifurk_service.pipeline.baseline_reports import report
 from bifurk_service.pipeline.course_memory import CourseMemory, ReadRun
@@ -32,7 +32,6 @@ from bifurk_service.pipeline.holding import (
     strangers,
 )
 from bifurk_service.pipeline.wanted_works import same_works, wanted_works
-from bifurk_service.stats.baseline import HOLD
 from bifurk_service.store.baselines import JudgedRun, judged_runs
 from bifurk_service.store.engine import Database
 from bifurk_service.store.sums import measured_until
@@ -45,16 +44,6 @@ NEWS_SECONDS: Final = 86_400.0
 """Runs of which nothing has been judged for longer are not held against anything."""
 MOST_POINTS: Final = 20_000_000
 """Values of a run and its good ones together: tensors times snapshots times statistics."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
-    """Up to where a run was held last; ``measured`` snapshots were there up to the step."""
-
-    attempt_id: int
-    cursor: int
-    until: int
-    measured: int
 
 
 class BaselineKeeper:
@@ -111,7 +100,7 @@ class BaselineKeeper:
         self._courses = CourseMemory(self._database)
         self._good = GoodMemory()
         self._held = HeldRuns()
-        self._judged: dict[tuple[str, int], _Judged] = {}
+        self._looked: dict[tuple[str, int], Looked] = {}
         self._notes = BaselineNotes()
 
     def _round(self, now: float) -> Iterator[None]:
@@ -120,52 +109,51 @@ class BaselineKeeper:
             with self._database.read() as session:
                 runs = judged_runs(session, baseline.project)
             good = [one for one in runs if one.run in baseline.good]
-            due = [run for run in runs if self._is_due(baseline, run, now)]
+            due = [run for run in runs if self._is_due(baseline, run, _without(good, run), now)]
             if due:
                 self._notes.absent(baseline, [one.run for one in good])
             for run in due:
+                others = _without(good, run)
                 measured = self._measured(run.run_id, run.until)
-                yield from self._guarded(baseline, run, good, now)
-                self._judged[baseline.name, run.run_id] = _Judged(
-                    attempt_id=run.attempt_id,
-                    cursor=run.cursor,
-                    until=run.until,
-                    measured=measured,
+                yield from self._guarded(baseline, run, others, now)
+                self._looked[baseline.name, run.run_id] = Looked(
+                    run=run, good={one.run_id: one for one in others}, measured=measured
                 )
 
-    def _is_due(self, baseline: Baseline, run: JudgedRun, now: float) -> bool:
+    def _is_due(
+        self, baseline: Baseline, run: JudgedRun, good: Sequence[JudgedRun], now: float
+    ) -> bool:
         if not fnmatchcase(run.run, baseline.run) or now - run.judged_at > NEWS_SECONDS:
             return False
-        last = self._judged.get((baseline.name, run.run_id))
-        if last is None or last.attempt_id != run.attempt_id:
+        last = self._looked.get((baseline.name, run.run_id))
+        if last is None:
             return True
-        least = HOLD if run.is_running else 1
-        new = run.cursor - last.cursor
-        return new >= least or new + self._late(run, last) >= least
-
-    def _late(self, run: JudgedRun, last: _Judged) -> int:
-        """How many snapshots have come since that belong before where the run was held last."""
-        return self._measured(run.run_id, last.until) - last.measured
+        return is_due(
+            last,
+            run,
+            good,
+            late=lambda: self._measured(run.run_id, last.run.until) - last.measured,
+            now=now,
+        )
 
     def _measured(self, run_id: int, until: int | None = None) -> int:
         with self._database.read() as session:
             return measured_until(session, run_id, until)[0]
 
     def _guarded(
-        self, baseline: Baseline, run: JudgedRun, good: Sequence[JudgedRun], now: float
+        self, baseline: Baseline, run: JudgedRun, others: Sequence[JudgedRun], now: float
     ) -> Iterator[None]:
         """One that cannot be held must not keep others from it."""
         try:
-            yield from self._hold(baseline, run, good, now)
+            yield from self._hold(baseline, run, others, now)
         except StorageError:
             raise
         except Exception:
             log.exception("run %s cannot be held against baseline %s", run.run, baseline.name)
 
     def _hold(
-        self, baseline: Baseline, run: JudgedRun, good: Sequence[JudgedRun], now: float
+        self, baseline: Baseline, run: JudgedRun, others: Sequence[JudgedRun], now: float
     ) -> Iterator[None]:
-        others = [one for one in good if one.run_id != run.run_id]
         if len(others) < baseline.least_good:
             return
         works = wanted_works(self._database, baseline, run)
@@ -263,3 +251,7 @@ class BaselineKeeper:
         if points > MOST_POINTS:
             self._notes.too_large(baseline, run.run, points=points, most=MOST_POINTS)
         return points > MOST_POINTS
+
+
+def _without(runs: Sequence[JudgedRun], run: JudgedRun) -> list[JudgedRun]:
+    return [one for one in runs if one.run_id != run.run_id]
