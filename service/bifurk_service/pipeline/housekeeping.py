@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -51,9 +52,10 @@ class Housekeeper:
         audit_days: how long the audit log goes back.
         policy: who is told of a silent attempt, and of a run that leaves its baseline.
         baselines: those in force.
+        monotonic: the clock of how long a duty has taken so far.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument a part that it is put together from
         self,
         database: Database,
         blobs: BlobStore,
@@ -64,6 +66,7 @@ class Housekeeper:
         audit_days: float = 365.0,
         policy: Ruler = Policy(),  # noqa: B008 - frozen, and empty
         baselines: Callable[[], Sequence[Baseline]] = tuple,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._baselines = BaselineKeeper(database, baselines=baselines, policy=policy)
@@ -75,6 +78,7 @@ class Housekeeper:
         self._retention_days = retention_days
         self._audit_seconds = audit_days * DAY_SECONDS
         self._policy = policy
+        self._monotonic = monotonic
 
     def run(self, now: float) -> None:
         """Everything that is due at this time (seconds since 1970 UTC), each whatever fails.
@@ -96,6 +100,7 @@ class Housekeeper:
             trim_acts(session, before=now - self._audit_seconds)
 
     def _mark_lost(self, now: float) -> None:
+        began = self._monotonic()
         with self._database.read() as session:
             if not anybody_listens(session):
                 self._listening.miss(now)
@@ -107,8 +112,11 @@ class Housekeeper:
         for attempt_id in silent:
             with self._database.write() as session:
                 attempt = session.get(Attempt, attempt_id, with_for_update=True)
-                if attempt is not None and self._is_lost(attempt, now):
-                    self._mark(session, attempt, now)
+                # It may have waited long for its turn, or been stopped.
+                later = now + self._monotonic() - began
+                self._listening.look(later)
+                if attempt is not None and self._is_lost(attempt, later):
+                    self._mark(session, attempt, later)
 
     def _is_lost(self, attempt: Attempt, now: float) -> bool:
         """Asked again where it is written: it may have been heard of, or ended, meanwhile."""

@@ -19,12 +19,18 @@ class Listening:
         self._since = since
         self._longest_gap_seconds = longest_gap_seconds
         self._looked_at: float | None = None
+        self._ahead: dict[float, float] = {}
 
     def look(self, now: float) -> None:
         """Notes that somebody is there at this time; to be called before each judgement."""
         passed = 0.0 if self._looked_at is None else now - self._looked_at
         if not 0.0 <= passed <= self._longest_gap_seconds:
             self._since = now
+        self._ahead = {
+            seen_at: min(noticed_at, now)
+            for seen_at, noticed_at in self._ahead.items()
+            if seen_at > now
+        }
         self._looked_at = now
 
     def miss(self, now: float) -> None:
@@ -34,7 +40,8 @@ class Listening:
     def silence_seconds(self, seen_at: float, now: float) -> float:
         """How long nothing was heard, of an attempt last heard of at ``seen_at``.
 
-        One heard of in the future was heard of before the clock was set back.
+        One heard of in the future, by a server whose clock is ahead, after ``now`` was read, or
+        before the clock was set back, counts as heard of when that was noticed.
         """
-        heard_at = seen_at if seen_at <= now else self._since
+        heard_at = seen_at if seen_at <= now else self._ahead.setdefault(seen_at, now)
         return now - max(heard_at, self._since)
