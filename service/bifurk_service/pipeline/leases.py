@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from bifurk_service.pipeline.presence import Presence
@@ -70,6 +70,7 @@ class Leases:
             asleep = [lease for lease in own if lease.attempt_id not in found.attempts]
             still = store.still_held(session, asleep)
         self._forget(self.held - still - {lease.attempt_id for lease in found.leases & {*own}})
+        self._take_up(lease for lease in found.leases if lease.holder == number)
         mine = [one for one in found.attempts if one in self._held]
         share = self._share(len(found.attempts), capacity=found.capacity)
         self._note_excess(len(mine) - share)
@@ -105,13 +106,13 @@ class Leases:
         """Frees attempts for others.
 
         Raises:
-            StorageError: the database takes nothing now; they are free when this process has gone.
+            StorageError: the database takes nothing now; they are this process's as before.
         """
         leases = [self._held[one] for one in attempt_ids if one in self._held]
-        self._forget(attempt_ids)
         if leases:
             with self._database.write(in_line=False) as session:
                 store.give_back(session, leases)
+        self._forget(attempt_ids)
 
     def _take(self, number: int, free: Collection[int]) -> list[int]:
         wanted = [one for one in free if one not in self._held]
@@ -121,6 +122,11 @@ class Leases:
             taken = store.take(session, number, wanted)
         self._held.update({lease.attempt_id: lease for lease in taken})
         return [lease.attempt_id for lease in taken]
+
+    def _take_up(self, leases: Iterable[Lease]) -> None:
+        """Those taken in a transaction that went through although it was said to have failed."""
+        for lease in leases:
+            self._held.setdefault(lease.attempt_id, lease)
 
     def _forget(self, attempt_ids: Collection[int]) -> None:
         for one in attempt_ids:
