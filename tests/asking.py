@@ -11,5 +11,9 @@ PATIENCE_SECONDS: Final = 60.0
 
 
 def asked(method: str, url: str, **said: Any) -> urllib3.BaseHTTPResponse:
-    """What a server answers; ``said`` as for ``urllib3.request``."""
-    return urllib3.request(method, url, **{"timeout": PATIENCE_SECONDS, **said})
+    """What a server answers on a connection of its own; ``said`` as for ``urllib3.request``.
+
+    One that was idle for five seconds the server closes, perhaps just as it is used again.
+    """
+    with urllib3.PoolManager(timeout=PATIENCE_SECONDS) as connections:
+        return connections.request(method, url, **said)

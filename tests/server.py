@@ -14,6 +14,7 @@ from typing import Any
 
 import urllib3
 
+from tests.asking import asked
 from tests.command import Command
 from tests.database import migrated
 
@@ -42,7 +43,6 @@ class Server:
             environment={**os.environ, **(environment or {})},
             output=self.log,
         )
-        self._http = urllib3.PoolManager(retries=False, timeout=30)
         self.url = self._address()
 
     def _address(self) -> str:
@@ -62,7 +62,7 @@ class Server:
 
     def _answers(self, url: str) -> bool:
         try:
-            return self._http.request("GET", f"{url}/healthz").status == 200
+            return asked("GET", f"{url}/healthz", retries=False).status == 200
         except urllib3.exceptions.HTTPError:
             return False
 
@@ -75,8 +75,13 @@ class Server:
         headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
         """Status and JSON (or text) of one request."""
-        answer = self._http.request(
-            method, self.url + path, body=body, headers=headers or {}, redirect=False
+        answer = asked(
+            method,
+            self.url + path,
+            body=body,
+            headers=headers or {},
+            redirect=False,
+            retries=False,
         )
         text = answer.data.decode()
         is_json = "json" in answer.headers.get("content-type", "")
@@ -113,7 +118,6 @@ class Server:
             except TimeoutExpired:
                 self.process.kill()
                 self.process.wait(timeout=DEADLINE_SECONDS)
-        self._http.clear()
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = DEADLINE_SECONDS) -> Any:

@@ -134,7 +134,4 @@ class ServerAt(Server):
     """A server that somebody else started."""
 
     def __init__(self, url: str) -> None:
-        import urllib3
-
         self.url = url
-        self._http = urllib3.PoolManager(retries=False, timeout=30)
