@@ -231,8 +231,10 @@ class Dispatch:
             # Measured again then: what waits here would keep the other attempts from being so.
             self._put_back(snapshot_id, error, after=PUT_AGAIN_SECONDS)
             return
-        self._keep(outcome, running.lease)
+        kept = self._keep(outcome, running)
         self._not_before.pop(snapshot_id, None)
+        if not kept:
+            return
         seconds = self._monotonic() - running.started
         log.debug("measured in %.3g s", seconds)
         self._observe("measured", seconds)
@@ -241,20 +243,26 @@ class Dispatch:
         for key, stripped in outcome.stripped.items():
             self._blobs.put(stripped_key(key, lease.fence), stripped)
 
-    def _keep(self, outcome: MeasureOutcome, lease: Lease) -> None:
+    def _keep(self, outcome: MeasureOutcome, running: _Running) -> bool:
+        """Whether it is kept: not of a snapshot of which more has come, which is measured again."""
+        lease = running.lease
         with self._database.write() as session:
             check_held(session, lease)
             found = with_attempt(session, outcome.snapshot_id)
             if found is None or found[0].state != RECEIVED:
                 log.info("snapshot %s is not wanted any more", outcome.snapshot_id)
-                return
+                return False
             snapshot, attempt = found
+            if snapshot.received_parts > len(running.job.parts):
+                log.info("a part of snapshot %s came while it was measured", snapshot.id)
+                return False
             tensor_ids = keep_measured(
                 session, attempt, snapshot, outcome.measured, pieces=outcome.pieces, now=time.time()
             )
             keep_spectra(session, attempt, snapshot, outcome.measured.spectra, tensor_ids)
             sizes = {key: len(stripped) for key, stripped in outcome.stripped.items()}
             keep_stripped(session, snapshot, sizes, fence=lease.fence)
+            return True
 
     def _put_back(self, snapshot_id: int, error: Exception, *, after: float) -> None:
         """It waits for so many seconds, and this was no try."""
