@@ -52,6 +52,11 @@ class Stack:
         assert status == 200, answer
         return answer
 
+    def snapshots(self) -> dict[str, int]:
+        """How many of the only run's snapshots are where."""
+        [run] = self.get("/api/v1/runs?project=stack")["items"]
+        return dict(self.get(f"/api/v1/runs/{run['id']}")["snapshots"])
+
     def told(self, **labels: str) -> list[dict[str, Any]]:
         """Alerts of these labels that reached people through Alertmanager."""
         return [
@@ -185,10 +190,11 @@ def test_what_breaks_in_a_training_reaches_people_and_every_dashboard_s_source(
     firing = 'bifurk_alerts_firing{run="broken", kind="non_finite", severity="critical"}'
     wait_for(lambda: list(stack.prometheus.query(firing).values()) == [1.0], "it in Prometheus")
     judged = 'sum(bifurk_snapshots_total{outcome="judged"})'
-    counts = stack.get("/api/v1/runs?project=stack")["items"]
-    seen = stack.get(f"/api/v1/runs/{counts[0]['id']}")["snapshots"]["judged"]
-    wait_for(lambda: list(stack.prometheus.query(judged).values()) == [seen], "the worker's counts")
-    assert set(stack.prometheus.query("up").values()) == {1.0}
+    whole = float(stack.snapshots()["total"])
+    wait_for(
+        lambda: list(stack.prometheus.query(judged).values()) == [whole], "the worker's counts"
+    )
+    wait_for(lambda: set(stack.prometheus.query("up").values()) == {1.0}, "all of them up")
 
 
 def test_a_worker_that_is_gone_is_about_to_be_told(stack: Stack) -> None:
