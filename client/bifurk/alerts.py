@@ -69,7 +69,7 @@ class AlertBook:
 
     def __init__(self, url: str | None = None) -> None:
         self._url = None if url is None else url.rstrip("/")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._known: OrderedDict[str, Alert] = OrderedDict()
         self._page: str | None = None
 

@@ -72,7 +72,7 @@ class Encoder:
         self._counter = sketch_torch.Counter()
         # SimpleQueue, because a finaliser may put into it at any moment.
         self._queue: queue.SimpleQueue[Taken | Callable[[], None] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._current: Taken | None = None
         self._given_up = False
         self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)

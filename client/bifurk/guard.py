@@ -37,7 +37,7 @@ class Wall:
 
     def __init__(self, *, failures_in_a_row: int | None = FAILURES_IN_A_ROW) -> None:
         self._limit = failures_in_a_row
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._in_a_row: Counter[str] = Counter()
         self._repeats: Counter[tuple[str, type[Exception]]] = Counter()
         self._disabled = False

@@ -36,7 +36,7 @@ class Lineage:
     """All lives so far, the last one lived now; thread-safe."""
 
     def __init__(self, identity: Identity) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._lives = [Life(identity=identity, first=0)]
 
     @property

@@ -23,7 +23,7 @@ class LossLedger:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._books = [_Book(first=0)]
 
     def begin(self, first: int) -> None:

@@ -25,7 +25,7 @@ class MarkLog:
     """Collects marks until ``take``; those whose snapshot was lost come back."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._marks: list[Mark] = []
         self._overflowed = False
 

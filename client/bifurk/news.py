@@ -24,7 +24,7 @@ class News:
 
     def __init__(self, url: str | None) -> None:
         # An alert is either known to who comes late, or told to him as news: never both.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._listeners = Listeners()
         self.forwards = Forwards()
         self.book = AlertBook(url)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from bifurk.lineage import Life
 from bifurk.losses import LossLedger
 from bifurk.recorder import Recorder
+from bifurk.scalars import Interval
 from bifurk.taken import Reached
 from bifurk.transport import Request
 from bifurk.wire import (
@@ -58,10 +59,13 @@ class Reports:
         """What reports say now."""
         return self._state
 
-    def read_last_scalars(self) -> Mapping[str, ScalarSummary]:
-        """Reads and returns what was logged since; waits for the device it lies on."""
+    def take_last_scalars(self) -> Interval:
+        """What was logged since the last snapshot, yet to be read."""
         reached = self._reached
-        left = self._recorder.scalars.take() if reached is None else reached.scalars
+        return self._recorder.scalars.take() if reached is None else reached.scalars
+
+    def read_last_scalars(self, left: Interval) -> Mapping[str, ScalarSummary]:
+        """Reads and returns what was taken; waits for the device it lies on."""
         read = left.summaries()
         self._scalars = {**self._scalars, **read}
         return read

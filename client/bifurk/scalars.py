@@ -32,7 +32,7 @@ class ScalarLog:
     """Collects values per name until ``take`` closes the interval; thread-safe, bounded."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._interval = Interval()
         self._refused: set[str] = set()
 
@@ -94,7 +94,8 @@ class Interval:
 
     def summaries(self) -> dict[str, ScalarSummary]:
         """One summary a name; waits for the device where values lie on one."""
-        return {name: series.summary() for name, series in self._series.items()}
+        summaries = ((name, series.summary()) for name, series in self._series.items())
+        return {name: summary for name, summary in summaries if summary is not None}
 
 
 class _Series:
@@ -120,8 +121,11 @@ class _Series:
         if len(self._pending) >= PENDING_VALUES:
             self._fold()
 
-    def summary(self) -> ScalarSummary:
+    def summary(self) -> ScalarSummary | None:
+        """None where a signal's handler ends the interval before the first value is in."""
         self._read_device()
+        if not self.count:
+            return None
         mean = self.total / self.count
         return ScalarSummary(
             last=self.last, mean=mean, min=self.min, max=self.max, count=self.count
@@ -149,10 +153,15 @@ class _Series:
         self._folded = []
 
     def _merge(self, total: float, low: float, high: float, count: int) -> None:
-        self.total += total
-        self.min = low if math.isnan(low) or low < self.min else self.min
-        self.max = high if math.isnan(high) or high > self.max else self.max
-        self.count += count
+        lowest = low if math.isnan(low) or low < self.min else self.min
+        highest = high if math.isnan(high) or high > self.max else self.max
+        # At once: no signal's handler finds a sum of other values than are counted.
+        self.total, self.min, self.max, self.count = (
+            self.total + total,
+            lowest,
+            highest,
+            self.count + count,
+        )
 
 
 def _problem_of_name(name: str) -> str | None:

@@ -290,8 +290,7 @@ class Session(Monitor):
         self._hooks.remove()
         self._loads.remove()
         self._orphaned.detach()
-        # On the encoder's thread, because a device that hangs must not keep the process.
-        self._later(self._telling.read_last_scalars)
+        self._telling.read_last_scalars_later()
 
     def _portrait(self) -> Portrait:
         known = self._ledger.report()

@@ -11,6 +11,7 @@ from bifurk.losses import LossLedger
 from bifurk.news import News
 from bifurk.recorder import Recorder
 from bifurk.reports import Reports
+from bifurk.scalars import Interval
 from bifurk.taken import Reached
 from bifurk.transport import Request
 from bifurk.wire.attempt import State
@@ -92,7 +93,15 @@ class Telling:
 
     def read_last_scalars(self) -> None:
         """What was logged since the last snapshot goes to the last report, and to other tools."""
-        self._news.scalars(self._now.step, self._now.read_last_scalars())
+        self._read(self._now, self._now.take_last_scalars())
+
+    def read_last_scalars_later(self) -> None:
+        """The same on the encoder's thread: a device that hangs must not keep the process.
+
+        They are taken here: a signal may have found this thread about to log, and nobody else may
+        then look.
+        """
+        self._later(self._read, self._now, self._now.take_last_scalars())
 
     def tell_end(self) -> None:
         """How the attempt ended."""
@@ -106,8 +115,11 @@ class Telling:
 
     def _tell_past(self, past: Reports) -> None:
         """On the encoder's thread, behind the attempt's last snapshot."""
-        self._news.scalars(past.step, past.read_last_scalars())
+        self._read(past, past.take_last_scalars())
         self._tell(past.request())
+
+    def _read(self, reports: Reports, left: Interval) -> None:
+        self._news.scalars(reports.step, reports.read_last_scalars(left))
 
     def _tell(self, report: Request) -> None:
         """One process tells how the attempt stands; the others only send their parts."""

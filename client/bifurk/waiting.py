@@ -47,7 +47,7 @@ class WaitingLine:
     """
 
     def __init__(self, *, max_bytes: int | None, max_entries: int | None = MAX_ENTRIES) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._slots: list[Slot] = []
         self._lent: Slot | None = None
         self._last_number = 0

@@ -29,7 +29,7 @@ class Forwards:
         self._targets: dict[object, Target] = {}
         self._served: set[str] = set()
         self._complained: set[str] = set()
-        self._counting = threading.Lock()
+        self._counting = threading.RLock()
         self._due: Counter[str] = Counter()
         self._passed: Counter[str] = Counter()
         self._courier = Courier(THREAD_NAME, what="forwards")
