@@ -95,6 +95,7 @@ def wire(
         audit_days=settings.audit_days,
         policy=policy,
         baselines=lambda: policy.current.baselines,
+        leads=presence.leads,
     )
 
     thinner = Thinner(pipelined, blobs, keep_bytes=settings.keep_bytes_per_run)

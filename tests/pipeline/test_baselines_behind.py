@@ -18,10 +18,11 @@ SHORT = LEAVES + 3 * STEP
 WHOLE = 400
 
 RUN = JudgedRun(
-    run_id=1, run="bad", attempt_id=1, is_running=True, cursor=40, until=400, judged_at=NOW
-)
+    run_id=1, run="bad", attempt_id=1, is_running=True, cursor=40, until=400, behind=0,
+    judged_at=NOW,
+)  # fmt: skip
 GOOD = replace(RUN, run_id=2, run="good", attempt_id=2, cursor=30, until=300)
-SAME = Looked(run=RUN, good={GOOD.run_id: GOOD}, measured=41)
+SAME = Looked(run=RUN, good={GOOD.run_id: GOOD}, firm={})
 
 
 def test_good_runs_that_were_behind_the_run_are_looked_at_again(runs: Runs, keep: Keep) -> None:
@@ -74,14 +75,14 @@ def test_the_last_snapshots_of_a_run_that_stands_still_are_held(runs: Runs, keep
 def test_a_good_run_that_goes_on_is_a_reason_to_hold_a_run_again(
     good: JudgedRun, after: float, expected: bool
 ) -> None:
-    assert is_due(SAME, RUN, [good], late=lambda: 0, now=NOW + after) is expected
+    assert is_due(SAME, RUN, [good], now=NOW + after) is expected
 
 
 def test_what_a_good_run_does_beyond_the_run_is_none() -> None:
     beyond = replace(GOOD, cursor=40, until=400)
-    last = Looked(run=RUN, good={GOOD.run_id: beyond}, measured=41)
+    last = Looked(run=RUN, good={GOOD.run_id: beyond}, firm={})
     further = replace(GOOD, cursor=90, until=900, is_running=False)
-    assert not is_due(last, RUN, [further], late=lambda: 0, now=NOW)
+    assert not is_due(last, RUN, [further], now=NOW)
 
 
 def go_on(runs: Runs, names: Iterable[str], steps: range) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,8 @@ from bifurk_service.store.baselines import JudgedRun
 
 QUIET_SECONDS: Final = 30.0
 """Where nothing has been judged of a run for as long, more is not waited for."""
+AGAIN_SECONDS: Final = 600.0
+"""A run that could not be held is held again after so long, whatever is new of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,35 +21,34 @@ class Looked:
 
     Attributes:
         run: itself. good: those that there were to hold it against, by id.
-        measured: how many of the run's snapshots were there up to its last step.
+        firm: of those that were read, the step up to which more of them changes nothing.
+        failed_at: when it could not be held, in seconds since 1970 UTC; None: it was.
     """
 
     run: JudgedRun
     good: Mapping[int, JudgedRun]
-    measured: int
+    firm: Mapping[int, int]
+    failed_at: float | None = None
 
 
-def is_due(
-    last: Looked,
-    run: JudgedRun,
-    good: Sequence[JudgedRun],
-    *,
-    late: Callable[[], int],
-    now: float,
-) -> bool:
+def is_due(last: Looked, run: JudgedRun, good: Sequence[JudgedRun], *, now: float) -> bool:
     """Whether a run is held again.
 
     Args:
         run, good: as they are now.
-        late: how many of the run's snapshots have come since that belong before where it was held.
         now: seconds since 1970 UTC.
     """
     if last.run.attempt_id != run.attempt_id or last.good.keys() != {one.run_id for one in good}:
         return True
-    least, new = _least_new(run, now), run.cursor - last.run.cursor
-    if new >= least or new + late() >= least:
+    if last.failed_at is not None and now - last.failed_at >= AGAIN_SECONDS:
         return True
-    return any(_has_gone_on(last.good[one.run_id], one, last.run.until, now) for one in good)
+    if _new(last.run, run) >= _least_new(run, now):
+        return True
+    return any(_has_gone_on(last, one, now) for one in good)
+
+
+def _new(then: JudgedRun, run: JudgedRun) -> int:
+    return run.cursor - then.cursor + run.behind - then.behind
 
 
 def _least_new(run: JudgedRun, now: float) -> int:
@@ -56,9 +57,11 @@ def _least_new(run: JudgedRun, now: float) -> int:
     return HOLD if goes_on else 1
 
 
-def _has_gone_on(then: JudgedRun, good: JudgedRun, until: int, now: float) -> bool:
-    """Whether more is known of a good run's band up to a step, which it had not reached."""
+def _has_gone_on(last: Looked, good: JudgedRun, now: float) -> bool:
+    """Whether more is known of a good run's band up to where the run was held."""
+    then = last.good[good.run_id]
     if then.attempt_id != good.attempt_id:
         return True
-    new = good.cursor - then.cursor
-    return then.until < until and new >= _least_new(good, now)
+    was_behind = last.firm.get(good.run_id, then.until) < last.run.until
+    new = _new(then, good) if was_behind else good.behind - then.behind
+    return new >= _least_new(good, now)

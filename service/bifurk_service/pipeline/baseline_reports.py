@@ -15,6 +15,7 @@ from bifurk_service.store.baselines import (
     JudgedRun,
     alerts_of_fingerprint,
     is_open,
+    is_still_there,
     last_mark,
     place_of,
 )
@@ -25,20 +26,25 @@ from bifurk_service.store.timeline import timeline
 BACK: Final = "the run is back in the band of its good runs"
 
 
-def report(database: Database, run: JudgedRun, found: Found, policy: Ruler, *, now: float) -> None:
+def report(database: Database, run: JudgedRun, found: Found, policy: Ruler, *, now: float) -> bool:
     """Brings the run's alert about this baseline up to date; says nothing twice.
 
     It belongs to the attempt at whose snapshot it was seen. What was over before it was told of is
     told and resolved at once, so that nothing depends on when somebody looked.
+
+    Returns:
+        Whether it is: not where the run was deleted, or begun again before that snapshot.
     """
     with database.write() as session:
+        if not is_still_there(session, run):
+            return False
         standing = None
         if found.departure is not None:
             seen = int(found.outside.steps[found.departure.seen])
             stretches = timeline(session, run.run_id)
             place = place_of(session, stretches, seen)
             if place is None:
-                return
+                return False
             attempt, sequence = place
             alert = baseline_alert(
                 run.run,
@@ -54,6 +60,7 @@ def report(database: Database, run: JudgedRun, found: Found, policy: Ruler, *, n
         for attempt_id, known in _of(session, run, found).items():
             if attempt_id != standing and is_open(known):
                 resolve(session, known, note=BACK, now=now)
+    return True
 
 
 def _of(session: Session, run: JudgedRun, found: Found) -> dict[int, StoredAlert]:

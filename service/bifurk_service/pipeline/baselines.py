@@ -23,7 +23,7 @@ from bifurk_service.pipeline.baseline_notes import BaselineNotes
 from bifurk_service.pipeline.baseline_reports import report
 from bifurk_service.pipeline.course_memory import CourseMemory, ReadRun
 from bifurk_service.pipeline.group_courses import Work
-from bifurk_service.pipeline.held_runs import HeldRuns
+from bifurk_service.pipeline.held_runs import HeldRuns, firm_until
 from bifurk_service.pipeline.holding import (
     GoodMemory,
     held_courses,
@@ -42,6 +42,8 @@ BUDGET_SECONDS: Final = 0.25
 """Of every round of chores; what is not done by then goes on in the next."""
 NEWS_SECONDS: Final = 86_400.0
 """Runs of which nothing has been judged for longer are not held against anything."""
+OLD_SECONDS: Final = 300.0
+"""What was begun longer ago without going on is begun anew: others may have held the run since."""
 MOST_POINTS: Final = 20_000_000
 """Values of a run and its good ones together: tensors times snapshots times statistics."""
 
@@ -52,6 +54,7 @@ class BaselineKeeper:
     Args:
         database: what is judged is read from it, alerts are written to it.
         baselines: those in force. policy: who is told.
+        may_tell: whether it is this process that tells, asked before each report.
         monotonic: the clock of the budget. budget_seconds: see ``BUDGET_SECONDS``.
     """
 
@@ -61,16 +64,19 @@ class BaselineKeeper:
         *,
         baselines: Callable[[], Sequence[Baseline]] = tuple,
         policy: Ruler = Policy(),  # noqa: B008 - frozen, and empty
+        may_tell: Callable[[], bool] = lambda: True,
         monotonic: Callable[[], float] = time.monotonic,
         budget_seconds: float = BUDGET_SECONDS,
     ) -> None:
         self._database = database
         self._baselines = baselines
         self._policy = policy
+        self._may_tell = may_tell
         self._monotonic = monotonic
         self._budget_seconds = budget_seconds
         self._in_force: Sequence[Baseline] = ()
         self._going: Iterator[None] | None = None
+        self._now = 0.0
         self._forget()
 
     def run(self, now: float) -> None:
@@ -86,14 +92,27 @@ class BaselineKeeper:
         if in_force != self._in_force:
             self._in_force = in_force
             self._forget()
-        if not in_force:
-            return
+        if self._going is None or now - self._now > OLD_SECONDS:
+            self._going = self._round()
         deadline = self._monotonic() + self._budget_seconds
-        going, self._going = self._going or self._round(now), None
-        for _ in going:
-            if self._monotonic() >= deadline:
-                self._going = going
-                return
+        while self.go_on(now) and self._monotonic() < deadline:
+            pass
+
+    def go_on(self, now: float) -> bool:
+        """Does one small read, or holds some courses, of what is left; whether more may be.
+
+        Args:
+            now: seconds since 1970 UTC.
+
+        Raises:
+            StorageError: see ``run``.
+        """
+        self._now = now
+        going, self._going = self._going, None
+        for _ in going or ():
+            self._going = going
+            return True
+        return False
 
     def _forget(self) -> None:
         self._going = None
@@ -103,81 +122,84 @@ class BaselineKeeper:
         self._looked: dict[tuple[str, int], Looked] = {}
         self._notes = BaselineNotes()
 
-    def _round(self, now: float) -> Iterator[None]:
+    def _round(self) -> Iterator[None]:
         """Every run that is due, once."""
         for baseline in self._in_force:
             with self._database.read() as session:
                 runs = judged_runs(session, baseline.project)
             good = [one for one in runs if one.run in baseline.good]
-            due = [run for run in runs if self._is_due(baseline, run, _without(good, run), now)]
+            due = [run for run in runs if self._is_due(baseline, run, _without(good, run))]
             if due:
                 self._notes.absent(baseline, [one.run for one in good])
             for run in due:
-                others = _without(good, run)
-                measured = self._measured(run.run_id, run.until)
-                yield from self._guarded(baseline, run, others, now)
-                self._looked[baseline.name, run.run_id] = Looked(
-                    run=run, good={one.run_id: one for one in others}, measured=measured
-                )
+                looked = yield from self._guarded(baseline, run, _without(good, run))
+                if looked is not None:
+                    self._looked[baseline.name, run.run_id] = looked
 
-    def _is_due(
-        self, baseline: Baseline, run: JudgedRun, good: Sequence[JudgedRun], now: float
-    ) -> bool:
-        if not fnmatchcase(run.run, baseline.run) or now - run.judged_at > NEWS_SECONDS:
+    def _is_due(self, baseline: Baseline, run: JudgedRun, good: Sequence[JudgedRun]) -> bool:
+        if not fnmatchcase(run.run, baseline.run) or self._now - run.judged_at > NEWS_SECONDS:
             return False
         last = self._looked.get((baseline.name, run.run_id))
-        if last is None:
-            return True
-        return is_due(
-            last,
-            run,
-            good,
-            late=lambda: self._measured(run.run_id, last.run.until) - last.measured,
-            now=now,
-        )
-
-    def _measured(self, run_id: int, until: int | None = None) -> int:
-        with self._database.read() as session:
-            return measured_until(session, run_id, until)[0]
+        return last is None or is_due(last, run, good, now=self._now)
 
     def _guarded(
-        self, baseline: Baseline, run: JudgedRun, others: Sequence[JudgedRun], now: float
-    ) -> Iterator[None]:
-        """One that cannot be held must not keep others from it."""
+        self, baseline: Baseline, run: JudgedRun, others: Sequence[JudgedRun]
+    ) -> Generator[None, None, Looked | None]:
+        """One that cannot be held must not keep others from it; None: it is still due."""
+        good = {one.run_id: one for one in others}
         try:
-            yield from self._hold(baseline, run, others, now)
+            firm = yield from self._hold(baseline, run, others)
         except StorageError:
             raise
         except Exception:
             log.exception("run %s cannot be held against baseline %s", run.run, baseline.name)
+            return Looked(run=run, good=good, firm={}, failed_at=self._now)
+        return None if firm is None else Looked(run=run, good=good, firm=firm)
 
     def _hold(
-        self, baseline: Baseline, run: JudgedRun, others: Sequence[JudgedRun], now: float
-    ) -> Iterator[None]:
+        self, baseline: Baseline, run: JudgedRun, others: Sequence[JudgedRun]
+    ) -> Generator[None, None, Mapping[int, int] | None]:
+        """See ``Looked.firm``; None where a run changed meanwhile, or cannot be told of now."""
         if len(others) < baseline.least_good:
-            return
+            return {}
         works = wanted_works(self._database, baseline, run)
         if not works or self._is_too_large(baseline, run, others, works):
-            return
+            return {}
+        read = yield from self._read(baseline, run, others, works)
+        if read is None:
+            return None
+        mine, theirs = read
+        firm = {one.run_id: firm_until(theirs[one.run], mine.courses) for one in others}
+        theirs = self._without_strangers(baseline, run, mine, theirs)
+        if len(theirs) < baseline.least_good:
+            return firm
+        found = yield from self._found(baseline, run, works, mine, theirs, others)
+        return firm if found is None or self._is_told(run, found) else None
+
+    def _read(
+        self,
+        baseline: Baseline,
+        run: JudgedRun,
+        others: Sequence[JudgedRun],
+        works: Sequence[Work],
+    ) -> Generator[None, None, tuple[ReadRun, dict[str, ReadRun]] | None]:
+        """The run and, by name, the good ones; None where one of them was not read to its end."""
         mine = yield from self._courses.read(
             run.run_id, works, baseline.statistics, until=run.until
         )
-        if mine is None:
-            return
         theirs: dict[str, ReadRun] = {}
-        for one in others:
+        for one in others if mine is not None else ():
             same = same_works(self._database, one, works)
             read = yield from self._courses.read(
                 one.run_id, same, baseline.statistics, until=one.until
             )
-            if read is not None:
-                theirs[one.run] = read
-        theirs = self._without_strangers(baseline, run, mine, theirs)
-        if len(theirs) < baseline.least_good:
-            return
-        found = yield from self._found(baseline, run, works, mine, theirs, others)
-        if found is not None:
-            report(self._database, run, found, self._policy, now=now)
+            if read is None:
+                return None
+            theirs[one.run] = read
+        return None if mine is None else (mine, theirs)
+
+    def _is_told(self, run: JudgedRun, found: Found) -> bool:
+        return self._may_tell() and report(self._database, run, found, self._policy, now=self._now)
 
     def _without_strangers(
         self, baseline: Baseline, run: JudgedRun, mine: ReadRun, theirs: Mapping[str, ReadRun]
@@ -217,7 +239,7 @@ class BaselineKeeper:
         good_out = yield from self._good.most(
             tuple(mine.courses),
             lambda: held_after()[1],
-            of=tuple((run_id, read.until, read.measured) for run_id, read in reads),
+            of=tuple((run_id, read.until, read.origin) for run_id, read in reads),
         )
         self._notes.unlike(baseline, good_out, enough=required(found.told, {}))
         needed = required(found.told, good_out)
@@ -245,7 +267,8 @@ class BaselineKeeper:
         others: Sequence[JudgedRun],
         works: Sequence[Work],
     ) -> bool:
-        snapshots = sum(self._measured(one.run_id) for one in (run, *others))
+        with self._database.read() as session:
+            snapshots = sum(measured_until(session, one.run_id)[0] for one in (run, *others))
         tensors = sum(len(work.tensors) for work in works)
         points = tensors * snapshots * len(baseline.statistics)
         if points > MOST_POINTS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -104,11 +104,15 @@ class HeldRuns:
             self._held.popitem(last=False)
 
 
-def _rests(read: ReadRun, keys: tuple[Key, ...]) -> _Rests:
+def firm_until(read: ReadRun, keys: Collection[Key]) -> int:
+    """The step up to which courses of a run are what they are, whatever comes after it."""
     own = [(key, read.courses[key]) for key in keys if key in read.courses]
     lasts = [last_known(course, log_scale=BY_NAME[key[1]].log_scale) for key, course in own]
-    firm = min((one for one in lasts if one is not None), default=read.until)
-    return _Rests(origin=read.origin, until=read.until, firm=firm)
+    return min((one for one in lasts if one is not None), default=read.until)
+
+
+def _rests(read: ReadRun, keys: tuple[Key, ...]) -> _Rests:
+    return _Rests(origin=read.origin, until=read.until, firm=firm_until(read, keys))
 
 
 def _is_same(then: _Rests, now: ReadRun, step: int) -> bool:

@@ -29,8 +29,8 @@ COURSES_AT_ONCE: Final = 32
 Held: TypeAlias = list[HeldCourse]
 Same: TypeAlias = tuple[tuple[int, ...], tuple[tuple[str, str], ...]]
 """Ids of good runs, and their courses."""
-Extent: TypeAlias = tuple[tuple[int, int, int], ...]
-"""Ids of good runs, the steps up to which they are read, and how many snapshots were measured."""
+Extent: TypeAlias = tuple[tuple[int, int, object], ...]
+"""Ids of good runs, the steps up to which they are read, and what of: see ``ReadRun.origin``."""
 
 
 def held_courses(

@@ -52,6 +52,7 @@ class Housekeeper:
         audit_days: how long the audit log goes back.
         policy: who is told of a silent attempt, and of a run that leaves its baseline.
         baselines: those in force.
+        leads: whether these duties are this process's, asked again in the midst of a long one.
         monotonic: the clock of how long a duty has taken so far.
     """
 
@@ -66,10 +67,13 @@ class Housekeeper:
         audit_days: float = 365.0,
         policy: Ruler = Policy(),  # noqa: B008 - frozen, and empty
         baselines: Callable[[], Sequence[Baseline]] = tuple,
+        leads: Callable[[], bool] = lambda: True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
-        self._baselines = BaselineKeeper(database, baselines=baselines, policy=policy)
+        self._baselines = BaselineKeeper(
+            database, baselines=baselines, policy=policy, may_tell=leads
+        )
         self._blobs = blobs
         self._listening = Listening(
             started_at, longest_gap_seconds=silent_minimum_seconds / GAPS_OF_A_SILENCE

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ScalarSelect, func, select
+from sqlalchemy.orm import Session, aliased
 
 from bifurk_service.domain import AlertState, AttemptState, Mark
 from bifurk_service.store.models import (
     Attempt,
+    AttemptSums,
     Project,
     Run,
     Snapshot,
@@ -27,7 +28,8 @@ class JudgedRun:
 
     Attributes:
         cursor: the last judged sequence of the attempt. until: its step.
-        judged_at: when, in seconds since 1970 UTC.
+        behind: how many snapshots came late, or are judged of earlier attempts.
+        judged_at: when the last was, in seconds since 1970 UTC.
     """
 
     run_id: int
@@ -36,6 +38,7 @@ class JudgedRun:
     is_running: bool
     cursor: int
     until: int
+    behind: int
     judged_at: float
 
 
@@ -51,9 +54,10 @@ def judged_runs(session: Session, project: str) -> list[JudgedRun]:
     rows = session.execute(
         select(
             Run.id, Run.slug, Attempt.id, Attempt.state, Attempt.cursor,
-            Snapshot.step, Snapshot.judged_at,
+            Snapshot.step, _settled() - AttemptSums.judged, Snapshot.judged_at,
         )
         .join(Attempt, Attempt.run_id == Run.id)
+        .join(AttemptSums, AttemptSums.attempt_id == Attempt.id)
         .join(
             Snapshot,
             (Snapshot.attempt_id == Attempt.id) & (Snapshot.sequence == Attempt.cursor),
@@ -69,10 +73,28 @@ def judged_runs(session: Session, project: str) -> list[JudgedRun]:
             is_running=state == AttemptState.RUNNING.value,
             cursor=cursor,
             until=step,
+            behind=int(behind),
             judged_at=judged_at or 0.0,
         )
-        for run_id, run, attempt_id, state, cursor, step, judged_at in rows
+        for run_id, run, attempt_id, state, cursor, step, behind, judged_at in rows
     ]
+
+
+def _settled() -> ScalarSelect[int]:
+    """For a query over runs: how many snapshots of each are judged or late, of all attempts."""
+    own = aliased(Attempt)
+    return (
+        select(func.sum(AttemptSums.judged + AttemptSums.late))
+        .join(own, own.id == AttemptSums.attempt_id)
+        .where(own.run_id == Run.id)
+        .correlate(Run)
+        .scalar_subquery()
+    )
+
+
+def is_still_there(session: Session, run: JudgedRun) -> bool:
+    """Whether people see a run yet, under the same name."""
+    return session.scalar(select(Run.slug).where(Run.id == run.run_id)) == run.run
 
 
 def place_of(
