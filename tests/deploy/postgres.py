@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import psycopg
 import pytest
 
@@ -90,16 +91,20 @@ class Postgres:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """All its processes stand still, and whoever asks it something hears nothing."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        processes = [self.pid, *map(int, children)]
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
+        """All its processes stand still, and whoever asks it something hears nothing.
+
+        The parent is the first to stop and the last to go on: meanwhile none is made, and none
+        that ends is gone.
+        """
+        parent = psutil.Process(self.pid)
+        stopped: list[psutil.Process] = []
         try:
+            _stand_still([parent], stopped)
+            _stand_still(parent.children(), stopped)
             yield
         finally:
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
+            for process in reversed(stopped):
+                process.resume()
 
     @property
     def pid(self) -> int:
@@ -157,6 +162,15 @@ class Postgres:
         except psycopg.OperationalError:
             return False
         return True
+
+
+def _stand_still(processes: list[psutil.Process], stopped: list[psutil.Process]) -> None:
+    """Returns once they do, or have ended; notes them before."""
+    stopped += processes
+    for process in processes:
+        process.suspend()
+    still = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    wait_for(lambda: all(one.status() in still for one in processes), "PostgreSQL to stand still")
 
 
 def _programs() -> Path:
