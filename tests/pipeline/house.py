@@ -18,7 +18,7 @@ from bifurk_service.ingest.receive import PartAddress, Receiver
 from bifurk_service.notify.rules import Policy, Ruler
 from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.loop import Pipeline
-from bifurk_service.pipeline.presence import Presence
+from bifurk_service.pipeline.presence import LEASE_SECONDS, Presence
 from bifurk_service.pipeline.workers import Engine, Workers
 from bifurk_service.store.blobs import open_blobs
 from bifurk_service.store.engine import Database
@@ -56,11 +56,14 @@ class House:
         self.chores_done: list[float] = []
         self.executor: Callable[[int], Executor] = ThreadPoolExecutor
         self.policy: Ruler = Policy()
+        self.lease_seconds = LEASE_SECONDS
         self.presence: Presence
         self.pipeline = self.new_pipeline()
 
     def new_pipeline(self) -> Pipeline:
-        self.presence = Presence(self.database, capacity=1, monotonic=self.clock.now)
+        self.presence = Presence(
+            self.database, capacity=1, seconds=self.lease_seconds, monotonic=self.clock.now
+        )
         return Pipeline(
             self.database,
             self.blobs,

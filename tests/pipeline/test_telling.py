@@ -334,8 +334,10 @@ def notifying(
         leads=leads,
     )
     notifier.start()
-    yield notifier
-    notifier.stop()
+    try:
+        yield notifier
+    finally:
+        notifier.stop()
 
 
 def test_of_two_who_could_tell_the_one_that_leads_does(
@@ -348,12 +350,18 @@ def test_of_two_who_could_tell_the_one_that_leads_does(
     second = notifying(database, file, lambda: leader == ["second"])
     with first, second:
         outbox.put(outbox.alert(), "ops")
-        receiver.wait_for(1)
+        wait_for(lambda: delivered(outbox) == 1, "the first to have told")
         leader[0] = "second"
         outbox.put(outbox.alert(), "ops")
-        assert len(receiver.wait_for(2)) == 2
+        wait_for(lambda: delivered(outbox) == 2, "the second to have told")
+        assert len(receiver.received) == 2
         leader[0] = "nobody"
     receiver.close()
+
+
+def delivered(outbox: Outbox) -> int:
+    """Messages that are noted as told: only then would no other leader tell them again."""
+    return [state for *_, state in outbox.states].count("delivered")
 
 
 def channels_file(folder: Path, **receivers: Receiver) -> Path:
