@@ -16,6 +16,7 @@ import pytest
 from bifurk_service.notify.addresses import Destinations
 from bifurk_service.notify.sending import LONGEST_WAIT_SECONDS, Outcome, Sender, retry_after_seconds
 from tests.notify.receiver import Receiver
+from tests.ports import own_port
 from tests.server import DEADLINE_SECONDS
 
 
@@ -94,10 +95,7 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(
 
 
 def test_nobody_there_is_worth_another_try() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    outcome = post(f"http://127.0.0.1:{port}/")
+    outcome = post(f"http://127.0.0.1:{own_port()}/")
     assert (outcome.status_code, outcome.again) == (None, True)
     assert outcome.error == "no answer: Connection refused"
 

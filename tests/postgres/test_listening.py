@@ -21,6 +21,8 @@ from tests.server import wait_for
 
 HEARD_AT = 1_000.0
 PATIENCE_SECONDS = 600
+MOST_MILLISECONDS = 60_000
+"""That the end of a connection is waited for."""
 
 
 @pytest.fixture
@@ -84,8 +86,8 @@ def test_an_ear_that_lost_its_connection_is_soon_there_again(
     wait_for(listening(database), "the server")
     with psycopg.connect(cluster.address("postgres"), autocommit=True) as other:
         name = database.engine.url.database
-        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-        other.execute(query, (name,))
+        query = "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE datname = %s"
+        other.execute(query, (MOST_MILLISECONDS, name))
     database.engine.dispose()
     wait_for(listening(database), "the server again")
     ear.stop()

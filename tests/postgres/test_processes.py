@@ -96,6 +96,6 @@ def test_what_a_worker_leaves_is_taken_over_once(
     caller.post_part(broken_part(4))
     caller.wait_until_judged(run, 5)
     assert holder(database) == stopped
-    assert leader(database).split(":")[1] == str(stopped)
+    wait_for(lambda: leader(database).split(":")[1] == str(stopped), "the other to be forgotten")
     judged = 'bifurk_snapshots_total{outcome="judged"} 2.0'
     wait_for(lambda: judged in workers[stopped].request("/metrics")[1], "the first and the last")
