@@ -82,6 +82,10 @@ def is_finish(event: dict[str, Any]) -> bool:
     return bool(event["event"] == "attempt" and event["data"]["state"] == "finished")
 
 
+def is_beginning(event: dict[str, Any]) -> bool:
+    return bool(event["event"] == "attempt" and event["data"]["state"] == "running")
+
+
 def play(caller: Caller, run: str) -> int:
     """A run that begins, breaks and finishes; its id."""
     for sequence in range(BROKEN_AT + 1):
@@ -133,20 +137,36 @@ def test_a_reader_of_everything_starts_over_with_zero(
         assert reader.until(is_finish) == events
 
 
+def test_a_reader_may_name_the_event_in_the_address(
+    anyone: Caller, played: tuple[int, list[dict[str, Any]]]
+) -> None:
+    run_id, events = played
+    query = f"?run={run_id}&after={events[2]['id']}"
+    with reading(anyone, query) as reader:
+        assert reader.until(is_finish) == events[3:]
+    with reading(anyone, query, last_event_id=events[4]["id"]) as reader:
+        assert reader.until(is_finish) == events[5:]
+
+
 @pytest.mark.parametrize("header", ["9" * 30, str(10**17), "-1", "abc", "1.5", "²"])
 def test_an_event_id_that_is_none_of_ours_means_from_now_on(
     anyone: Caller, played: tuple[int, list[dict[str, Any]]], header: str
 ) -> None:
+    run, _ = played
     with reading(anyone, last_event_id=header.encode().decode("latin-1")) as reader:
         anyone.report("stream", f"after-{abs(hash(header))}")
-        event = reader.next_event()
-    assert (event["event"], event["data"]["state"]) == ("attempt", "running")
+        events = reader.until(is_beginning)
+    assert run not in {event["data"]["run"] for event in events}
 
 
 def test_two_readers_see_the_same(anyone: Caller) -> None:
     with reading(anyone) as one, reading(anyone) as other:
         run_id = play(anyone, "shared")
-        assert one.until(is_finish) == other.until(is_finish)
+        seen = [
+            [event for event in reader.until(is_finish) if event["data"]["run"] == run_id]
+            for reader in (one, other)
+        ]
+    assert seen[0] == seen[1] != []
     with reading(anyone, f"?run={run_id}") as reader:
         alert = anyone.get(f"/api/v1/alerts?run={run_id}")["items"][0]["id"]
         anyone.request("POST", f"/api/v1/alerts/{alert}/acknowledge")

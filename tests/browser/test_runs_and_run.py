@@ -122,6 +122,18 @@ def test_a_run_without_a_snapshot_says_so(visit: Start, watched: Watched) -> Non
     expect(page.get_by_text("Nothing was told of this run.")).to_be_visible()
 
 
+@pytest.mark.parametrize("path", ["/", "/alerts", "/runs/{run}"])
+def test_a_page_listens_from_the_moment_it_was_made(
+    visit: Start, watched: Watched, path: str
+) -> None:
+    page = visit().page
+    with page.expect_request(lambda one: "/api/v1/stream" in one.url) as listening:
+        page.goto(watched.url + path.format(run=watched.run))
+    made = page.locator("#live").get_attribute("data-after")
+    assert int(made or 0) > 0
+    assert parse_qs(urlparse(listening.value.url).query)["after"] == [made]
+
+
 def test_live_can_be_paused_and_goes_on(visit: Start, watched: Watched) -> None:
     page = visit().go(f"/runs/{watched.run}")
     page.get_by_role("button", name="Live").click()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from bifurk_service.api.grants import Reader, visible_run
 from bifurk_service.api.parameters import OfRun
+from bifurk_service.domain import LARGEST
 from bifurk_service.services import Services, services
 from bifurk_service.store.events import events_after, last_event_id
 from bifurk_service.store.models import Event
@@ -44,6 +45,10 @@ class Listeners:
             self.count -= 1
 
 
+After: TypeAlias = Annotated[
+    int | None,
+    Query(ge=0, le=LARGEST, description="Id of an event, where no `Last-Event-ID` is sent."),
+]
 router = APIRouter(prefix="/api/v1", tags=["stream"])
 
 
@@ -52,26 +57,32 @@ async def get_stream(
     request: Request,
     grant: Reader,
     run: OfRun = None,
+    after: After = None,
     last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> EventSourceResponse:
-    """Events `snapshot`, `alert`, `attempt`; goes on after `Last-Event-ID` if that is sent."""
-    house = services(request)
-    after = await run_in_threadpool(_start, house, grant, run, last_event_id_header)
+    """Events `snapshot`, `alert`, `attempt`; goes on after `Last-Event-ID`, or `after`, if sent."""
+    house, known = services(request), _seen_last(last_event_id_header, after)
+    begin = await run_in_threadpool(_begin, house, grant, run, known)
     listeners: Listeners = request.app.state.listeners
     return EventSourceResponse(
-        listeners.counted(_events(house, grant, run, after)), ping=PING_SECONDS
+        listeners.counted(_events(house, grant, run, begin)), ping=PING_SECONDS
     )
 
 
-def _start(house: Services, grant: Grant, run: int | None, header: str | None) -> int:
+def _seen_last(header: str | None, after: int | None) -> int | None:
+    """The event that the reader knows; the header tells of later ones than the address."""
+    if header is not None and header.isascii() and header.isdigit():
+        return int(header[:DIGITS])
+    return after
+
+
+def _begin(house: Services, grant: Grant, run: int | None, known: int | None) -> int:
     with house.database.read() as session:
         if run is not None:
             visible_run(session, run, grant)
         newest = last_event_id(session)
-        if header is not None and header.isascii() and header.isdigit():
-            # An id beyond the newest is of another database; waiting for it would miss all before.
-            return min(int(header[:DIGITS]), newest)
-        return newest
+        # An id beyond the newest is of another database; waiting for it would miss all before.
+        return newest if known is None else min(known, newest)
 
 
 async def _events(

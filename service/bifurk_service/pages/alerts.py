@@ -14,6 +14,7 @@ from bifurk_service.pages.rendering import page
 from bifurk_service.pages.views import AlertsView
 from bifurk_service.services import services
 from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
+from bifurk_service.store.events import last_event_id
 from bifurk_service.store.run_lists import list_projects, run_names
 
 router = APIRouter(include_in_schema=False)
@@ -31,6 +32,7 @@ def get_alerts_page(
     """Alerts, newest first, those that match."""
     is_elsewhere = grant.project is not None and view.project not in ("", grant.project)
     with services(request).database.read() as session:
+        newest_event = last_event_id(session)
         if view.run:
             visible_run(session, int(view.run), grant)
         wanted = _filter(view, grant.project or view.project or None)
@@ -42,6 +44,7 @@ def get_alerts_page(
     return page(
         request,
         "alerts.html",
+        newest_event=newest_event,
         view=view,
         alerts=shown,
         runs=runs,

@@ -35,6 +35,7 @@ from bifurk_service.pages.tables import csv_of
 from bifurk_service.pages.views import BranchesView
 from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME, Nature
+from bifurk_service.store.events import last_event_id
 from bifurk_service.store.imports import imported_statistics
 from bifurk_service.store.models import StoredAlert
 from bifurk_service.store.series import find_tensors
@@ -48,6 +49,7 @@ View = Annotated[BranchesView, Query()]
 def get_branches_page(request: Request, grant: Reader, run_id: RunId, view: View) -> HTMLResponse:
     """The page; the figures come by themselves."""
     with services(request).database.read() as session:
+        newest_event = last_event_id(session)
         run = visible_run(session, run_id, grant)
         groups = layer_groups(find_tensors(session, run_id))
         forks = forks_of(session, run_id, view.alert)
@@ -56,6 +58,7 @@ def get_branches_page(request: Request, grant: Reader, run_id: RunId, view: View
     return page(
         request,
         "branches.html",
+        newest_event=newest_event,
         run=run,
         view=view,
         groups=groups,

@@ -18,6 +18,7 @@ from bifurk_service.services import services
 from bifurk_service.stats.registry import BY_NAME, Nature
 from bifurk_service.store.alert_lists import AlertFilter, newest_alerts
 from bifurk_service.store.engine import Session
+from bifurk_service.store.events import last_event_id
 from bifurk_service.store.imports import imported_statistics
 from bifurk_service.store.scalars import scalar_names
 from bifurk_service.store.series import find_tensors
@@ -39,11 +40,13 @@ def get_run_page(
 ) -> HTMLResponse:
     """A run's page; the figures come by themselves."""
     with services(request).database.read() as session:
+        newest_event = last_event_id(session)
         context = read_run(session, grant, run_id)
         own = [one.name for one in imported_statistics(session, run_id)]
     return page(
         request,
         "run.html",
+        newest_event=newest_event,
         view=view,
         may_change="admin" in grant.scopes,
         statistics=[name for name, one in BY_NAME.items() if one.nature is not Nature.CLASS] + own,

@@ -13,6 +13,7 @@ from bifurk_service.pages.rendering import page
 from bifurk_service.pages.views import RunsView
 from bifurk_service.services import services
 from bifurk_service.store.engine import Session
+from bifurk_service.store.events import last_event_id
 from bifurk_service.store.run_lists import search_runs
 from bifurk_service.store.runs import attempts_of
 from bifurk_service.store.scalars import scalar_names, scalar_sketch
@@ -30,6 +31,7 @@ def get_runs_page(
 ) -> HTMLResponse:
     """Runs, newest first, those that match."""
     with services(request).database.read() as session:
+        newest_event = last_event_id(session)
         found = search_runs(
             session,
             text=view.search.strip(),
@@ -44,6 +46,7 @@ def get_runs_page(
     return page(
         request,
         "runs.html",
+        newest_event=newest_event,
         view=view,
         rows=rows,
         older=found[-1].id if len(found) == RUNS_A_PAGE else None,

@@ -35,6 +35,7 @@ from bifurk_service.services import services
 from bifurk_service.store.alert_lists import alerts_of
 from bifurk_service.store.carried_steps import carried_steps
 from bifurk_service.store.engine import Session
+from bifurk_service.store.events import last_event_id
 from bifurk_service.store.models import Tensor
 from bifurk_service.store.queries import get_tensor
 from bifurk_service.store.series import find_tensors
@@ -66,6 +67,7 @@ def get_tensor_page(
 ) -> HTMLResponse:
     """A tensor's page; the figures come by themselves."""
     with services(request).database.read() as session:
+        newest_event = last_event_id(session)
         run = visible_run(session, run_id, grant)
         tensor = get_tensor(session, run_id, tensor_id)
         step = course_step(session, run_id, tensor_id, view.step)
@@ -78,6 +80,7 @@ def get_tensor_page(
     return page(
         request,
         "tensor.html",
+        newest_event=newest_event,
         view=view,
         run=run,
         tensor=tensor,

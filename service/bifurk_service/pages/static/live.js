@@ -51,6 +51,8 @@
     if (!button) return;
     const run = document.getElementById("view")?.dataset.stream;
     let source, due, changed = false;
+    // What has happened since the page was made, or was told of last, is not missed.
+    let seen = button.dataset.after;
     // The next look waits for this one, and twice as long as it took: a slow server is left in peace.
     let rest = REFRESH_MS;
     const refresh = async () => {
@@ -62,11 +64,12 @@
       due = undefined;
       if (changed) news();
     };
-    const news = () => {
+    const news = (event) => {
+      seen = event?.lastEventId || seen;
       if (due === undefined) due = setTimeout(refresh, rest); else changed = true;
     };
     const start = () => {
-      source = new EventSource(`${prefix}/api/v1/stream${run ? `?run=${run}` : ""}`);
+      source = new EventSource(`${prefix}/api/v1/stream?after=${seen}${run ? `&run=${run}` : ""}`);
       for (const kind of ["snapshot", "alert", "attempt"]) source.addEventListener(kind, news);
     };
     const stop = () => { source.close(); source = undefined; clearTimeout(due); due = undefined; };
