@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from subprocess import TimeoutExpired
 from types import ModuleType
@@ -79,7 +80,8 @@ class Command:
     def send_signal(self, number: signal.Signals) -> None:
         """Sends it a signal; one that is gone gets none."""
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """SIGKILL, as the out-of-memory killer would."""

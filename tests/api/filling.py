@@ -91,6 +91,11 @@ def fill(caller: Caller) -> Filled:
     )
 
 
+def settled(run: dict[str, Any]) -> dict[str, Any]:
+    """A run as REST tells of it, but for its bytes: full values go a while after all is judged."""
+    return {name: value for name, value in run.items() if name != "stored_bytes"}
+
+
 def alerting_run(caller: Caller, project: str, run: str) -> tuple[int, int]:
     """A run that nobody else touches, and its alert: their ids."""
     for sequence in range(BROKEN_AT + 1):

@@ -167,8 +167,8 @@ def ask_often(rest: Rest) -> None:
         rest.get("/api/v1/runs")
 
 
-class Noting(Urllib3Transport):
-    """Notes what was answered."""
+class TurnedAway(Urllib3Transport):
+    """Uses its token's minute up with its first request, and notes what was answered from then."""
 
     def __init__(self, url: str, token: str) -> None:
         super().__init__(url, token)
@@ -176,6 +176,8 @@ class Noting(Urllib3Transport):
 
     def send(self, request: Request, *, deadline_seconds: float) -> Response:
         response = super().send(request, deadline_seconds=deadline_seconds)
+        while not self.statuses and response.status != 429:
+            response = super().send(request, deadline_seconds=deadline_seconds)
         self.statuses.append(response.status)
         return response
 
@@ -188,11 +190,9 @@ def test_a_client_that_is_turned_away_delivers_in_the_end(limited: Server, tmp_p
         body = encode_attempt(AttemptReport(state="running"))
         assert spool.append(Request(method="PUT", path=path, body=body, sequence=None))
     spool.close()
-    token = fresh_token(limited, "write")
-    use_up(Caller(limited, token), "/api/v1/runs")
-    transport = Noting(limited.url, token)
+    transport = TurnedAway(limited.url, fresh_token(limited, "write"))
     summary = sync(tmp_path, connect=lambda _: transport, report=lambda _: None)
     transport.close()
     assert (summary.sent, summary.refused, summary.left) == (3, 0, 0)
     assert transport.statuses.count(200) == 3
-    assert 429 in transport.statuses
+    assert transport.statuses[0] == 429

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from bifurk_service.app import create_app
 from bifurk_service.settings import Settings
-from tests.api.filling import Caller, Filled
+from tests.api.filling import Caller, Filled, settled
 from tests.asking import asked
 from tests.server import Server
 
@@ -202,12 +202,12 @@ def test_an_unknown_step_names_the_nearest(anyone: Caller, filled: Filled) -> No
 )  # fmt: skip
 def test_a_change_that_cannot_be_is_refused(anyone: Caller, filled: Filled, body: bytes) -> None:
     path = f"/api/v1/runs/{filled.run}"
-    before = anyone.get(path)
+    before = settled(anyone.get(path))
     sent = {**anyone.headers, "Content-Type": "application/json"}
     answer = asked("PATCH", anyone.server.url + path, body=body, headers=sent)
     assert answer.status in (400, 422), answer.data
     assert answer.headers["content-type"] == "application/problem+json"
-    assert anyone.get(path) == before
+    assert settled(anyone.get(path)) == before
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from tests.api.filling import Caller, Filled
 from tests.cli.conftest import Run
 from tests.retention import spoiling
-from tests.server import Server
+from tests.server import Server, wait_for
 
 
 def test_how_long_and_how_much_of_a_run_is_kept(bifurk: Run, server: Server) -> None:
@@ -61,7 +62,8 @@ def test_a_whole_run_goes_out_and_comes_in_beside_a_running_server(
     assert asked.returncode == 2
     assert "6 snapshots, about" in re.sub(r"[\s│]+", " ", asked.stderr)
     assert bifurk("runs", "rm", "moved/copy", "--yes", *at).returncode == 0
-    assert not list((server.data_dir / "blobs" / "moved").rglob("*.part"))
+    blobs = server.data_dir / "blobs" / "moved"
+    wait_for(lambda: not any(names for _, _, names in os.walk(blobs)), "the end of its blobs")
     audit = {one["action"] for one in rest.get("/api/v1/audit")["items"]}
     assert {"run_exported", "run_imported", "run_deleted"} <= audit
 

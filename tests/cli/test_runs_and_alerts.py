@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
+from contextlib import suppress
 
 import pytest
 
 from bifurk_service.commands.alerts import standing
-from tests.api.filling import Caller, Filled
+from tests.api.filling import Caller, Filled, settled
 from tests.cli.conftest import COMMAND, Run, document, environment
 from tests.server import Server
 
@@ -43,7 +44,7 @@ def test_lists_are_the_rest_answers_as_json(bifurk: Run, server: Server, filled:
         == (rest.get("/api/v1/alerts")["items"])
     )
     shown = document(bifurk("runs", "show", "tests/run", "--json", BIFURK_URL=server.url))
-    assert shown == rest.get(f"/api/v1/runs/{filled.run}")
+    assert settled(shown) == settled(rest.get(f"/api/v1/runs/{filled.run}"))
 
 
 def test_a_terminal_gets_a_table(server: Server, filled: Filled) -> None:
@@ -51,12 +52,21 @@ def test_a_terminal_gets_a_table(server: Server, filled: Filled) -> None:
     with subprocess.Popen(
         [*COMMAND, "runs", "ls", "--url", server.url], stdout=follow, env=environment()
     ) as process:
+        os.close(follow)
+        output = all_of(lead)
         assert process.wait(timeout=60) == 0
-    os.close(follow)
-    output = os.read(lead, 65536).decode()
     os.close(lead)
     assert "\t" not in output
     assert "finished" in output
+
+
+def all_of(terminal: int) -> str:
+    """What is written to it, until nobody writes any more, which is an error on Linux."""
+    written = b""
+    with suppress(OSError):
+        while came := os.read(terminal, 65536):
+            written += came
+    return written.decode()
 
 
 @pytest.mark.parametrize("name", ["{id}", "run", "tests/run"])
