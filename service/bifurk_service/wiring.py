@@ -125,6 +125,7 @@ def wire(
             vectors_every=settings.spectra_vectors_every,
         ),
         chores=chores,
+        in_spare_time=lambda: housekeeper.go_on(time.time()),
         observe=observe,
         policy=policy,
     )

@@ -125,6 +125,19 @@ def test_a_run_begun_again_while_it_is_read_is_held_all_the_same(
     assert [one.onset_last_step for one in runs.alerts()] == [LEAVES]
 
 
+def test_what_a_round_has_left_is_gone_on_with_a_little_at_a_time(
+    runs: Runs, begun: Callable[..., BaselineKeeper]
+) -> None:
+    keeper = begun()
+    times = 0
+    while keeper.go_on(NOW):
+        times += 1
+        assert times < 100
+    assert times > len(GROUPS) * len(GOOD)
+    assert len(runs.alerts()) == 1
+    assert not keeper.go_on(NOW)
+
+
 def test_nobody_is_told_of_a_run_that_was_deleted_while_it_was_held(
     runs: Runs, begun: Callable[..., BaselineKeeper]
 ) -> None:

@@ -98,6 +98,14 @@ class Housekeeper:
             lambda: self._baselines.run(now),
         )
 
+    def go_on(self, now: float) -> bool:
+        """Goes on a little with what ``run`` has left; whether more is left.
+
+        Raises:
+            StorageError: the database takes nothing now.
+        """
+        return self._baselines.go_on(now)
+
     def _trim(self, now: float) -> None:
         with self._database.write() as session:
             trim_events(session, before=now - EVENT_SECONDS)

@@ -13,12 +13,14 @@ from typing import Final
 from bifurk_service.errors import StorageError
 from bifurk_service.logs import bound
 from bifurk_service.notify.rules import Policy, Ruler
+from bifurk_service.pipeline.deadlines import Deadlines
 from bifurk_service.pipeline.dispatch import MOST_TRIES, RETRY_SECONDS, Dispatch
 from bifurk_service.pipeline.duties import do_each, unless_it_fails
 from bifurk_service.pipeline.jobs import SpectraSchedule
 from bifurk_service.pipeline.judging import AttemptJudge, pass_over
 from bifurk_service.pipeline.leases import Leases
 from bifurk_service.pipeline.order import in_order
+from bifurk_service.pipeline.pauses import Pauses
 from bifurk_service.pipeline.presence import Presence
 from bifurk_service.pipeline.stale_blobs import StaleBlobs
 from bifurk_service.pipeline.sweeping import Sweeper
@@ -55,6 +57,8 @@ class Pipeline:
         part_timeout_seconds: how long a gap is waited for. spectra: what they may cost.
         policy: the rules on alerts.
         chores: called every ``CHORES_SECONDS`` in the pipeline's thread.
+        in_spare_time: goes on a little with what they have left, and says whether more is; called
+            while nothing is measured and nothing comes.
         observe: told of every move of a snapshot: ``measured`` with its seconds, ``judged``,
             with the seconds since it was received, ``late``, ``failed``.
         monotonic: the clock of deadlines.
@@ -71,13 +75,13 @@ class Pipeline:
         spectra: SpectraSchedule,
         chores: Callable[[], None],
         observe: Callable[[str, float], None],
+        in_spare_time: Callable[[], bool] = lambda: False,
         policy: Ruler = Policy(),  # noqa: B008 - frozen, and empty
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._policy = policy
-        self._part_timeout_seconds = part_timeout_seconds
         self._chores = chores
         self._next_chores = 0.0
         self._observe = observe
@@ -89,8 +93,8 @@ class Pipeline:
         self._sweeper = Sweeper(database, blobs, monotonic=monotonic)
         self._judges: dict[int, AttemptJudge] = {}
         self._troubles: dict[int, int] = {}
-        self._first_seen: dict[int, dict[int, float]] = {}
-        self._wake = threading.Event()
+        self._deadlines = Deadlines(part_timeout_seconds, monotonic=monotonic)
+        self._pauses = Pauses(IDLE_SECONDS, do_a_little=in_spare_time, monotonic=monotonic)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._dispatch = Dispatch(
@@ -98,7 +102,7 @@ class Pipeline:
             blobs,
             workers,
             spectra=spectra,
-            on_done=self._wake.set,
+            on_done=self._pauses.end,
             observe=observe,
             monotonic=monotonic,
         )
@@ -125,12 +129,12 @@ class Pipeline:
 
     def wake(self) -> None:
         """Says that something was received."""
-        self._wake.set()
+        self._pauses.end()
 
     def stop(self) -> None:
         """Ends the thread, puts the detectors' memory away, lets attempts and workers go."""
         self._stopping.set()
-        self._wake.set()
+        self._pauses.end()
         if self._thread is not None:
             self._thread.join()
         self._sweeper.stop()
@@ -141,8 +145,7 @@ class Pipeline:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._wake.wait(IDLE_SECONDS)
-            self._wake.clear()
+            self._pauses.pause(has_time=self.jobs == 0 and self._presence.leads())
             for duty in (self.advance, self._do_chores):
                 if not unless_it_fails(duty):
                     self._stopping.wait(RETRY_SECONDS)
@@ -174,7 +177,7 @@ class Pipeline:
         self._judges = {a: judge for a, judge in self._judges.items() if a in self._leases.held}
         returned = self._dispatch.collect()
         self._turns.note_news(returned)
-        self._first_seen = {a: self._first_seen.get(a, {}) for a in mine}
+        self._deadlines.keep(mine)
         for attempt_id in self._turns.of_round(mine, room=lambda: self._dispatch.has_room):
             if self._stopping.is_set():
                 return
@@ -228,7 +231,7 @@ class Pipeline:
     ) -> tuple[list[Snapshot], list[Snapshot]]:
         """What came behind the cursor, and what is next; the others wait."""
         waiting = waiting_snapshots(session, attempt.id, limit=ATTEMPT_WINDOW)
-        overdue = self._overdue(attempt.id, waiting)
+        overdue = self._deadlines.passed(attempt.id, waiting)
         absent = absent_sequences(session, attempt)
         ready = in_order(attempt.cursor, waiting, absent=absent, overdue=overdue)
         late = [
@@ -251,18 +254,6 @@ class Pipeline:
             if snapshot.state == MEASURED:
                 pass_over(self._database, snapshot.id, lease)
                 self._observe("late", 0.0)
-
-    def _overdue(self, attempt_id: int, waiting: list[Snapshot]) -> set[int]:
-        """By this process's own clock: a wall clock that is set back must not stop a run."""
-        now = self._monotonic()
-        known = self._first_seen[attempt_id]
-        seen = {snapshot.id: known.get(snapshot.id, now) for snapshot in waiting}
-        self._first_seen[attempt_id] = seen
-        return {
-            snapshot.sequence
-            for snapshot in waiting
-            if now - seen[snapshot.id] > self._part_timeout_seconds
-        }
 
     def _judge(self, lease: Lease, ready: list[Snapshot]) -> None:
         """A snapshot that cannot be judged holds up its own attempt, and not for ever."""
