@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -161,8 +160,8 @@ class OutboxDelivery:
         self._sender = sender
         self._transport = transport
         self._process = os.getpid()
-        self._lock = threading.Lock()
         self._closed = False
+        self._over = False
 
     def put(self, request: Request) -> None:
         """See ``Delivery.put``."""
@@ -170,12 +169,14 @@ class OutboxDelivery:
             return
         if self._closed:
             self._ledger.drop("closed", request.sequence)
-        elif self._sender is None:
-            self._outbox.append(request)
-        elif self._outbox.append(request):
-            self._sender.wake()
-        elif request.sequence is None:
+            return
+        taken = self._outbox.append(request)
+        if self._sender is None:
+            return
+        if not taken and request.sequence is None:
             self._sender.say_last(request)
+        # Also of what was not taken: others may have had to leave for it.
+        self._sender.wake()
 
     def flush(self, deadline_seconds: float) -> bool:
         """See ``Delivery.flush``; offline, what was put is on disk already."""
@@ -185,14 +186,17 @@ class OutboxDelivery:
 
     def close(self, deadline_seconds: float) -> None:
         """See ``Delivery.close``."""
-        if self._foreign() or not self._close_once():
+        if self._foreign() or self._over:
             return
+        self._closed = True
+        # An interrupt may come at any point: all of it can be done again.
         if self._sender is not None and not self._sender.close(deadline_seconds):
             left = self._outbox.pending()
             logger.warning("%d requests have not reached the server%s", left, self._fate())
         if self._transport is not None:
             self._transport.close()
         self._outbox.close()
+        self._over = True
 
     def listen(self) -> bool:
         """See ``Delivery.listen``."""
@@ -203,11 +207,6 @@ class OutboxDelivery:
 
     def _foreign(self) -> bool:
         return os.getpid() != self._process
-
-    def _close_once(self) -> bool:
-        with self._lock:
-            first, self._closed = not self._closed, True
-            return first
 
     def _fate(self) -> str:
         if not isinstance(self._outbox, Spool):

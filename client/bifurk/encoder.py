@@ -74,6 +74,7 @@ class Encoder:
         self._queue: queue.SimpleQueue[Taken | Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.RLock()
         self._current: Taken | None = None
+        self._closed = False
         self._given_up = False
         self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
         self.cpu_seconds = 0.0
@@ -96,8 +97,15 @@ class Encoder:
         if not self._thread.is_alive():
             return True
         done = threading.Event()
-        self._queue.put(done.set)
-        return done.wait(deadline_seconds)
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self._queue.put(done.set)
+        if not closed:
+            return done.wait(deadline_seconds)
+        # Behind the end nothing is done any more; what came before it is with the thread.
+        self._thread.join(deadline_seconds)
+        return not self._thread.is_alive()
 
     @property
     def at_work(self) -> bool:
@@ -109,7 +117,9 @@ class Encoder:
 
         What is not encoded by then is counted as ``unencoded_at_close`` and never delivered.
         """
-        self._queue.put(None)
+        with self._lock:
+            self._closed = True
+            self._queue.put(None)
         if self.at_work:
             return True
         self._thread.join(deadline_seconds)

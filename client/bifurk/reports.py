@@ -70,9 +70,16 @@ class Reports:
         self._scalars = {**self._scalars, **read}
         return read
 
-    def request(self) -> Request:
-        """The report of this moment."""
-        body = _encode(self._report())
+    def request(self, *, kept: bool = True) -> Request:
+        """The report of this moment.
+
+        Args:
+            kept: whether it is sent until it arrives; of what may get lost all is owed still.
+        """
+        losses = self._ledger.report(first=self._life.first)
+        if kept:
+            self._told = losses
+        body = _encode(self._report(losses))
         return Request(
             method="PUT",
             path=self._life.identity.attempt_path,
@@ -85,17 +92,16 @@ class Reports:
         )
 
     def owe_losses(self) -> bool:
-        """Whether anything was lost of the attempt since the last report."""
+        """Whether anything was lost of the attempt since the last report that is kept."""
         return self._told != self._ledger.report(first=self._life.first)
 
-    def _report(self) -> AttemptReport:
+    def _report(self, losses: LossReport) -> AttemptReport:
         recorder, identity, reached = self._recorder, self._life.identity, self._reached
         last = recorder.last_sequence if reached is None else reached.number
         if last is not None and last < self._life.first:
             last = None
         left = recorder.marks.peek() if reached is None else reached.marks
         ended = self._state != "running"
-        losses = self._told = self._ledger.report(first=self._life.first)
         return AttemptReport(
             state=self._state,
             last_sequence=None if last is None else self._life.sequence(last),

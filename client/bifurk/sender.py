@@ -155,7 +155,7 @@ class Sender:
                 self._deliver()
             except Exception:  # noqa: BLE001 - a foreign callback must not end the thread
                 self._said.log("unexpected", logging.ERROR, "the sender failed", trace=True)
-                self._pause(self._backoff.next_seconds())
+                self._pause(self._backoff.next_seconds)
             self.wake()
         self._say_last_words()
         with self._condition:
@@ -211,7 +211,7 @@ class Sender:
         entry = self._spool.oldest()
         if entry is None:
             if self._spool.pending():
-                self._pause(UNREADABLE_PAUSE_SECONDS)
+                self._pause(lambda: UNREADABLE_PAUSE_SECONDS)
             return
         try:
             response = self._exchange(entry.request)
@@ -269,7 +269,7 @@ class Sender:
             self._give_up(entry, response)
             self._spool.discard(entry)
             # It was no sign that the server is well: the pauses stay long for the next one.
-            self._pause(self._backoff.next_seconds())
+            self._pause(self._backoff.next_seconds)
             return
         reason = f"status {response.status}: {problem_text(response)}"
         self._postpone(entry, reason, at_least=retry_after_seconds(response))
@@ -288,11 +288,12 @@ class Sender:
 
     def _postpone(self, entry: Entry, reason: str, *, at_least: float = 0.0) -> None:
         self._spool.release(entry)
-        self._pause(self._backoff.next_seconds(at_least=at_least))
+        self._pause(lambda: self._backoff.next_seconds(at_least=at_least))
         if not self._away:
             logger.warning("snapshots wait for the server, training goes on: %s", reason)
         self._away = True
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, length: Callable[[], float]) -> None:
+        # Chosen under the lock as well: who hurries meanwhile is not slept over.
         with self._condition:
-            self._not_before = self._clock.now() + seconds
+            self._not_before = self._clock.now() + length()

@@ -193,8 +193,8 @@ class Spool:
         return len(paths)
 
     def close(self) -> None:
-        """Lets go of the folder, and removes it when nothing is left in it."""
-        if not self._line.slots():
+        """Lets go of the folder; removes it when nothing is left in it, nor being written."""
+        if not self._line.entries:
             remove_emptied(self.folder)
         self._lock.release()
 

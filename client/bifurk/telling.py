@@ -56,8 +56,8 @@ class Telling:
         return self._now.state
 
     def sign_of_life(self) -> Request:
-        """The report of this moment."""
-        return self._now.request()
+        """The report of this moment, which is sent once, and may be lost."""
+        return self._now.request(kept=False)
 
     def tell_beginning(self) -> None:
         """That the attempt runs."""

@@ -114,6 +114,11 @@ class WaitingLine:
         with self._lock:
             return tuple(self._slots)
 
+    @property
+    def entries(self) -> int:
+        """How many wait, or are admitted and about to."""
+        return self._entries
+
     def __len__(self) -> int:
         with self._lock:
             return len(self._slots)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +16,13 @@ import pytest
 
 from bifurk.config import WatchConfig
 from bifurk.delivery import Delivery, NoDelivery, OutboxDelivery, open_delivery
+from bifurk.folder_lock import FolderLock
 from bifurk.losses import LossLedger
-from bifurk.record import read_record
-from bifurk.sender import THREAD_NAME
+from bifurk.record import frames, read_record
+from bifurk.sender import THREAD_NAME, Sender
+from bifurk.spool import Spool
 from bifurk.spool_folder import records
-from bifurk.testing import FailingTransport, InMemoryTransport
+from bifurk.testing import FailingTransport, InMemoryTransport, ManualClock
 from bifurk.transport import Request
 from tests.client.loopback import (
     Behaviour,
@@ -31,7 +35,7 @@ from tests.client.loopback import (
     serving,
 )
 from tests.ports import own_port
-from tests.server import DEADLINE_SECONDS
+from tests.server import DEADLINE_SECONDS, wait_for
 
 SOON_SECONDS = 50.0
 """Less than a request may take, which a server that stalls would make last."""
@@ -70,6 +74,10 @@ def wants_token(token: str) -> Behaviour:
         handler.reply(401)
 
     return behave
+
+
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def files(folder: Path) -> list[Path]:
@@ -255,6 +263,51 @@ class TestOnline:
             delivery.close(SOON_SECONDS)
             delivery.put(part(5))
         assert ledger.report().dropped == {"closed": 1}
+
+    def test_a_close_that_was_interrupted_is_finished_by_the_next(
+        self,
+        tmp_path: Path,
+        ledger: LossLedger,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        def interrupt(*_: object) -> bool:
+            raise KeyboardInterrupt
+
+        delivery = open_delivery(online(tmp_path, f"http://127.0.0.1:{own_port()}"), ledger)
+        delivery.put(part(0))
+        with monkeypatch.context() as patch:
+            patch.setattr(Sender, "close", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                delivery.close(SOON_SECONDS)
+        delivery.put(part(1))
+        delivery.close(0.1)
+        delivery.close(0.1)
+        assert ledger.report().dropped == {"closed": 1}
+        assert caplog.text.count("1 requests have not reached the server") == 1
+        [folder] = (tmp_path / "spool").iterdir()
+        FolderLock(folder / "lock").release()
+
+    def test_a_flush_hears_that_all_had_to_leave_for_what_could_not_be_written(
+        self, tmp_path: Path, ledger: LossLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = ManualClock()
+        room = sum(map(len, frames(part(0)))) + 1
+        spool = Spool(tmp_path / "own", max_bytes=room, ledger=ledger)
+        sender = Sender(spool, FailingTransport(), ledger, clock=clock)
+        delivery = OutboxDelivery(spool, ledger, sender=sender)
+        sender.start()
+        delivery.put(part(0))
+        said: list[bool] = []
+        flusher = threading.Thread(target=lambda: said.append(delivery.flush(SOON_SECONDS)))
+        flusher.start()
+        wait_for(lambda: len(clock._waiting) == 2, "both to sleep")
+        monkeypatch.setattr("bifurk.spool.write_record", no_room)
+        delivery.put(part(1))
+        flusher.join(SOON_SECONDS)
+        assert said == [True]
+        assert ledger.report().dropped == {"spool_full": 1, "disk_full": 1}
+        delivery.close(0)
 
 
 class TestGivenTransport:

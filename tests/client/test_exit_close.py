@@ -117,6 +117,34 @@ def test_what_is_refused_while_the_end_waits_is_told_in_a_second_end(
     assert second["loss_report"]["lost_sequences"] == [[0, 2]]
 
 
+def test_what_only_a_heartbeat_has_told_is_told_again_at_the_end() -> None:
+    transport = InMemoryTransport()
+    optimizer, monitor = watched(transport, steps=1)
+    flush = monitor._delivery.flush
+
+    def lose_and_beat(deadline_seconds: float) -> bool:
+        monitor._ledger.drop("rejected_422", 1)
+        monitor._telling.sign_of_life()  # which may be lost on its way
+        return flush(deadline_seconds)
+
+    monitor._delivery.flush = lose_and_beat  # type: ignore[method-assign]
+    monitor.close()
+    del optimizer
+    assert transport.states()[-1]["loss_report"]["dropped"] == {"rejected_422": 1}
+
+
+def test_a_flush_that_comes_behind_the_end_waits_for_the_threads_end_alone() -> None:
+    optimizer, monitor = watched(InMemoryTransport(), steps=1)
+    encoder, done = monitor._encoder, threading.Event()
+    encoder.call(lambda: done.wait(PATIENCE_SECONDS) and None)
+    assert not encoder.close(0)
+    assert not encoder.drain(0)
+    done.set()
+    assert encoder.drain(PATIENCE_SECONDS)
+    monitor.close()
+    del optimizer
+
+
 @pytest.mark.parametrize("deadline", [math.inf, 1e300, 10])
 def test_a_deadline_may_be_as_long_as_it_likes(deadline: float) -> None:
     transport = InMemoryTransport()

@@ -207,8 +207,8 @@ class TestRetries:
         post, transport = scripted(Response(status=503, headers={"retry-after": "30"}))
         post.put(0)
         post.sleep_after(1)
-        post.put(1)
         post.clock.advance(1)
+        post.put(1)
         assert post.clock.wait_for_sleeper() == 29
         assert len(transport.requests) == 1
 
@@ -382,6 +382,22 @@ class TestFlushAndClose:
             flusher.join(0.01)
         assert results == [False]
         assert post.outbox.pending() == 1
+
+    def test_a_flush_while_a_pause_is_chosen_is_not_slept_over(
+        self, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        post, transport = scripted(503)
+        flusher = threading.Thread(target=post.delivered)
+
+        def choose(_: Backoff, **__: float) -> float:
+            flusher.start()
+            flusher.join(0.1)
+            return MAX_SECONDS
+
+        monkeypatch.setattr(Backoff, "next_seconds", choose)
+        post.put(0)
+        assert transport.wait_for_requests(2) == [part(0), part(0)]
+        flusher.join(SOON_SECONDS)
 
     def test_flushing_nothing_is_done_at_once(self, scripted: Scripted) -> None:
         post, _ = scripted()

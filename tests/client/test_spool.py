@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +147,19 @@ class TestOneFolder:
                 drain(spool)
             spool.close()
         assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+    def test_what_is_being_written_at_the_close_is_not_swept_away(
+        self, tmp_path: Path, ledger: LossLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spool = Spool(tmp_path / "own", max_bytes=None, ledger=ledger, target=TARGET)
+
+        def close_and_write(path: Path, content: Iterable[bytes]) -> None:
+            spool.close()
+            write_record(path, content)
+
+        monkeypatch.setattr("bifurk.spool.write_record", close_and_write)
+        assert spool.append(request(0))
+        assert [read_record(path) for path in records(spool.folder)] == [request(0)]
 
     def test_a_second_holder_is_refused(self, spool: Spool, ledger: LossLedger) -> None:
         with pytest.raises(FolderInUseError, match="in use"):

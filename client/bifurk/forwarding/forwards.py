@@ -107,7 +107,7 @@ class Forwards:
         except NoRunError as error:
             if target.name not in self._served:
                 # There never was a place that could have had it: that is said, and all.
-                self._passed[target.name] += values
+                self._count_passed(target, values)
                 self._complain(target, f"nothing is forwarded: {error}")
         except BaseException as error:
             if not values and not isinstance(error, Exception):
@@ -115,9 +115,13 @@ class Forwards:
                 raise
             self._complain(target, f"forwarding to {target.name} failed", error)
         else:
-            self._passed[target.name] += values
+            self._count_passed(target, values)
             if values:
                 self._served.add(target.name)
+
+    def _count_passed(self, target: Target, values: int) -> None:
+        with self._counting:
+            self._passed[target.name] += values
 
     def _tell_losses(self) -> None:
         for name, values in (self._due - self._passed).items():
