@@ -5,18 +5,26 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from bifurk_service.access.requiring import ANYONE
+from bifurk_service.api import replays
 from bifurk_service.cli import app
+from bifurk_service.detect.silent import silent_alert
 from bifurk_service.errors import InvalidError
 from bifurk_service.replay import evidence as module
 from bifurk_service.replay.arrays import pack_array, unpack_array
 from bifurk_service.replay.evidence import verify
+from bifurk_service.store.alert_keeping import keep_alert
+from bifurk_service.store.models import Attempt
 from tests.api.filling import Caller
 from tests.api.test_imports import STEPS, layer_courses, made, post
+from tests.database import fresh_database
+from tests.written_run import WrittenRun
 
 JSON = {"content-type": "application/json"}
 
@@ -73,6 +81,35 @@ def test_other_parameters_tell_what_they_would_not_have_raised(
     assert status == 200, answer
     assert alert["id"] in answer["not_raised"]
     assert _stored(anyone, run) == before
+
+
+@pytest.mark.parametrize(
+    ("when", "missed"),
+    [pytest.param("before", True, id="before"), pytest.param("meanwhile", False, id="meanwhile")],
+)
+def test_only_what_was_there_before_can_have_been_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, *, missed: bool
+) -> None:
+    database = fresh_database(tmp_path)
+    run = WrittenRun(database)
+
+    def raised(at: str) -> list[Any]:
+        if at == when:
+            with database.write() as session:
+                attempt = session.get_one(Attempt, run.attempt)
+                keep_alert(session, attempt, silent_alert(
+                    "r", last_step=10, last_sequence=1, seconds_since_last=1.0,
+                    usual_interval_seconds=None,
+                ), now=0.0)  # fmt: skip
+        return []
+
+    monkeypatch.setattr(replays, "replay_run", lambda *_, **__: raised("meanwhile"))
+    raised("before")
+    state = SimpleNamespace(services=SimpleNamespace(database=database))
+    request: Any = SimpleNamespace(app=SimpleNamespace(state=state))
+    answer = replays.replay(request, ANYONE, run.id, replays.ReplayWish())
+    assert bool(answer.not_raised) is missed
+    database.close()
 
 
 def test_a_stretch_is_judged_by_itself(anyone: Caller, run: int) -> None:

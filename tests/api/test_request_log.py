@@ -23,6 +23,8 @@ channels:
     url: http://127.0.0.1:9/secret-path?key=secret-key
     secret_env: HOOK_SECRET
 """
+JUDGED = f"bifurk_judged_after_seconds_count {BROKEN_AT + 1}.0"
+"""Counted a moment after it is stored."""
 SECRETS = ("secret-path", "secret-key", "secret-of-the-hook", "secret-query", "secret-body")
 
 
@@ -65,7 +67,9 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Session:
         answers = use(server, tokens)
         channel_failed = "channel ops"
         wait_for(lambda: channel_failed in server.said(), "the channel's failure in the log")
-        metrics = Caller(server, tokens["admin"]).get("/metrics")
+        admin = Caller(server, tokens["admin"])
+        wait_for(lambda: JUDGED in admin.get("/metrics"), "all that is judged in the metrics")
+        metrics = admin.get("/metrics")
     finally:
         server.stop()
     return Session(tokens=tokens, answers=answers, metrics=metrics, said=server.said())
@@ -177,5 +181,4 @@ def test_metrics_count_the_same_requests(used: Session) -> None:
         assert f'bifurk_requests_refused_total{{reason="{reason}"}} 1.0' in used.metrics
     assert 'route="/api/v1/runs/{run_id}",status="200"} ' in used.metrics
     assert 'bifurk_requests_total{method="GET",route="none",status="404"} 1.0' in used.metrics
-    judged = f"bifurk_judged_after_seconds_count {BROKEN_AT + 1}.0"
-    assert judged in used.metrics
+    assert JUDGED in used.metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -77,7 +78,7 @@ class ReplayAnswer(BaseModel):
     snapshots: int
     alerts: list[ReplayedAlert]
     not_raised: list[int] = Field(
-        description="Ids of stored alerts in these steps that were not raised again."
+        description="Ids of alerts in these steps, stored before, that were not raised again."
     )
     kept: int = Field(description="How many were stored now.")
 
@@ -93,6 +94,8 @@ def replay(request: Request, grant: Admin, run_id: RunId, wish: ReplayWish) -> R
     watches = _watches(wish)
     with database.read() as session:
         run = visible_run(session, run_id, grant)
+        # What is raised meanwhile is of snapshots that the replay may not have met.
+        known = {alert.id for alert in alerts_of(session, run_id)}
     found = replay_run(
         database,
         run_id,
@@ -102,7 +105,7 @@ def replay(request: Request, grant: Admin, run_id: RunId, wish: ReplayWish) -> R
     )
     with database.read() as session:
         stored = alerts_of(session, run_id)
-        answer = _answer(session, found, stored, wish)
+        answer = _answer(session, found, stored, wish, known=known)
     if wish.keep:
         with database.write() as session:
             answer.kept = keep_replayed(session, run_id, found, now=time.time())
@@ -120,21 +123,27 @@ def _watches(wish: ReplayWish) -> tuple[AnyWatch, ...]:
 
 
 def _answer(
-    session: Session, found: list[Replayed], stored: list[StoredAlert], wish: ReplayWish
+    session: Session,
+    found: list[Replayed],
+    stored: list[StoredAlert],
+    wish: ReplayWish,
+    *,
+    known: Collection[int],
 ) -> ReplayAnswer:
-    known = {(alert.attempt_id, alert.fingerprint) for alert in stored}
+    kept = {(alert.attempt_id, alert.fingerprint) for alert in stored}
     raised = {(one.attempt_id, alert.fingerprint) for one in found for alert in one.alerts}
     return ReplayAnswer(
         snapshots=sum(one.snapshots for one in found),
         alerts=[
-            _alert(alert, attempt_slug(session, one.attempt_id), one, known)
+            _alert(alert, attempt_slug(session, one.attempt_id), one, kept)
             for one in found
             for alert in one.alerts
         ],
         not_raised=[
             alert.id
             for alert in stored
-            if (alert.attempt_id, alert.fingerprint) not in raised
+            if alert.id in known
+            and (alert.attempt_id, alert.fingerprint) not in raised
             and (wish.from_step or 0) <= alert.detected_step
             and (wish.to_step is None or alert.detected_step <= wish.to_step)
         ],
@@ -143,12 +152,12 @@ def _answer(
 
 
 def _alert(
-    alert: Alert, attempt: str, replayed: Replayed, known: set[tuple[int, str]]
+    alert: Alert, attempt: str, replayed: Replayed, kept: set[tuple[int, str]]
 ) -> ReplayedAlert:
     return ReplayedAlert(
         attempt=attempt,
         fingerprint=alert.fingerprint,
-        stored=(replayed.attempt_id, alert.fingerprint) in known,
+        stored=(replayed.attempt_id, alert.fingerprint) in kept,
         kind=alert.kind,
         severity=alert.severity.value,
         statistic=alert.statistic,
