@@ -21,6 +21,36 @@ MOST_TABS = 400
 POLL_MS = 20
 LEAST_WIDTH = 110
 """Pixels of a heatmap, of the 390 that a phone has."""
+OVERTAKEN = """async () => {
+  const slot = document.getElementById("overview"), real = fetch;
+  const [begins, begin] = later(), [comes, come] = later();
+  window.fetch = async (...asked) => {
+    window.fetch = real;
+    const answer = await real(...asked);
+    const json = () => { begin(); return comes.then(() => answer.json()); };
+    return { ok: answer.ok, status: answer.status, json };
+  };
+  const first = bifurk.draw(slot);
+  await begins;
+  document.getElementById("choose-stat").value = "l2_norm";
+  await bifurk.draw(slot);
+  come();
+  await first;
+  function later() { let done; return [new Promise(resolve => { done = resolve; }), done]; }
+}"""
+"""The answer to a first request is read only when that to a second one is drawn."""
+OVERLAPPED = """async () => {
+  const slot = document.getElementById("overview"), real = Bokeh.embed.embed_item;
+  Bokeh.embed.embed_item = async (...item) => {
+    Bokeh.embed.embed_item = real;
+    await real(...item);
+    await bifurk.draw(slot);
+  };
+  await bifurk.draw(slot);
+}"""
+"""A figure is asked for again, and drawn, while it is being put into the page."""
+TITLES = """() => Bokeh.documents.flatMap(d => d.roots()).flatMap(r => [...r.references()])
+  .filter(one => one.type === "Title").map(one => one.text.text ?? one.text)"""
 NAMED = "main select, main input:not([type=hidden]), button"
 NAMELESS = """all => all.filter(
   one => !one.labels?.length && !one.ariaLabel && !one.textContent.trim()
@@ -203,6 +233,16 @@ def test_a_figure_says_that_it_is_drawn_and_why_it_cannot_be(
     expect(state).to_have_text("")
     seen.settled()
     seen.complaints.clear()  # Chromium itself writes of both failures
+
+
+def test_what_is_drawn_later_is_not_drawn_over_by_what_was_asked_for_before(
+    visit: Start, watched: Watched
+) -> None:
+    page = visit().go(f"/runs/{watched.run}")
+    page.evaluate(OVERTAKEN)
+    assert page.evaluate(TITLES)[0].startswith("l2_norm")
+    page.evaluate(OVERLAPPED)
+    assert page.evaluate("Bokeh.documents.length") == 1
 
 
 def next_of(held: list[Route], page: Page) -> Route:

@@ -31,6 +31,7 @@
       if (turn !== part.turn) return;
       if (answer.ok) {
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (turn !== part.turn) return;
         part.replaceChildren(...fresh.body.childNodes);
       } else {
         const problem = await answer.json();

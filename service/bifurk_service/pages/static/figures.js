@@ -40,6 +40,7 @@
       if (turn !== slot.turn) return;
       if (answer.status === 204) return clear(slot, slot.dataset.empty || "Nothing to draw yet.");
       const item = await answer.json();
+      if (turn !== slot.turn) return;
       if (!answer.ok) return clear(slot, `${item.title}: ${item.detail}`);
       failed = "The browser could not draw it";
       await embed(slot, item, turn);
@@ -79,9 +80,13 @@
     const drawn = documents.get(slot);
     if (!drawn) return;
     rememberHidden(slot, drawn);
+    discard(drawn);
+    documents.delete(slot);
+  }
+
+  function discard(drawn) {
     drawn.clear();
     Bokeh.documents.splice(Bokeh.documents.indexOf(drawn), 1);
-    documents.delete(slot);
   }
 
   function clear(slot, text) {
@@ -122,7 +127,9 @@
     item.target_id = box.id;
     await Bokeh.embed.embed_item(item, box.id);
     const isDrawn = (one) => one.roots().some((root) => root.id === item.root_id);
-    documents.set(slot, Bokeh.documents.find(isDrawn));
+    const drawn = Bokeh.documents.find(isDrawn);
+    if (turn !== slot.turn) return discard(drawn);
+    documents.set(slot, drawn);
     hideAgain(slot);
     followRange(slot);
     say(slot, "");
