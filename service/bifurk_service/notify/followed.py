@@ -26,6 +26,7 @@ class FollowedPolicy:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._stamp = _stamp(path)
+        self._told: str | None = None
         self.current = Policy.load(path)
 
     def rule(
@@ -44,19 +45,26 @@ class FollowedPolicy:
     def refresh(self) -> bool:
         """Takes the file up where it has changed; says whether the policy is another now.
 
-        A file that is wrong is logged once, and what was in force stays so.
+        A file that is wrong, or cannot be read now, is logged once and tried again the next time;
+        what was in force stays so.
         """
         stamp = _stamp(self._path)
         if stamp == self._stamp:
+            self._told = None
             return False
-        self._stamp = stamp
         try:
             self.current = Policy.load(self._path)
         except SetupError as error:
-            log.error("the alerts file is wrong, the rules from before hold: %s", error.detail)  # noqa: TRY400 - the place in the file says more than a traceback
+            self._tell(error.detail)
             return False
+        self._stamp, self._told = stamp, None
         log.info("the alerts file has been taken up again")
         return True
+
+    def _tell(self, detail: str) -> None:
+        if detail != self._told:
+            log.error("the alerts file is wrong, the rules from before hold: %s", detail)
+        self._told = detail
 
 
 def _stamp(path: Path | None) -> tuple[int, int, int] | None:

@@ -113,14 +113,15 @@ class Notifier:
 
     def _reseat(self) -> None:
         self._unseat()
-        self._seated = self._tells()
-        if self._seated:
+        self._seated = False
+        if self._tells():
             self._seat()
+            self._seated = True
 
     def _seat(self) -> None:
         self._look_through()
-        self._tellers = [
-            Teller(
+        for channel in self.channels:
+            teller = Teller(
                 self._database,
                 channel,
                 self._sender,
@@ -128,10 +129,8 @@ class Notifier:
                 observe=self._observe,
                 may_send=self._tells,
             )
-            for channel in self.channels
-        ]
-        for teller in self._tellers:
             teller.start()
+            self._tellers.append(teller)
 
     def _unseat(self) -> None:
         for teller in self._tellers:
