@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -64,13 +65,21 @@ class Loopback(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, behaviours: Iterable[Behaviour] = (), *, port: int = 0) -> None:
+    def __init__(
+        self,
+        behaviours: Iterable[Behaviour] = (),
+        *,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._behaviours = list(behaviours)
         self._condition = threading.Condition()
         self._received: list[Received] = []
         self.released = threading.Event()
         self.connections: list[socket.socket] = []
         super().__init__(("127.0.0.1", port), Handler)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
 
     @property
     def url(self) -> str:
@@ -105,8 +114,10 @@ class Loopback(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(*behaviours: Behaviour, port: int = 0) -> Iterator[Loopback]:
-    server = Loopback(behaviours, port=port)
+def serving(
+    *behaviours: Behaviour, port: int = 0, tls: ssl.SSLContext | None = None
+) -> Iterator[Loopback]:
+    server = Loopback(behaviours, port=port, tls=tls)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -255,6 +255,13 @@ def test_an_interrupted_close_is_finished_by_the_next(
     assert len(transport.requests) == requests
 
 
+@pytest.fixture
+def patient_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends that nobody gave a deadline have as long as a busy machine may take."""
+    monkeypatch.setattr("bifurk.session.EXIT_SECONDS", PATIENCE_SECONDS)
+
+
+@pytest.mark.usefixtures("patient_exit")
 @pytest.mark.parametrize("way", ["close", "_at_exit", "end_replaced"])
 def test_who_ends_it_waits_for_a_close_on_another_thread(way: str) -> None:
     transport = Refusing()
@@ -275,6 +282,7 @@ def test_who_ends_it_waits_for_a_close_on_another_thread(way: str) -> None:
     assert transport.states()[-1]["state"] == "finished"
 
 
+@pytest.mark.usefixtures("patient_exit")
 def test_a_close_waits_for_the_end_of_a_watch_whose_optimizer_is_gone() -> None:
     transport = Refusing()
     optimizer, monitor = watched(transport, steps=1)

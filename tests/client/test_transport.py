@@ -209,8 +209,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serving_tls(certificate: Path, *behaviours: Behaviour) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with serving(*behaviours) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+    with serving(*behaviours, tls=context) as server:
         yield server.url.replace("http:", "https:")
 
 
