@@ -9,6 +9,7 @@ import shutil
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -135,6 +136,15 @@ def test_a_clock_in_the_past_or_apart_from_the_disks_is_a_problem(
     for seconds in (0.0, now + 3600):
         monkeypatch.setattr(time, "time", lambda seconds=seconds: seconds)
         assert not is_well(machine.clock(tmp_path))
+
+
+def test_a_disk_that_takes_its_time_has_no_other_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    times = iter((now - 60.0, now + 60.0))
+    monkeypatch.setattr(machine, "time", SimpleNamespace(time=lambda: next(times)))
+    assert is_well(machine.clock(tmp_path))
 
 
 class Usage(NamedTuple):
