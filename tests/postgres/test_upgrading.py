@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from bifurk_service.store.connecting import BUSY_TIMEOUT_SECONDS
 from bifurk_service.store.engine import Database, alembic_config
 from tests.command import Command
 from tests.deploy.postgres import Postgres
-from tests.server import DEADLINE_SECONDS
+from tests.postgres.test_reasons import waiting
+from tests.server import DEADLINE_SECONDS, wait_for
 
 BEFORE = "20261203_leases"
 """What follows changes tables that everybody reads and writes."""
@@ -63,6 +65,31 @@ def test_an_upgrade_behind_a_long_reader_keeps_nobody_waiting(
     upgrading.join(DEADLINE_SECONDS)
     database.check_current()
     for one in (database, reader, writer):
+        one.close()
+
+
+def test_an_upgrade_and_a_reader_who_each_want_what_the_other_has_both_come_to_their_end(
+    older: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "UPGRADE_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(migrating, "UPGRADE_TRIES", 1_000)
+    database, reader = Database(older), Database(older)
+    with database.engine.connect() as connection:
+        name = database.engine.url.database
+        connection.execute(text(f"ALTER DATABASE \"{name}\" SET deadlock_timeout = '300ms'"))
+        connection.commit()
+    database.engine.dispose()
+    with ThreadPoolExecutor(1) as thread:
+        with reader.read() as session:
+            # It is the upgrade that PostgreSQL ends, where the two stand in each other's way.
+            session.execute(text("SET LOCAL deadlock_timeout = '1min'"))
+            session.execute(text("SELECT id FROM snapshots"))
+            upgrading = thread.submit(database.upgrade)
+            wait_for(lambda: waiting(database) > 0, "the upgrade to wait for the reader")
+            session.execute(text("SELECT id FROM runs"))
+        upgrading.result(DEADLINE_SECONDS)
+    database.check_current()
+    for one in (database, reader):
         one.close()
 
 

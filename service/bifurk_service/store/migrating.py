@@ -24,7 +24,8 @@ log = logging.getLogger("bifurk.service")
 
 UPGRADE_LOCK_SECONDS: Final = 2
 """How long an upgrade waits for a table: everybody who wants it then waits behind the upgrade."""
-LOCK_NOT_AVAILABLE: Final = "55P03"
+IN_USE: Final = frozenset({"55P03", "40P01"})
+"""What PostgreSQL says of a table that is in use: in vain waited for, or each has the other's."""
 UPGRADE_TRIES: Final = 30
 UPGRADE_PAUSE_SECONDS: Final = 2.0
 """Between two tries: what waited behind the one gets its turn."""
@@ -79,7 +80,7 @@ def _is_upgraded(url: str) -> bool:
     try:
         command.upgrade(alembic_config(url), "head")
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+        if getattr(error.orig, "sqlstate", None) not in IN_USE:
             raise
         log.info("the upgrade waits for tables that are in use, and tries again")
         return False
