@@ -314,7 +314,7 @@ def test_the_first_full_values_wait_for_their_own_successor(house: House) -> Non
         first.stale_key = "kept"
         session.flush()
         assert "kept" not in [blob.key for blob in stale_blobs(session)]
-        second.measured_at = 1.0
+        second.measured_at, second.state = 1.0, "judged"
         session.flush()
         assert "kept" in [blob.key for blob in stale_blobs(session)]
 

@@ -1,22 +1,32 @@
-"""What is acknowledged is measured, however near to the measuring of the rest it came."""
+"""What came, and is kept, does not depend on which of two is measured first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 from sqlalchemy import select
 
+from bifurk.exact import Exact
 from bifurk.wire import Part
-from bifurk_service.store.models import TENSOR_STATS, Snapshot, Tensor
+from bifurk_service.store.models import (
+    TENSOR_STATS,
+    Snapshot,
+    StoredDirective,
+    StoredPart,
+    Tensor,
+)
 from tests.parts import make_part, make_tensor, weights_at
 from tests.pipeline.house import House
 
 LATER = "blocks.7.mlp.up.weight"
 """A tensor of the second rank."""
+BROKEN_AT = 3
+"""Sequence that is seen to be broken."""
 
 
 class WhenTold(Executor):
@@ -30,18 +40,26 @@ class WhenTold(Executor):
         self._jobs.append(lambda: future.set_result(fn(*args, **kwargs)))
         return future
 
-    def finish(self) -> int:
-        """Does all that was handed out; how many jobs that were."""
-        jobs, self._jobs = self._jobs, []
+    def finish(self, *, but: int = 0) -> int:
+        """Does all that was handed out but the first ones; how many jobs that were."""
+        jobs, self._jobs = self._jobs[but:], self._jobs[:but]
         for job in jobs:
             job()
         return len(jobs)
 
 
-def test_a_part_that_comes_while_its_snapshot_is_measured_is_measured_too(tmp_path: Path) -> None:
-    house, workers = House(tmp_path), WhenTold()
+@pytest.fixture
+def workers(house: House) -> WhenTold:
+    """What measures in the house."""
+    workers = WhenTold()
     house.executor = lambda _count: workers
     house.pipeline = house.new_pipeline()
+    return workers
+
+
+def test_a_part_that_comes_while_its_snapshot_is_measured_is_measured_too(
+    house: House, workers: WhenTold
+) -> None:
     first = make_part(0, expected_parts=2)
     house.receive(first)
     house.pipeline.advance()
@@ -56,8 +74,42 @@ def test_a_part_that_comes_while_its_snapshot_is_measured_is_measured_too(tmp_pa
     assert measured(house) == {*(one.name for one in first.tensors), LATER}
     with house.database.read() as session:
         assert session.scalars(select(Snapshot.coverage)).one() == 1.0
-    house.pipeline.stop()
-    house.database.close()
+
+
+def test_an_alert_keeps_full_values_whose_successor_was_measured_before_it_was_judged(
+    house: House, workers: WhenTold
+) -> None:
+    for sequence in range(BROKEN_AT + 2):
+        house.receive(part_of(sequence, broken=sequence == BROKEN_AT))
+    house.pipeline.advance()
+    workers.finish()
+    house.pipeline.advance()
+    while workers.finish(but=1):
+        house.pipeline.advance()
+    assert house.states() == ["judged", "judged", "received", "measured", "measured"]
+    workers.finish()
+    house.pipeline.advance()
+    assert house.states() == ["judged"] * 5
+    with house.database.read() as session:
+        kept = session.scalars(
+            select(Snapshot.sequence)
+            .join(StoredPart, StoredPart.snapshot_id == Snapshot.id)
+            .where(StoredPart.stale_key.is_not(None))
+        ).all()
+        assert len(session.scalars(select(StoredDirective)).all()) == 1
+    assert {BROKEN_AT, BROKEN_AT + 1} <= {*kept}
+
+
+def part_of(sequence: int, *, broken: bool) -> Part:
+    """A part, with a NaN where it is broken: a critical alert at once."""
+    part = make_part(sequence)
+    tensors = [one for one in part.tensors if one.values is None]
+    small = next(one for one in part.tensors if one.values is not None)
+    assert small.values is not None
+    values = small.values.float64().astype(np.float32)
+    values[0] = np.nan if broken else values[0]
+    tensors.append(replace(small, values=Exact(dtype="float32", data=values)))
+    return Part(manifest=part.manifest, tensors=tuple(tensors))
 
 
 def measured(house: House) -> set[str]:

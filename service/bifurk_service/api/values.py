@@ -39,7 +39,7 @@ def get_values(
     """A tensor's own values at a step, as a safetensors file; bfloat16 as float32. Tagged.
 
     Small tensors always travel with all their values. Of a larger one they are there until the next
-    snapshot is measured, or for good where the snapshot is `pinned`.
+    snapshot is judged, or for good where the snapshot is `pinned`.
     """
     asked = asked_tensor(request, grant, run_id, tensor_id, step, attempt)
     if (unchanged := not_modified(request, asked.tag)) is not None:

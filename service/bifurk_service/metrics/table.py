@@ -178,7 +178,7 @@ METRICS: Final[tuple[MetricRow, ...]] = (
     MetricRow(
         name="bifurk_full_value_blobs",
         kind="gauge",
-        meaning="Parts that keep their full values beside: until the next is measured, or pinned.",
+        meaning="Parts that keep their full values beside: until the next is judged, or pinned.",
     ),
     MetricRow(
         name="bifurk_queue_snapshots",

@@ -228,8 +228,9 @@ def keep_stripped(
 def stale_blobs(session: Session, attempt_ids: Collection[int] | None = None) -> list[StaleBlob]:
     """Blobs to delete, of these attempts or of all.
 
-    The full values of a snapshot stay until the next one of its attempt is measured against them,
-    or, once the attempt has ended, until nothing of it waits; those of a pinned one stay.
+    The full values of a snapshot stay until the next one of its attempt is measured against them
+    and judged, for an alert may want to keep them, or, once the attempt has ended, until nothing of
+    it waits; those of a pinned one stay.
     """
     # Chosen here: a query for these attempts would look through all their snapshots.
     return [
@@ -242,8 +243,8 @@ def stale_blobs(session: Session, attempt_ids: Collection[int] | None = None) ->
 @cache
 def _stale() -> Select[int, int, str | None]:
     later = aliased(Snapshot)
-    successor_measured_at = (
-        select(later.measured_at)
+    state_of_successor = (
+        select(later.state)
         .where(
             later.attempt_id == Snapshot.attempt_id,
             later.sequence > Snapshot.sequence,
@@ -254,7 +255,7 @@ def _stale() -> Select[int, int, str | None]:
         .limit(1)
         .scalar_subquery()
     )
-    succeeded = successor_measured_at.is_not(None)
+    succeeded = state_of_successor == JUDGED
     waited_for = (
         select(later.id)
         .where(later.attempt_id == Snapshot.attempt_id, later.state == RECEIVED)
