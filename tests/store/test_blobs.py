@@ -58,6 +58,24 @@ def test_folders_left_empty_go_and_others_stay(tmp_path: Path) -> None:
     assert (tmp_path / "blobs/project/other/1").exists()
 
 
+def test_a_folder_that_goes_with_its_last_blob_is_made_again_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, make = open_blobs(str(tmp_path)), Path.mkdir
+    left = [3]
+
+    def made(folder: Path, **how: bool) -> None:
+        make(folder, **how)
+        if left[0]:
+            left[0] -= 1
+            blobs.put("run/1", b"the last")
+            blobs.delete("run/1")
+
+    monkeypatch.setattr(Path, "mkdir", made)
+    blobs.put("run/2", b"the next")
+    assert blobs.get("run/2") == b"the next"
+
+
 def test_a_write_that_fails_leaves_nothing_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

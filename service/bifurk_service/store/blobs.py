@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 from uuid import uuid4
 
 import fsspec
@@ -17,6 +17,7 @@ import fsspec
 from bifurk_service.errors import StorageError
 
 RETRY_SECONDS: Final = 30
+FOLDER_TRIES: Final = 10
 PASSING: Final = frozenset(
     getattr(errno, name)
     for name in (
@@ -90,8 +91,7 @@ class FolderBlobs:
         target = self._root / PurePosixPath(key)
         aside = target.with_name(f".{uuid4().hex}")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as file:
+            with _opened_in_folder(aside) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -261,6 +261,16 @@ def _written_before(path: Path, limit: float) -> bool:
     except FileNotFoundError:
         return False
     return S_ISREG(status.st_mode) and status.st_mtime < limit
+
+
+def _opened_in_folder(path: Path) -> BinaryIO:
+    """For writing; its folder, which goes with the last blob in it, may be going just now."""
+    for _ in range(FOLDER_TRIES - 1):
+        with suppress(FileNotFoundError, FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("wb")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("wb")
 
 
 def _fsync_folder(folder: Path) -> None:
