@@ -134,6 +134,13 @@ def test_a_page_listens_from_the_moment_it_was_made(
     assert parse_qs(urlparse(listening.value.url).query)["after"] == [made]
 
 
+def test_a_page_that_comes_back_listens_again(visit: Start, watched: Watched) -> None:
+    page = visit().go("/alerts")
+    with page.expect_request(lambda one: "/api/v1/stream" in one.url):
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+
+
 def test_live_can_be_paused_and_goes_on(visit: Start, watched: Watched) -> None:
     page = visit().go(f"/runs/{watched.run}")
     page.get_by_role("button", name="Live").click()

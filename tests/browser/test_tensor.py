@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import FAULT, Visit, Watched, asked, fits
 
@@ -61,6 +62,34 @@ def test_a_step_is_scrubbed_by_keys_and_its_figures_and_numbers_follow(
     page.keyboard.press("End")
     expect(page.get_by_role("heading", name=f"Statistics at step {FAULT.steps}")).to_be_visible()
     assert "step" not in asked(page)
+
+
+def test_a_step_that_is_chosen_while_the_page_is_renewed_is_told_of(
+    visit: Start, matrix: str
+) -> None:
+    page = visit().go(matrix)
+    held: list[Route] = []
+
+    def is_page(url: str) -> bool:
+        return urlparse(url).path == matrix
+
+    def hold_first(route: Route) -> None:
+        if route.request.resource_type == "fetch" and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.get_by_role("button", name="Live").click()
+    page.route(is_page, hold_first)
+    with page.expect_request(lambda one: is_page(one.url)):
+        page.get_by_role("button", name="Paused").click()
+    page.get_by_label(f"Step {FAULT.steps}").focus()
+    page.keyboard.press("ArrowLeft")
+    told = page.get_by_role("heading", name="Statistics at step 108")
+    expect(told).to_be_visible()
+    with page.expect_response(lambda one: is_page(one.url) and "step=108" in one.url):
+        held[0].continue_()
+    expect(told).to_be_visible()
 
 
 def test_a_click_on_the_garden_chooses_its_step(visit: Start, matrix: str) -> None:

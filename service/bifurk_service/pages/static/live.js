@@ -7,11 +7,14 @@
 
   const parts = () => document.querySelectorAll("[data-live]");
 
-  // Asked for again whole, and only what has changed is replaced.
+  // Asked for again whole, and only what has changed is replaced. What another view was asked for
+  // meanwhile would be replaced by the text of the one before.
   async function renew() {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const asked = location.href;
+    const answer = await fetch(asked, { headers: { Accept: "text/html" } });
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (asked !== location.href) return renew();
     for (const part of parts()) {
       const other = fresh.getElementById(part.id);
       if (other) replace(part, other);
@@ -81,6 +84,8 @@
     });
     document.addEventListener("visibilitychange", () => { if (!document.hidden && changed) refresh(); });
     addEventListener("pagehide", () => source?.close());
+    // Back from the browser's memory.
+    addEventListener("pageshow", (event) => { if (event.persisted && source) start(); });
     start();
   }
 
