@@ -9,7 +9,7 @@ import bifurk
 from bifurk.testing import InMemoryTransport
 from bifurk.transport import Request
 from tests.distributed.compared import run_id, snapshots_of, statistics
-from tests.distributed.conftest import Trained
+from tests.distributed.conftest import PART_TIMEOUT_SECONDS, Trained
 from tests.distributed.placed import as_rank
 
 RUN = "lost-sender"
@@ -39,6 +39,7 @@ def test_the_snapshot_has_half_its_parts_and_the_living_ranks_tensors(trained: T
     snapshots = snapshots_of(trained, RUN)
     assert [one["coverage"] for one in snapshots] == [1.0, 0.5]
     assert [one["state"] for one in snapshots] == ["judged", "judged"]
+    assert snapshots[1]["measured_at"] - snapshots[1]["received_at"] > PART_TIMEOUT_SECONDS - 1
     rows = statistics(trained, RUN)
     assert {name for step, name in rows if step == 0} == {
         "0.weight", "0.bias", "1.weight", "1.bias",

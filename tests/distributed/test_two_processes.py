@@ -17,7 +17,7 @@ from tests.distributed.compared import (
     snapshots_of,
     statistics,
 )
-from tests.distributed.conftest import PART_TIMEOUT_SECONDS, Trained, whole_weights
+from tests.distributed.conftest import Trained, whole_weights
 from tests.distributed.training import AXES, KILLED_BEFORE, SNAPSHOTS
 
 PIECES = {"sharded": {1, 2}, "tensor": {1, 2}, "replicated": {1}}
@@ -92,7 +92,6 @@ def test_a_killed_rank_leaves_a_part_and_its_coverage(trained: Trained) -> None:
     assert [one["coverage"] for one in whole] == [1.0, 1.0]
     assert last["step"] == KILLED_BEFORE
     assert (last["received_parts"], last["coverage"], last["state"]) == (1, 0.5, "judged")
-    assert last["measured_at"] - last["received_at"] < PART_TIMEOUT_SECONDS + 30
     attempts = server.get(f"/api/v1/runs/{trained.run_id('killed')}")["attempts"]
     assert [attempt["state"] for attempt in attempts] == ["failed"]
 

@@ -88,7 +88,7 @@ def train(mesh: DeviceMesh, *, form: str, run: str | None, folder: Path) -> dict
         loss.backward()
         if run == "killed" and step == KILLED_BEFORE and dist.get_rank() == 1:
             assert monitor is not None
-            monitor.flush()
+            assert monitor.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         optimizer.step()
         left["shards"].append(shards(model))
