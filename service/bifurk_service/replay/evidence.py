@@ -46,7 +46,8 @@ def evidence_of(database: Database, alert_id: int) -> dict[str, Any]:
 
     Raises:
         NotFoundError: there is no such alert, or its statistics are no longer stored.
-        ConflictError: it rests on no statistic (the silence of an attempt, say), or on other runs.
+        ConflictError: it rests on no statistic (the silence of an attempt, say), or on other runs;
+            or what it rests on is thinned, or was so meanwhile.
     """
     with database.read() as session:
         stored = get_alert(session, alert_id)
@@ -61,6 +62,7 @@ def evidence_of(database: Database, alert_id: int) -> dict[str, Any]:
     judge = fresh_judge(database, stored.attempt_id)
     after = _taken_up(database, judge, stored)
     memory, window, alert = _run(database, judge, stored, after)
+    _check_whole_behind(database, stored, after)
     if alert is None or not window:
         raise NotFoundError(
             f"the stored statistics do not give alert {alert_id} again: it was raised by other "
@@ -103,6 +105,16 @@ def _taken_up(database: Database, judge: Judge, stored: StoredAlert) -> int:
         if memory is not None:
             _give(session, judge, stored, memory)
     return -1 if memory is None else memory.sequence
+
+
+def _check_whole_behind(database: Database, stored: StoredAlert, after: int) -> None:
+    """Raises ``ConflictError`` where the attempt was thinned beyond a sequence meanwhile."""
+    with database.read() as session:
+        memory = memory_behind(session, stored.attempt_id)
+    if memory is not None and memory.sequence != after:
+        raise ConflictError(
+            f"the attempt of alert {stored.id} was thinned while its evidence was made: ask again"
+        )
 
 
 def _give(session: Session, judge: Judge, stored: StoredAlert, memory: SavedState) -> None:

@@ -162,6 +162,8 @@ def _replay(
         returned = (returned - {alert.fingerprint for alert in verdict.alerts}) | {
             *verdict.returned
         }
+    # Again: what was read last may have been thinned while the first was judged.
+    _check_whole(database, attempt_id, first_step, last_step)
     return Replayed(
         attempt_id=attempt_id,
         alerts=tuple(alerts.values()),
