@@ -64,6 +64,11 @@ class Delivery(Protocol):
         """Says that somebody waits for the server's answers; whether there will be any."""
         ...
 
+    @property
+    def at_work(self) -> bool:
+        """Whether the caller runs on the thread that delivers."""
+        ...
+
 
 def open_delivery(
     config: DeliveryConfig,
@@ -136,6 +141,11 @@ class NoDelivery:
         """Nobody answers."""
         return False
 
+    @property
+    def at_work(self) -> bool:
+        """There is no thread."""
+        return False
+
 
 class OutboxDelivery:
     """Puts requests into an outbox and, online, has a sender empty it.
@@ -204,6 +214,11 @@ class OutboxDelivery:
             return False
         self._sender.listen()
         return True
+
+    @property
+    def at_work(self) -> bool:
+        """See ``Delivery.at_work``."""
+        return self._sender is not None and self._sender.at_work
 
     def _foreign(self) -> bool:
         return os.getpid() != self._process

@@ -93,6 +93,11 @@ class Sender:
         """Starts the thread; once."""
         self._thread.start()
 
+    @property
+    def at_work(self) -> bool:
+        """Whether the caller runs on the sender's thread."""
+        return threading.current_thread() is self._thread
+
     def listen(self) -> None:
         """Says that somebody waits for what the server finds: heartbeats then ask for it."""
         self._beats.listening = True

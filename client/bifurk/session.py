@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from threading import Thread
 from typing import Final
 
 from torch.optim import Optimizer
@@ -38,6 +39,8 @@ from bifurk.transport import Request, Transport
 
 EXIT_SECONDS: Final = 5.0
 """How long the interpreter's exit may wait for the network; the rest stays on disk."""
+
+END_THREAD_NAME: Final = "bifurk-end"
 
 FORKED: Final = "the process it belongs to has forked, and this is the child"
 
@@ -264,6 +267,8 @@ class Session(Monitor):
 
     def _flush(self, deadline_seconds: float) -> bool:
         seconds = bounded(deadline_seconds)
+        if self._on_own_thread():
+            return False
         deadline = time.monotonic() + seconds
         encoded = self._encoder.drain(seconds)
         delivered = self._delivery.flush(left(deadline))
@@ -277,14 +282,30 @@ class Session(Monitor):
     def _end_orphan(self) -> None:
         """On the encoder's thread, once the optimizer no longer exists."""
         self._calls.run(self._telling.read_last_scalars)
-        self._calls.run(self._close, EXIT_SECONDS)
+        self._calls.run(self._end, EXIT_SECONDS)
 
     def _close(self, deadline_seconds: float, error: BaseException | None = None) -> None:
-        """Ends the watch, as failed where an error says so."""
-        if self._ours():
-            self._ending.run(bounded(deadline_seconds), error)
-            if self._ending.over:
-                self._process_end.remove()
+        """Ends the watch, as failed where an error says so.
+
+        Called on a thread of ours, as the user's finalisers may be, it is done on another: this one
+        has its share to do before the end.
+        """
+        seconds = bounded(deadline_seconds)
+        if not self._ours():
+            return
+        if self._on_own_thread():
+            given = (self._end, seconds, error)
+            Thread(target=self._calls.run, args=given, name=END_THREAD_NAME, daemon=True).start()
+        else:
+            self._end(seconds, error)
+
+    def _end(self, seconds: float, error: BaseException | None = None) -> None:
+        self._ending.run(seconds, error)
+        if self._ending.over:
+            self._process_end.remove()
+
+    def _on_own_thread(self) -> bool:
+        return self._encoder.at_work or self._delivery.at_work
 
     def _stop_watching(self) -> None:
         self._hooks.remove()
