@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Any
@@ -13,6 +13,8 @@ from sqlalchemy import select
 
 from bifurk.exact import Exact
 from bifurk.wire import Part
+from bifurk_service.pipeline import judging
+from bifurk_service.stats.layers.profile import ProfileTensor
 from bifurk_service.store.models import (
     TENSOR_STATS,
     Snapshot,
@@ -25,6 +27,9 @@ from tests.pipeline.house import House
 
 LATER = "blocks.7.mlp.up.weight"
 """A tensor of the second rank."""
+MATRIX = "blocks.0.mlp.up.weight"
+MOST_EXACT = 16_384
+"""Values of a tensor that always travels with all of them."""
 BROKEN_AT = 3
 """Sequence that is seen to be broken."""
 
@@ -98,6 +103,36 @@ def test_an_alert_keeps_full_values_whose_successor_was_measured_before_it_was_j
         ).all()
         assert len(session.scalars(select(StoredDirective)).all()) == 1
     assert {BROKEN_AT, BROKEN_AT + 1} <= {*kept}
+
+
+def test_profiles_are_of_what_the_attempt_began_with_also_where_that_came_late(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[float] = []
+
+    def spied(now: Sequence[ProfileTensor], *, first: Sequence[ProfileTensor]) -> Any:
+        begun.extend(one.singular_values[0] for one in first if one.singular_values is not None)
+        return []
+
+    monkeypatch.setattr(judging, "profile_statistics", spied)
+    for sequence in (0, 2):
+        house.receive(grown(sequence))
+    house.pipeline.advance()
+    house.clock.advance(61.0)
+    house.run_until("judged")
+    house.receive(grown(1))
+    house.run_until("judged", "late")
+    house.receive(grown(3))
+    house.run_until("judged", "late")
+    assert [round(one / begun[-1]) for one in begun[-2:]] == [2, 1]
+
+
+def grown(sequence: int) -> Part:
+    """A part with one matrix, as large as the sequence says; of the first there is no spectrum."""
+    part = make_part(sequence)
+    [matrix] = [values for values in weights_at(0).values() if values.size > MOST_EXACT]
+    tensor = make_tensor(MATRIX, matrix * np.float32(max(sequence, 1)), full=sequence > 0)
+    return Part(manifest=part.manifest, tensors=(tensor,))
 
 
 def part_of(sequence: int, *, broken: bool) -> Part:

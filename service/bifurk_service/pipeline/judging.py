@@ -116,6 +116,10 @@ class AttemptJudge:
             self._is_saved(sequence)
         return len(verdict.alerts)
 
+    def meet_late(self) -> None:
+        """Says that a snapshot came late: what the attempt began with may be another now."""
+        self._first = None
+
     def put_away(self) -> None:
         """Saves the memory, so that taking it up again replays nothing.
 

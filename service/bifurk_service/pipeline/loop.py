@@ -253,6 +253,8 @@ class Pipeline:
         for snapshot in late:
             if snapshot.state == MEASURED:
                 pass_over(self._database, snapshot.id, lease)
+                if (judge := self._judges.get(lease.attempt_id)) is not None:
+                    judge.meet_late()
                 self._observe("late", 0.0)
 
     def _judge(self, lease: Lease, ready: list[Snapshot]) -> None:
