@@ -7,7 +7,8 @@ import html
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -324,15 +325,28 @@ def test_an_alert_about_a_baseline_cannot_be_run_again(pairs: Pairs, left: int) 
 def test_the_band_of_an_alert_is_drawn_without_good_runs_that_are_gone(
     reader: Browser, pairs: Pairs, left: int
 ) -> None:
+    with resting_on(pairs, left, {GOOD[0]: 10**9}):
+        assert "3 good runs" in drawn(reader.json(f"/alerts/{left}/figures/evidence"))
+        assert f"&b={pairs.ids[GOOD[1]]}&" in html.unescape(reader.get(f"/alerts/{left}").text)
+    with resting_on(pairs, left, dict.fromkeys(GOOD, 10**9)):
+        assert "good runs" not in drawn(reader.json(f"/alerts/{left}/figures/evidence"))
+
+
+@contextmanager
+def resting_on(pairs: Pairs, alert: int, others: dict[str, int]) -> Iterator[None]:
+    """The alert's evidence names these runs instead, for as long as this is open."""
     database = Database(f"sqlite:///{pairs.server.data_dir / 'bifurk.db'}")
-    with database.write() as session:
-        alert = session.get_one(StoredAlert, left)
-        good = dict(alert.evidence["good"])
-        alert.evidence = {**alert.evidence, "good": {**good, GOOD[0]: 10**9}}
-    assert "3 good runs" in drawn(reader.json(f"/alerts/{left}/figures/evidence"))
-    assert f"&b={pairs.ids[GOOD[1]]}&" in html.unescape(reader.get(f"/alerts/{left}").text)
-    with database.write() as session:
-        alert = session.get_one(StoredAlert, left)
-        alert.evidence = {**alert.evidence, "good": dict.fromkeys(good, 10**9)}
-    assert "good runs" not in drawn(reader.json(f"/alerts/{left}/figures/evidence"))
-    database.close()
+
+    def change(evidence: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+        with database.write() as session:
+            stored = session.get_one(StoredAlert, alert)
+            before = dict(stored.evidence)
+            stored.evidence = evidence(before)
+        return before
+
+    before = change(lambda told: {**told, "good": {**told["good"], **others}})
+    try:
+        yield
+    finally:
+        change(lambda _told: before)
+        database.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
@@ -127,8 +128,18 @@ def test_a_wrong_filter_is_refused_in_words(admin: Browser, query: str) -> None:
     assert query.partition("=")[0] in answer.text
 
 
-def test_long_lists_and_histories_come_page_by_page(served: Served, admin: Browser) -> None:
+@pytest.fixture
+def told_often(served: Served) -> Iterator[tuple[int, int]]:
+    """A run with more alerts than a page, and its last one; gone again at the end."""
     run, last = filled_with_alerts(served, ALERTS_A_PAGE + 5)
+    yield run, last
+    served.admin.request("DELETE", f"/api/v1/runs/{run}")
+
+
+def test_long_lists_and_histories_come_page_by_page(
+    admin: Browser, told_often: tuple[int, int]
+) -> None:
+    run, last = told_often
     first = text_of(admin, f"/alerts?run={run}&severity=info")
     assert len(alerts_in(first)) == ALERTS_A_PAGE
     [older] = re.findall(r'href="(/alerts\?[^"]*before=\d+[^"]*)"', first)
