@@ -85,8 +85,14 @@ class Encoder:
         self._thread.start()
 
     def submit(self, taken: Taken) -> None:
-        """Queues a snapshot; returns at once."""
-        self._queue.put(taken)
+        """Queues a snapshot; returns at once. Behind the end it is lost."""
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self._queue.put(taken)
+        if closed:
+            self._lose(taken, "unencoded_at_close")
+            taken.snapshot.release()
 
     def call(self, job: Callable[[], None]) -> None:
         """Queues something else to be done on the thread, in order; it must not raise."""

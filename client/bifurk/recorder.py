@@ -61,6 +61,7 @@ class Recorder:
         self._last_due_step: int | None = None
         self._last_grid_step: int | None = None
         self._next_sequence = 0
+        self._decided = 0
         self._grid_snapshots = 0
         self.overhead = Overhead(background_seconds=background_seconds)
         self.scalars = ScalarLog()
@@ -75,8 +76,11 @@ class Recorder:
 
     @property
     def last_sequence(self) -> int | None:
-        """Number of the last snapshot that was due, taken or not; None before the first."""
-        return self._next_sequence - 1 if self._next_sequence else None
+        """Number of the last snapshot that was due, taken or not; None before the first.
+
+        Not of one that is being taken: the end may be told meanwhile, on another thread.
+        """
+        return self._decided - 1 if self._decided else None
 
     @property
     def next_number(self) -> int:
@@ -192,15 +196,10 @@ class Recorder:
             off_grid = not self._cadence.due(self.step)
             if not off_grid:
                 self._keep_budget()
-            snapshot = self._read_weights(off_grid=off_grid)
-            if snapshot is None:
-                return None
             try:
-                return self._taken(snapshot, off_grid=off_grid)
-            except BaseException:
-                snapshot.release()
-                self._ledger.drop("capture_failed", self.last_sequence)
-                raise
+                return self._take(off_grid=off_grid)
+            finally:
+                self._decided = self._next_sequence
 
     def send_sketches_only(self) -> None:
         """No full values from now on: the server takes no part of that size."""
@@ -245,6 +244,17 @@ class Recorder:
             elapsed_seconds=self.overhead.elapsed_seconds,
             cost_seconds=self.overhead.cost_seconds,
         )
+
+    def _take(self, *, off_grid: bool) -> Taken | None:
+        snapshot = self._read_weights(off_grid=off_grid)
+        if snapshot is None:
+            return None
+        try:
+            return self._taken(snapshot, off_grid=off_grid)
+        except BaseException:
+            snapshot.release()
+            self._ledger.drop("capture_failed", self._next_sequence - 1)
+            raise
 
     def _read_weights(self, *, off_grid: bool) -> Snapshot | None:
         sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1

@@ -14,6 +14,7 @@ import pytest
 
 import bifurk
 from bifurk import deadlines
+from bifurk.capture import Capture
 from bifurk.encoder import Encoder
 from bifurk.recorder import Recorder
 from bifurk.reports import Reports
@@ -330,3 +331,28 @@ def test_who_the_end_waits_for_does_not_wait_for_it() -> None:
     monitor.close(PATIENCE_SECONDS)
     assert within == [False] * 3
     assert time.monotonic() - began < PATIENCE_SECONDS / 2
+
+
+def test_a_snapshot_that_is_being_taken_at_the_end_is_none_of_the_attempts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transport = InMemoryTransport()
+    model, optimizer = new_training()
+    monitor = bifurk.watch(model, optimizer, run="r", every=4, transport=transport)
+    assert isinstance(monitor, Session)
+    train(model, optimizer, steps=1)
+    take = Capture.take
+
+    def take_while_another_closes(self: Capture, **wanted: Any) -> Any:
+        snapshot = take(self, **wanted)
+        closing = threading.Thread(target=monitor.close)
+        closing.start()
+        closing.join(PATIENCE_SECONDS)
+        return snapshot
+
+    monkeypatch.setattr(Capture, "take", take_while_another_closes)
+    train(model, optimizer, steps=1)
+    end = transport.states()[-1]
+    assert (end["state"], end["last_sequence"]) == ("finished", 1)
+    assert [part.manifest.step for part in transport.parts()] == [0, 1]
+    assert monitor._ledger.report().dropped == {"unencoded_at_close": 1}
