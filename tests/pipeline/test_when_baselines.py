@@ -111,6 +111,18 @@ def test_a_good_run_whose_values_end_before_the_run_is_looked_at_again(runs: Run
     assert not is_due(replace(last, firm={}), run, [further], now=NOW)
 
 
+def test_nothing_waits_for_the_hour_that_a_clock_was_set_back_by(runs: Runs) -> None:
+    with runs.database.read() as session:
+        run, good, *_ = judged_runs(session, PROJECT)
+    last = Looked(run=run, good={good.run_id: good}, firm={})
+    further = replace(run, cursor=run.cursor + 1)
+    assert not is_due(last, further, [good], now=run.judged_at)
+    assert is_due(last, further, [good], now=run.judged_at - 3_600.0)
+    failed = replace(last, failed_at=NOW)
+    assert not is_due(failed, run, [good], now=NOW)
+    assert is_due(failed, run, [good], now=NOW - 3_600.0)
+
+
 @pytest.mark.parametrize(
     ("name", "step", "groups"), [("bad", WHOLE - STEP, 1), (GOOD[0], 590, len(GROUPS) + 1)]
 )

@@ -40,7 +40,7 @@ def is_due(last: Looked, run: JudgedRun, good: Sequence[JudgedRun], *, now: floa
     """
     if last.run.attempt_id != run.attempt_id or last.good.keys() != {one.run_id for one in good}:
         return True
-    if last.failed_at is not None and now - last.failed_at >= AGAIN_SECONDS:
+    if last.failed_at is not None and not _is_within(AGAIN_SECONDS, last.failed_at, now):
         return True
     if _new(last.run, run) >= _least_new(run, now):
         return True
@@ -53,8 +53,13 @@ def _new(then: JudgedRun, run: JudgedRun) -> int:
 
 def _least_new(run: JudgedRun, now: float) -> int:
     """How many of a run's snapshots must be new: five, while more are likely to come."""
-    goes_on = run.is_running and now - run.judged_at < QUIET_SECONDS
+    goes_on = run.is_running and _is_within(QUIET_SECONDS, run.judged_at, now)
     return HOLD if goes_on else 1
+
+
+def _is_within(seconds: float, since: float, now: float) -> bool:
+    """Whether so much has not passed yet; where the clock was set back, it counts as passed."""
+    return 0.0 <= now - since < seconds
 
 
 def _has_gone_on(last: Looked, good: JudgedRun, now: float) -> bool:
