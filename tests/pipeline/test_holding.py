@@ -30,6 +30,7 @@ from tests.pipeline.baselined import (
     baseline,
     leave,
 )
+from tests.server import wait_for
 
 
 def test_a_good_run_that_is_deleted_is_missed_once_and_the_others_still_tell(
@@ -259,9 +260,12 @@ def test_the_housekeeper_holds_runs_against_the_file_in_force(runs: Runs, tmp_pa
         f"- {{name: steady, project: gpt, run: 'b*', good: [{good}], statistics: [std]}}\n"
     )
     assert policy.refresh()
-    for _ in range(20):
+
+    def told() -> list[str]:
         keeper.run(NOW)
-    assert [one.kind for one in runs.alerts()] == [KIND]
+        return [one.kind for one in runs.alerts()]
+
+    assert wait_for(told, "the alert, a little work at a time") == [KIND]
 
 
 def delete(database: Database, *names: str) -> None:
