@@ -96,6 +96,7 @@ class Monitor(ABC):
         What has not arrived by then stays on disk and is sent by the next run. An end that
         another thread has begun is waited for, also that of a watch whose optimizer is gone;
         one that was interrupted is finished by the next close, or at the interpreter's exit.
+        A finaliser may call this on any thread, a signal's handler wherever it finds the loop.
         """
 
     def __reduce__(self) -> tuple[type[InertMonitor], tuple[str]]:
