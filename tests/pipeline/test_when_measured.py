@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +15,10 @@ from sqlalchemy import select
 
 from bifurk.exact import Exact
 from bifurk.wire import Part
+from bifurk_service.errors import StorageError
 from bifurk_service.pipeline import judging
 from bifurk_service.stats.layers.profile import ProfileTensor
+from bifurk_service.store.engine import Database, Session
 from bifurk_service.store.models import (
     TENSOR_STATS,
     Snapshot,
@@ -103,6 +107,39 @@ def test_an_alert_keeps_full_values_whose_successor_was_measured_before_it_was_j
         ).all()
         assert len(session.scalars(select(StoredDirective)).all()) == 1
     assert {BROKEN_AT, BROKEN_AT + 1} <= {*kept}
+
+
+def test_what_was_kept_before_the_database_was_away_is_judged_in_the_next_round(
+    house: House, workers: WhenTold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run in ("kept", "not-kept", "another", "one-more"):
+        house.receive(make_part(0, run=run))
+    house.pipeline.advance()
+    workers.finish()
+    with monkeypatch.context() as broken:
+        broken.setattr(house.database, "write", gone_after(house.database, transactions=2))
+        with pytest.raises(StorageError):
+            house.pipeline.advance()
+    assert house.states() == ["measured", "received", "received", "received"]
+    house.pipeline.advance()
+    assert house.states() == ["judged", "judged", "received", "received"]
+
+
+def gone_after(
+    database: Database, *, transactions: int
+) -> Callable[..., AbstractContextManager[Session]]:
+    """A database that is away after so many, which the first snapshot takes."""
+    write = database.write
+    begun = itertools.count()
+
+    @contextmanager
+    def while_there(*, in_line: bool = True) -> Iterator[Session]:
+        if next(begun) >= transactions:
+            raise StorageError("gone")
+        with write(in_line=in_line) as session:
+            yield session
+
+    return while_there
 
 
 def test_profiles_are_of_what_the_attempt_began_with_also_where_that_came_late(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -147,24 +147,19 @@ class Dispatch:
         """How many may be: one that is measured a worker, and the next."""
         return 2 * self._workers.count
 
-    def collect(self) -> set[int]:
-        """Keeps what workers have returned.
-
-        Returns:
-            The attempts of which something has come back.
+    def collect(self) -> Iterator[int]:
+        """Keeps what workers have returned; gives the attempt of each when it is kept.
 
         Raises:
             StorageError: it cannot be kept now; it is kept the next time.
         """
-        returned = set()
         for snapshot_id, running in list(self._running.items()):
             if not running.future.done():
                 continue
             del self._running[snapshot_id]
             with bound(**running.about):
                 self._collect(snapshot_id, running)
-            returned.add(running.lease.attempt_id)
-        return returned
+            yield running.lease.attempt_id
 
     def _collect(self, snapshot_id: int, running: _Running) -> None:
         try:

@@ -175,8 +175,10 @@ class Pipeline:
         """
         mine = self._leases.look()
         self._judges = {a: judge for a, judge in self._judges.items() if a in self._leases.held}
-        returned = self._dispatch.collect()
-        self._turns.note_news(returned)
+        measured = False
+        for attempt_id in self._dispatch.collect():
+            self._turns.note_news([attempt_id])
+            measured = True
         self._deadlines.keep(mine)
         for attempt_id in self._turns.of_round(mine, room=lambda: self._dispatch.has_room):
             if self._stopping.is_set():
@@ -189,7 +191,7 @@ class Pipeline:
         # After judging: an alert may want the full values of the snapshot before to stay.
         self._stale_blobs.delete_if_due(
             self._leases,
-            measured=bool(returned),
+            measured=measured,
             of_nobody=self._presence.leads(),
             read_now=self._dispatch.read_now,
         )
