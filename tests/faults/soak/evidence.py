@@ -84,12 +84,20 @@ def evidence(database: Database) -> Evidence:
 
 
 def blobs_astray(database: Database, folder: Path) -> tuple[set[str], set[str]]:
-    """Blobs that no part refers to, and blobs that a part refers to and that are not there."""
+    """Blobs that no part refers to, and blobs that a part refers to and that are not there.
+
+    What is forgotten or deleted while they are looked for is neither.
+    """
+    before = _known_blobs(database)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    after = _known_blobs(database)
+    return there - before - after, (before & after) - there
+
+
+def _known_blobs(database: Database) -> set[str]:
     with database.read() as session:
         rows = session.execute(select(StoredPart.blob_key, StoredPart.stale_key))
-        known = {key for row in rows for key in row if key is not None}
-    return there - known, known - there
+        return {key for row in rows for key in row if key is not None}
 
 
 def _parts(session: Session) -> Rows:
