@@ -445,7 +445,7 @@ def test_a_compiled_step_counts_and_an_early_stop_is_an_end(tmp_path: Path) -> N
 def test_two_processes_post_once(tmp_path: Path) -> None:
     def rank(number: int) -> None:
         os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": "2"}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
         callback = BifurkCallback(offline_dir=tmp_path / "bifurk", **EVERY)
         trainer = new_trainer(tmp_path / "out", callback, ddp_backend="gloo")
         trainer.train()
