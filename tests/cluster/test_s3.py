@@ -18,8 +18,9 @@ from tests.server import DEADLINE_SECONDS, Server
 
 
 @pytest.fixture
-def blobs(bucket: Bucket) -> BlobStore:
-    return open_blobs(bucket.url)
+def blobs(bucket: Bucket, request: pytest.FixtureRequest) -> BlobStore:
+    """Of the test's own: what others leave in the bucket lies elsewhere."""
+    return open_blobs(f"{bucket.url}-{request.node.name}")
 
 
 def test_a_blob_comes_back_is_listed_and_goes(blobs: BlobStore) -> None:
@@ -34,13 +35,11 @@ def test_a_blob_comes_back_is_listed_and_goes(blobs: BlobStore) -> None:
         blobs.get("p/run/1.part")
 
 
-def test_what_another_process_has_written_is_listed_and_read(
-    blobs: BlobStore, bucket: Bucket
-) -> None:
+def test_what_another_process_has_written_is_listed_and_read(blobs: BlobStore) -> None:
     assert [*blobs.older_than(-60.0)] == []
     script = (
         "from bifurk_service.store.blobs import open_blobs;"
-        f"open_blobs({bucket.url!r}).put('other/1.part', b'theirs')"
+        f"open_blobs({blobs.url!r}).put('other/1.part', b'theirs')"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=DEADLINE_SECONDS)
     assert [*blobs.older_than(-60.0)] == ["other/1.part"]
