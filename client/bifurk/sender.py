@@ -188,26 +188,22 @@ class Sender:
         if self._closing_at < math.inf:
             return
         try:
-            request = self._heartbeat()
-            response = self._exchange(request)
+            self._say(self._heartbeat())
         except TransportError as error:
             logger.debug("a heartbeat did not get through: %s", error)
-            return
         except Exception:  # noqa: BLE001 - its supplier is foreign, and the parts must go on
             self._said.log("heartbeat", logging.ERROR, "no heartbeat could be made", trace=True)
-            return
-        self._tell(request, response)
-        self._said.final(response)
 
     def _say_last_words(self) -> None:
-        if self._last_words is None:
-            return
         try:
-            response = self._exchange(self._last_words)
+            if self._last_words is not None:
+                self._say(self._last_words)
         except Exception as error:  # noqa: BLE001 - as for a heartbeat
             logger.warning("the end of the attempt could not be told: %s", error)
-            return
-        self._tell(self._last_words, response)
+
+    def _say(self, request: Request) -> None:
+        response = self._exchange(request)
+        self._tell(request, response)
         self._said.final(response)
 
     def _deliver(self) -> None:
