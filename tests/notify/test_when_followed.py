@@ -28,6 +28,21 @@ def test_a_file_that_could_not_be_read_when_it_changed_is_taken_up_when_it_can(
     assert [rule.name for rule in followed.current.rules] == ["second"]
 
 
+def test_a_file_that_is_empty_while_it_is_written_is_not_taken_for_one_without_channels(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "alerts.yaml"
+    file.write_text("rules: [{name: first, action: silence}]")
+    followed = FollowedPolicy(file)
+    with file.open("w") as writing:
+        assert not followed.refresh()
+        writing.write("rules: [{name: second, action: silence}]")
+    assert not followed.refresh()
+    assert [rule.name for rule in followed.current.rules] == ["first"]
+    assert followed.refresh()
+    assert [rule.name for rule in followed.current.rules] == ["second"]
+
+
 def test_the_same_fault_is_said_again_when_it_was_mended_meanwhile(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -37,6 +52,7 @@ def test_the_same_fault_is_said_again_when_it_was_mended_meanwhile(
     with caplog.at_level(logging.ERROR, logger="bifurk.service"):
         for _ in range(2):
             file.rename(aside)
+            assert not followed.refresh()
             assert not followed.refresh()
             aside.rename(file)
             assert not followed.refresh()

@@ -158,3 +158,19 @@ def test_a_long_reading_is_taken_again_after_a_hundred_times_as_long() -> None:
     assert reading.read(read) == 1
     now += 1.0
     assert reading.read(read) == 2
+
+
+def test_a_reading_that_was_held_up_is_good_for_an_hour() -> None:
+    now = 0.0
+    reading: Unhurried[float] = Unhurried(monotonic=lambda: now)
+
+    def read() -> float:
+        nonlocal now
+        now += 600.0
+        return now
+
+    assert reading.read(read) == 600.0
+    now += 3_599.0
+    assert reading.read(read) == 600.0
+    now += 1.0
+    assert reading.read(read) == 4_800.0

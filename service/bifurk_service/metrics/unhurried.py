@@ -11,10 +11,12 @@ Read = TypeVar("Read")
 
 SHARE: Final = 0.01
 """Of the time that such a reading may take, however often is asked."""
+LONGEST_SECONDS: Final = 3_600.0
+"""No reading is good for longer: it may have been held up, by a machine that slept, say."""
 
 
 class Unhurried(Generic[Read]):
-    """Remembers the last reading for a hundred times as long as it took.
+    """Remembers the last reading for a hundred times as long as it took, an hour at the most.
 
     Args:
         monotonic: a clock (seconds).
@@ -35,5 +37,5 @@ class Unhurried(Generic[Read]):
         found = reading()
         ended = self._monotonic()
         with self._lock:
-            self._last = (found, ended + (ended - started) / SHARE)
+            self._last = (found, ended + min((ended - started) / SHARE, LONGEST_SECONDS))
         return found

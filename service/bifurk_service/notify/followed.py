@@ -25,7 +25,7 @@ class FollowedPolicy:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._stamp = _stamp(path)
+        self._stamp = self._seen = _stamp(path)
         self._told: str | None = None
         self.current = Policy.load(path)
 
@@ -45,19 +45,22 @@ class FollowedPolicy:
     def refresh(self) -> bool:
         """Takes the file up where it has changed; says whether the policy is another now.
 
-        A file that is wrong, or cannot be read now, is logged once and tried again the next time;
-        what was in force stays so.
+        Not before it has been the same at two looks: half a file that somebody is writing, or none
+        of it yet, may be right too. A file that is wrong, or cannot be read now, is logged once and
+        tried again the next time; what was in force stays so.
         """
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
+        before, self._seen = self._seen, _stamp(self._path)
+        if self._seen == self._stamp:
             self._told = None
+            return False
+        if self._seen != before:
             return False
         try:
             self.current = Policy.load(self._path)
         except SetupError as error:
             self._tell(error.detail)
             return False
-        self._stamp, self._told = stamp, None
+        self._stamp, self._told = self._seen, None
         log.info("the alerts file has been taken up again")
         return True
 

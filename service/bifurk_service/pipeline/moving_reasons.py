@@ -19,10 +19,12 @@ def move_reasons(
     most_seconds: float = MOST_SECONDS,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Moves some rows' reasons where any are left, in small transactions."""
+    """Moves some rows' reasons where any are left, in small transactions, at least one."""
     until = monotonic() + most_seconds
     with database.read() as session:
         left = any_to_move(session)
-    while left and monotonic() < until:
+    while left:
         with database.write() as session:
             left = move_some(session)
+        if monotonic() >= until:
+            return
