@@ -7,10 +7,7 @@ sent over one connection, and timed from the request to the moment REST says jud
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -21,6 +18,7 @@ import torch
 import urllib3
 from claims import Claim, options, report
 from models import gpt_162m, parameter_count
+from served import Served, served
 
 from bifurk.exact import Exact
 from bifurk.sketch import SMALL_TENSOR_ELEMENTS, sample_positions
@@ -38,38 +36,22 @@ def main() -> int:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = gpt_162m()
-    with tempfile.TemporaryDirectory() as folder:
-        server = ServerProcess(Path(folder))
-        try:
-            large = large_model(server, model)
-            small = many_parts(server, asked.rounds or SMALL_PARTS)
-        finally:
-            server.stop()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder) / "data", BIFURK_MEASURE_WORKERS="1") as process,
+    ):
+        server = Connection(process)
+        large = large_model(server, model)
+        small = many_parts(server, asked.rounds or SMALL_PARTS)
     return report([*large, *small], as_json=asked.json)
 
 
-class ServerProcess:
-    """`bifurk serve` on a free port, and one kept-alive connection to it."""
+class Connection:
+    """One kept-alive connection to a server."""
 
-    def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "from bifurk_service.cli import main; main()",
-                "serve",
-                "--port",
-                "0",
-                "--data-dir",
-                str(folder / "data"),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "BIFURK_MEASURE_WORKERS": "1"},
-        )
-        assert self.process.stderr is not None
-        line = next(line for line in self.process.stderr if "listens on" in line)
-        self.url = line.split()[-1]
+    def __init__(self, server: Served) -> None:
+        self.url = server.url
+        self._pid = server.pid
         self._http = urllib3.PoolManager(retries=urllib3.Retry(5, backoff_factor=0.2))
 
     def put(self, part: Part, body: bytes) -> float:
@@ -103,17 +85,12 @@ class ServerProcess:
 
     def resident_mib(self) -> float:
         """Resident memory of the server and its worker."""
-        processes = [psutil.Process(self.process.pid)]
+        processes = [psutil.Process(self._pid)]
         processes += processes[0].children(recursive=True)
         return sum(p.memory_info().rss for p in processes) / 2**20
 
-    def stop(self) -> None:
-        """Ends the server."""
-        self.process.terminate()
-        self.process.wait(30)
 
-
-def large_model(server: ServerProcess, model: torch.nn.Module) -> list[Claim]:
+def large_model(server: Connection, model: torch.nn.Module) -> list[Claim]:
     """Bytes and seconds of a 162-million-parameter model without full values."""
     encode_seconds, acknowledge, judged, sizes = [], [], [], []
     counts_only = 0
@@ -145,7 +122,7 @@ def large_model(server: ServerProcess, model: torch.nn.Module) -> list[Claim]:
     ]
 
 
-def many_parts(server: ServerProcess, count: int) -> list[Claim]:
+def many_parts(server: Connection, count: int) -> list[Claim]:
     """Throughput of small parts, and whether memory stays flat over them."""
     torch.manual_seed(1)
     model = torch.nn.Sequential(*(torch.nn.Linear(64, 64) for _ in range(10)))

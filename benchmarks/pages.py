@@ -9,22 +9,17 @@ the command line and scripts do.
 from __future__ import annotations
 
 import math
-import os
-import re
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import urllib3
 from claims import Claim, options, report
 from playwright.sync_api import Page, sync_playwright
+from served import served
 from sqlalchemy import insert
 
 from bifurk_service.pipeline.condensing import condense_due
@@ -69,13 +64,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
         run_id, condensing = fill(data_dir)
-        with serving(data_dir) as url:
-            rest = rest_seconds(url, run_id)
+        with served(data_dir) as server:
+            rest = rest_seconds(server.url, run_id)
         first, switched = [], []
         for _ in range(rounds):
             # A server of its own each round: what it keeps in memory must not flatter it.
-            with serving(data_dir) as url:
-                one, others = page_seconds(url, run_id)
+            with served(data_dir) as server:
+                one, others = page_seconds(server.url, run_id)
             first.append(one)
             switched += others
     return report(claims(first, switched, rest, condensing), as_json=asked.json)
@@ -178,35 +173,6 @@ def _losses(
         }
         for step, value in zip(steps, values.tolist(), strict=True)
     ]
-
-
-@contextmanager
-def serving(data_dir: Path) -> Iterator[str]:
-    """A server in a process of its own; its address."""
-    command = [sys.executable, "-c", "from bifurk_service.cli import main; main()", "serve"]
-    log = data_dir.parent / "server.log"
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            [*command, "--port", "0", "--data-dir", str(data_dir)],
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        ) as process,
-    ):
-        try:
-            yield _address(log)
-        finally:
-            process.terminate()
-
-
-def _address(log: Path) -> str:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if found := re.search(r"listens on (\S+)", log.read_text()):
-            return found[1]
-        time.sleep(0.05)
-    raise RuntimeError(f"the server did not start: {log.read_text()}")
 
 
 def page_seconds(url: str, run_id: int) -> tuple[float, list[float]]:
