@@ -27,6 +27,8 @@ from bifurk_service.store.runs import set_attempt_state
 from tests.database import fresh_database
 from tests.server import DEADLINE_SECONDS
 
+PART_TIMEOUT_SECONDS = 60.0
+
 
 class AtOnce(Executor):
     """Runs a job where it is handed out."""
@@ -35,6 +37,32 @@ class AtOnce(Executor):
         future: Future[Any] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
+
+
+class Held(Executor):
+    """Runs a job when told to."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Callable[[], None]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def do() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except OSError as error:
+                future.set_exception(error)
+
+        self.jobs.append(do)
+        return future
+
+    def finish(self, *, but: int = 0) -> int:
+        """Does all that was handed out but the first ones; how many jobs that were."""
+        jobs, self.jobs = self.jobs[but:], self.jobs[:but]
+        for job in jobs:
+            job()
+        return len(jobs)
 
 
 class House:
@@ -69,7 +97,7 @@ class House:
             self.blobs,
             self.new_workers(),
             self.presence,
-            part_timeout_seconds=60.0,
+            part_timeout_seconds=PART_TIMEOUT_SECONDS,
             spectra=self.spectra,
             chores=lambda: self.chores_done.append(self.clock.now()),
             observe=lambda _outcome, _seconds: None,
@@ -93,6 +121,11 @@ class House:
             body, address, encoding="zstd", content_digest=content_digest(body)
         )
         return received.created
+
+    def wait_in_vain(self) -> None:
+        """A round, and then so long that what is missing is not waited for any more."""
+        self.pipeline.advance()
+        self.clock.advance(PART_TIMEOUT_SECONDS + 1.0)
 
     def finish(self) -> None:
         """The attempt says that it has ended."""

@@ -412,8 +412,7 @@ def test_a_snapshot_that_comes_late_moves_the_beginning_of_its_attempt(stage: St
     stage.at(0)
     stage.at(10, alert(step=10))
     stage.receive(30, attempt="second", starts_at=10)
-    stage.house.pipeline.advance()
-    stage.house.clock.advance(61.0)
+    stage.house.wait_in_vain()
     stage.house.run_until("judged")
     assert not stage.alert().superseded
     stage.receive(10, attempt="second", starts_at=10)

@@ -38,8 +38,7 @@ from tests.server import DEADLINE_SECONDS
 def test_a_part_that_comes_while_its_snapshot_is_measured_stops_nothing(house: House) -> None:
     two = make_part(0, expected_parts=2)
     house.receive(two)
-    house.pipeline.advance()
-    house.clock.advance(61.0)
+    house.wait_in_vain()
     house.pipeline.advance()
     house.receive(make_part(0, run="other"))
     late = replace(two.manifest, rank=1)
@@ -56,8 +55,7 @@ def test_parts_that_contradict_each_other_are_refused(house: House) -> None:
 def test_a_part_behind_its_measured_snapshot_is_refused_and_not_counted(house: House) -> None:
     two = make_part(0, expected_parts=2)
     house.receive(two)
-    house.pipeline.advance()
-    house.clock.advance(61.0)
+    house.wait_in_vain()
     house.run_until("judged")
     with pytest.raises(ConflictError, match="came too late"):
         house.receive(Part(manifest=replace(two.manifest, rank=1), tensors=()))
@@ -204,8 +202,7 @@ def test_a_part_that_always_kills_its_worker_is_given_up(house: House) -> None:
 def test_a_first_snapshot_that_comes_late_moves_no_base(house: House) -> None:
     for sequence in (1, 2):
         house.receive(make_part(sequence))
-    house.pipeline.advance()
-    house.clock.advance(61.0)
+    house.wait_in_vain()
     house.run_until("judged")
     house.receive(make_part(0))
     house.receive(make_part(3))

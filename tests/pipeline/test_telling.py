@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,17 @@ import pytest
 from bifurk_service.errors import StorageError
 from bifurk_service.notify.addresses import Destinations
 from bifurk_service.notify.channels import Channel
-from bifurk_service.notify.followed import FollowedPolicy
 from bifurk_service.notify.messages import send
 from bifurk_service.notify.notice import Notice
 from bifurk_service.notify.sending import Outcome, Sender
 from bifurk_service.pipeline import notifying as notifying_module
 from bifurk_service.pipeline import telling
-from bifurk_service.pipeline.notifying import Notifier
 from bifurk_service.pipeline.telling import GIVE_UP_SECONDS, Teller
 from bifurk_service.store.deliveries import mark_failed
 from bifurk_service.store.engine import Database, Session
 from tests.database import fresh_database
 from tests.notify.receiver import Receiver
+from tests.pipeline.notified import channels_file, notifying
 from tests.pipeline.outbox import Outbox
 from tests.ports import own_port
 from tests.server import wait_for
@@ -321,25 +320,6 @@ def test_alertmanager_is_told_again_until_the_end(database: Database) -> None:
     desk.receiver.close()
 
 
-@contextmanager
-def notifying(
-    database: Database, file: Path, leads: Callable[[], bool] = lambda: True
-) -> Iterator[Notifier]:
-    notifier = Notifier(
-        database,
-        FollowedPolicy(file),
-        Sender(Destinations(private=True)),
-        public_url="",
-        observe=lambda _channel, _outcome: None,
-        leads=leads,
-    )
-    notifier.start()
-    try:
-        yield notifier
-    finally:
-        notifier.stop()
-
-
 def test_of_two_who_could_tell_the_one_that_leads_does(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,13 +342,6 @@ def test_of_two_who_could_tell_the_one_that_leads_does(
 def delivered(outbox: Outbox) -> int:
     """Messages that are noted as told: only then would no other leader tell them again."""
     return [state for *_, state in outbox.states].count("delivered")
-
-
-def channels_file(folder: Path, **receivers: Receiver) -> Path:
-    file = folder / "alerts.yaml"
-    lines = [f"  {name}: {{type: webhook, url: '{one.url}'}}" for name, one in receivers.items()]
-    file.write_text("\n".join(["channels:", *lines]))
-    return file
 
 
 def test_a_channel_that_hangs_holds_up_no_other(database: Database, tmp_path: Path) -> None:

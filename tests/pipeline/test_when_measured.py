@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -27,7 +26,7 @@ from bifurk_service.store.models import (
     Tensor,
 )
 from tests.parts import make_part, make_tensor, weights_at
-from tests.pipeline.house import House
+from tests.pipeline.house import Held, House
 
 LATER = "blocks.7.mlp.up.weight"
 """A tensor of the second rank."""
@@ -38,41 +37,21 @@ BROKEN_AT = 3
 """Sequence that is seen to be broken."""
 
 
-class WhenTold(Executor):
-    """Runs a job when it is told to."""
-
-    def __init__(self) -> None:
-        self._jobs: list[Callable[[], None]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        self._jobs.append(lambda: future.set_result(fn(*args, **kwargs)))
-        return future
-
-    def finish(self, *, but: int = 0) -> int:
-        """Does all that was handed out but the first ones; how many jobs that were."""
-        jobs, self._jobs = self._jobs[but:], self._jobs[:but]
-        for job in jobs:
-            job()
-        return len(jobs)
-
-
 @pytest.fixture
-def workers(house: House) -> WhenTold:
+def workers(house: House) -> Held:
     """What measures in the house."""
-    workers = WhenTold()
+    workers = Held()
     house.executor = lambda _count: workers
     house.pipeline = house.new_pipeline()
     return workers
 
 
 def test_a_part_that_comes_while_its_snapshot_is_measured_is_measured_too(
-    house: House, workers: WhenTold
+    house: House, workers: Held
 ) -> None:
     first = make_part(0, expected_parts=2)
     house.receive(first)
-    house.pipeline.advance()
-    house.clock.advance(61.0)
+    house.wait_in_vain()
     house.pipeline.advance()
     tensor = make_tensor(LATER, next(iter(weights_at(0).values())))
     assert house.receive(Part(manifest=replace(first.manifest, rank=1), tensors=(tensor,)))
@@ -86,7 +65,7 @@ def test_a_part_that_comes_while_its_snapshot_is_measured_is_measured_too(
 
 
 def test_an_alert_keeps_full_values_whose_successor_was_measured_before_it_was_judged(
-    house: House, workers: WhenTold
+    house: House, workers: Held
 ) -> None:
     for sequence in range(BROKEN_AT + 2):
         house.receive(part_of(sequence, broken=sequence == BROKEN_AT))
@@ -110,7 +89,7 @@ def test_an_alert_keeps_full_values_whose_successor_was_measured_before_it_was_j
 
 
 def test_what_was_kept_before_the_database_was_away_is_judged_in_the_next_round(
-    house: House, workers: WhenTold, monkeypatch: pytest.MonkeyPatch
+    house: House, workers: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for run in ("kept", "not-kept", "another", "one-more"):
         house.receive(make_part(0, run=run))
@@ -154,8 +133,7 @@ def test_profiles_are_of_what_the_attempt_began_with_also_where_that_came_late(
     monkeypatch.setattr(judging, "profile_statistics", spied)
     for sequence in (0, 2):
         house.receive(grown(sequence))
-    house.pipeline.advance()
-    house.clock.advance(61.0)
+    house.wait_in_vain()
     house.run_until("judged")
     house.receive(grown(1))
     house.run_until("judged", "late")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -27,37 +26,12 @@ from bifurk_service.store.models import (
 )
 from bifurk_service.store.reasons import statistics_told
 from tests.api.filling import BROKEN_AT, broken_part
-from tests.pipeline.house import AtOnce, House
+from tests.pipeline.house import AtOnce, Held, House
 
 ATTEMPTS = ("a", "b", "c")
 SNAPSHOTS = BROKEN_AT + 1
 LEASE_SECONDS = 3600.0
 """By the clock of the database, which no test moves: however slow a machine is, none runs out."""
-
-
-class Held(Executor):
-    """Runs a job when told to."""
-
-    def __init__(self) -> None:
-        self.jobs: list[Callable[[], None]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-
-        def do() -> None:
-            try:
-                future.set_result(fn(*args, **kwargs))
-            except OSError as error:
-                future.set_exception(error)
-
-        self.jobs.append(do)
-        return future
-
-    def finish(self) -> None:
-        """Does all that was handed out."""
-        jobs, self.jobs = self.jobs, []
-        for job in jobs:
-            job()
 
 
 @pytest.fixture
