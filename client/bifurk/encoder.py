@@ -86,11 +86,7 @@ class Encoder:
 
     def submit(self, taken: Taken) -> None:
         """Queues a snapshot; returns at once. Behind the end it is lost."""
-        with self._lock:
-            closed = self._closed
-            if not closed:
-                self._queue.put(taken)
-        if closed:
+        if not self._queued(taken):
             self._lose(taken, "unencoded_at_close")
             taken.snapshot.release()
 
@@ -103,11 +99,7 @@ class Encoder:
         if not self._thread.is_alive():
             return True
         done = threading.Event()
-        with self._lock:
-            closed = self._closed
-            if not closed:
-                self._queue.put(done.set)
-        if not closed:
+        if self._queued(done.set):
             return done.wait(deadline_seconds)
         # Behind the end nothing is done any more; what came before it is with the thread.
         self._thread.join(deadline_seconds)
@@ -132,6 +124,13 @@ class Encoder:
         if self._thread.is_alive():
             self._give_up()
         return not self._thread.is_alive()
+
+    def _queued(self, item: Taken | Callable[[], None]) -> bool:
+        """Puts it before the end; False behind it."""
+        with self._lock:
+            if not self._closed:
+                self._queue.put(item)
+            return not self._closed
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
